@@ -1,0 +1,69 @@
+// A folder of files named by the SHA-256 of their content. Both daemons keep one: the controller what clients uploaded,
+// the executor what its releases are made of.
+//
+// FOLDER/ab/cdef...   a blob, complete and synced, read-only; never changed in place
+// FOLDER/tmp/         uploads under way; emptied by Open()
+//
+// Safe from several threads; one process per folder. After a crash a blob is there whole or not at all.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <set>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/digest.h"
+#include "common/file.h"
+
+namespace slipway {
+
+class BlobStore {
+ public:
+  // Creates the folder when it is absent.
+  static absl::StatusOr<std::unique_ptr<BlobStore>> Open(std::filesystem::path folder);
+
+  // A blob being written. Destroyed without Commit() it leaves nothing behind.
+  class Writer {
+   public:
+    ~Writer();
+    Writer(const Writer&) = delete;
+    Writer& operator=(const Writer&) = delete;
+
+    absl::Status Append(std::string_view bytes);
+    // INVALID_ARGUMENT (reason DIGEST_MISMATCH) when the content is not what its name says.
+    absl::Status Commit();
+
+   private:
+    friend class BlobStore;
+    Writer(BlobStore& store, std::string digest) : store_(store), digest_(std::move(digest)) {}
+
+    BlobStore& store_;
+    std::string digest_;
+    std::string temporary_;
+    UniqueFd fd_;
+    Sha256 hash_;
+  };
+
+  bool Has(std::string_view digest) const;
+  // Where the blob's bytes are; the file exists when Has() says so.
+  std::filesystem::path PathOf(std::string_view digest) const;
+  absl::StatusOr<std::string> Read(std::string_view digest) const;
+  absl::StatusOr<std::unique_ptr<Writer>> Create(std::string_view digest);
+  // Writes blobs back to the disk in one go: renames before this call survive a power cut after it.
+  absl::Status Sync();
+
+  // Removes every blob that `keep` does not name; answers how many bytes that freed.
+  absl::StatusOr<uint64_t> RemoveAllBut(const std::set<std::string>& keep);
+
+ private:
+  explicit BlobStore(std::filesystem::path folder) : folder_(std::move(folder)) {}
+
+  std::filesystem::path folder_;
+};
+
+}  // namespace slipway

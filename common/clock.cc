@@ -1,0 +1,22 @@
+#include "common/clock.h"
+
+#include <thread>
+
+namespace slipway {
+namespace {
+
+class MachineClock final : public Clock {
+ public:
+  Monotonic Now() override { return std::chrono::steady_clock::now(); }
+  Wall WallNow() override { return std::chrono::system_clock::now(); }
+  void SleepFor(std::chrono::nanoseconds time) override { std::this_thread::sleep_for(time); }
+};
+
+}  // namespace
+
+Clock& SystemClock() {
+  static auto* const clock = new MachineClock;
+  return *clock;
+}
+
+}  // namespace slipway

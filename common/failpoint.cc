@@ -1,0 +1,62 @@
+#include "common/failpoint.h"
+
+#ifdef SLIPWAY_FAILPOINTS
+
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+
+namespace slipway {
+namespace {
+
+struct Target {
+  std::string name;
+  int countdown = 1;
+};
+
+const Target& ChosenTarget() {
+  static const Target* const target = [] {
+    auto* made = new Target;
+    const char* text = std::getenv("SLIPWAY_FAILPOINT");
+    std::string_view view = text == nullptr ? "" : text;
+    if (const auto colon = view.find(':'); colon != std::string_view::npos) {
+      if (!absl::SimpleAtoi(view.substr(colon + 1), &made->countdown)) made->countdown = 1;
+      view = view.substr(0, colon);
+    }
+    made->name = view;
+    return made;
+  }();
+  return *target;
+}
+
+void Note(std::string_view name) {
+  const char* path = std::getenv("SLIPWAY_FAILPOINT_LOG");
+  if (path == nullptr) return;
+  const int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+  if (fd < 0) return;
+  const std::string line = absl::StrCat(name, "\n");
+  [[maybe_unused]] const ssize_t wrote = write(fd, line.data(), line.size());
+  close(fd);
+}
+
+}  // namespace
+
+void ReachFailpoint(const char* name) {
+  static std::atomic<int> reached{0};
+  Note(name);
+  const Target& target = ChosenTarget();
+  if (target.name != name) return;
+  if (++reached == target.countdown) kill(getpid(), SIGKILL);
+}
+
+}  // namespace slipway
+
+#endif

@@ -1,0 +1,56 @@
+// Files as Slipway writes them: whole or not at all, and still there after a power cut.
+#pragma once
+
+#include <sys/types.h>
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace slipway {
+
+// Owns a descriptor and closes it.
+class UniqueFd {
+ public:
+  UniqueFd() = default;
+  explicit UniqueFd(int fd) : fd_(fd) {}
+  ~UniqueFd() { Reset(); }
+  UniqueFd(UniqueFd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  UniqueFd& operator=(UniqueFd&& other) noexcept {
+    if (this != &other) {
+      Reset();
+      fd_ = std::exchange(other.fd_, -1);
+    }
+    return *this;
+  }
+
+  explicit operator bool() const { return fd_ >= 0; }
+  int get() const { return fd_; }
+  int Release() { return std::exchange(fd_, -1); }
+  void Reset();
+
+ private:
+  int fd_ = -1;
+};
+
+// NOT_FOUND when it is absent.
+absl::StatusOr<std::string> ReadFile(const std::filesystem::path& path);
+
+// Temporary file in the same folder, fsync, rename, fsync of the folder: a reader sees the old text or the new one, also
+// after a power cut. The temporary file is removed on failure.
+absl::Status WriteFileAtomically(const std::filesystem::path& path, std::string_view text,
+                                 mode_t mode = 0644);
+
+// Writes all bytes, through short writes and EINTR.
+absl::Status WriteAll(int fd, std::string_view bytes);
+
+absl::Status SyncFolder(const std::filesystem::path& folder);
+
+// Creates missing folders with the mode.
+absl::Status MakeFolders(const std::filesystem::path& folder, mode_t mode = 0700);
+
+}  // namespace slipway

@@ -1,0 +1,34 @@
+// A gRPC server on a unix socket with the settings that both daemons share: health and reflection on, messages of at most
+// 1 MiB and a little, keepalive floors that our clients keep, bounded threads.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+#include <grpcpp/server.h>
+
+namespace slipway {
+
+// The largest message either side accepts: 1 MiB for the largest field and 64 KiB for what surrounds it.
+inline constexpr int kMaxMessageBytes = (1 << 20) + (64 << 10);
+
+struct GrpcServerOptions {
+  // Path of the unix socket. Its folder is made 0750 when absent; a stale socket is replaced, a live one is an error.
+  std::string socket;
+  // Of the socket; who may open it may call it.
+  mode_t socket_mode = 0660;
+};
+
+// Listens and serves until the server is shut down. The services must outlive it.
+absl::StatusOr<std::unique_ptr<grpc::Server>> StartGrpcServer(
+    const GrpcServerOptions& options, const std::vector<grpc::Service*>& services);
+
+// Blocks until SIGTERM or SIGINT, which must not have been handled or unblocked elsewhere: call BlockStopSignals() before
+// the first thread starts.
+void BlockStopSignals();
+void WaitForStopSignal();
+
+}  // namespace slipway

@@ -1,0 +1,58 @@
+// The file list of a release: made from a folder, checked before anything is unpacked, compared between releases.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+#include "slipway/v1/deployments.pb.h"
+#include "slipway/v1/releases.pb.h"
+
+namespace slipway {
+
+inline constexpr int kMaxReleaseFiles = 200'000;
+inline constexpr uint64_t kMaxReleaseBytes = uint64_t{4} << 30;
+
+// Patterns of .slipwayignore, one a line: `*` and `?` as in a shell, a leading `/` for the top, a trailing `/` for folders
+// only, `#` starts a comment. `.git/` and the managed env file are always left out.
+class IgnoreRules {
+ public:
+  static IgnoreRules Parse(std::string_view text);
+  bool Ignores(std::string_view path, bool is_folder) const;
+  void Add(std::string_view pattern);
+
+ private:
+  struct Rule {
+    std::string pattern;
+    bool anchored = false;
+    bool folders_only = false;
+  };
+  std::vector<Rule> rules_;
+};
+
+// Reads and digests every file below the folder that the rules leave in. INVALID_ARGUMENT for what a release cannot hold:
+// sockets, devices, links that leave the folder, names that are not UTF-8.
+absl::StatusOr<slipway::v1::Manifest> ScanFolder(const std::filesystem::path& folder,
+                                                 const IgnoreRules& rules);
+
+// Refuses what a hostile client may send: absolute or climbing paths, NUL, `.`, empty components, duplicates, names that
+// differ only in case, a file that is also a folder, links that leave the release, wrong digests, more than the limits.
+absl::Status ValidateManifest(const slipway::v1::Manifest& manifest);
+
+// The manifest of a blob's bytes, validated.
+absl::StatusOr<slipway::v1::Manifest> ParseManifest(std::string_view bytes);
+// Byte for byte the same for the same entries, so that the digest names the tree.
+std::string SerializeManifest(const slipway::v1::Manifest& manifest);
+
+uint64_t TotalBytes(const slipway::v1::Manifest& manifest);
+
+// In path order.
+std::vector<slipway::v1::FileChange> CompareManifests(const slipway::v1::Manifest& before,
+                                                      const slipway::v1::Manifest& after,
+                                                      uint32_t* unchanged);
+
+}  // namespace slipway

@@ -1,0 +1,49 @@
+#include "common/status.h"
+
+#include <cerrno>
+
+#include "absl/strings/cord.h"
+#include "absl/strings/str_cat.h"
+
+namespace slipway {
+namespace {
+constexpr std::string_view kDetailUrl = "type.googleapis.com/slipway.v1.ErrorDetail";
+}  // namespace
+
+absl::Status Error(absl::StatusCode code, std::string_view reason, std::string_view message,
+                   std::string_view cure, std::string_view subject) {
+  absl::Status status(code, message);
+  v1::ErrorDetail detail;
+  detail.set_reason(std::string(reason));
+  detail.set_cure(std::string(cure));
+  detail.set_subject(std::string(subject));
+  SetDetail(status, detail);
+  return status;
+}
+
+v1::ErrorDetail DetailOf(const absl::Status& status) {
+  v1::ErrorDetail detail;
+  if (auto payload = status.GetPayload(kDetailUrl)) detail.ParseFromString(std::string(*payload));
+  return detail;
+}
+
+void SetDetail(absl::Status& status, const v1::ErrorDetail& detail) {
+  status.SetPayload(kDetailUrl, absl::Cord(detail.SerializeAsString()));
+}
+
+absl::Status Annotate(const absl::Status& status, std::string_view context) {
+  if (status.ok()) return status;
+  absl::Status annotated(status.code(), absl::StrCat(context, ": ", status.message()));
+  status.ForEachPayload([&](std::string_view url, const absl::Cord& payload) {
+    annotated.SetPayload(url, payload);
+  });
+  return annotated;
+}
+
+absl::Status ErrnoError(std::string_view what) { return ErrnoError(errno, what); }
+
+absl::Status ErrnoError(int error_number, std::string_view what) {
+  return absl::ErrnoToStatus(error_number, what);
+}
+
+}  // namespace slipway

@@ -1,0 +1,49 @@
+// Errors as Slipway passes them on: an absl::Status whose payload carries the machine-readable ErrorDetail (a stable
+// reason, what it is about, and what to do). No exceptions of ours; third-party ones are caught where they arise.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+#include "slipway/v1/errors.pb.h"
+
+namespace slipway {
+
+// An error for people and programs. `message` says what failed and what is true now; `reason` is UPPER_SNAKE_CASE and
+// stable; `cure` says what to do and may be empty.
+absl::Status Error(absl::StatusCode code, std::string_view reason, std::string_view message,
+                   std::string_view cure = "", std::string_view subject = "");
+
+// The detail that Error() attached; empty for a status without one.
+v1::ErrorDetail DetailOf(const absl::Status& status);
+void SetDetail(absl::Status& status, const v1::ErrorDetail& detail);
+
+// The same status with `context: ` before its message.
+absl::Status Annotate(const absl::Status& status, std::string_view context);
+
+// The present errno as a status: `what: No such file or directory`.
+absl::Status ErrnoError(std::string_view what);
+absl::Status ErrnoError(int error_number, std::string_view what);
+
+#define SLIPWAY_CONCAT_INNER(a, b) a##b
+#define SLIPWAY_CONCAT(a, b) SLIPWAY_CONCAT_INNER(a, b)
+
+#define SLIPWAY_RETURN_IF_ERROR(expression)                        \
+  do {                                                             \
+    if (absl::Status slipway_status = (expression); !slipway_status.ok()) { \
+      return slipway_status;                                       \
+    }                                                              \
+  } while (false)
+
+#define SLIPWAY_ASSIGN_OR_RETURN_INNER(result, target, expression) \
+  auto result = (expression);                                      \
+  if (!result.ok()) return result.status();                        \
+  target = std::move(result).value()
+
+#define SLIPWAY_ASSIGN_OR_RETURN(target, expression) \
+  SLIPWAY_ASSIGN_OR_RETURN_INNER(SLIPWAY_CONCAT(slipway_or_, __LINE__), target, expression)
+
+}  // namespace slipway

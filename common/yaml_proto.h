@@ -1,0 +1,21 @@
+// Strict YAML onto a protobuf message: slipway.yaml and the daemons' own configuration files. Keys are the message's field
+// names, enum values their lower-case words (see enum_word.h), durations 250ms, 10s, 5m.
+//
+// What YAML lets pass is refused here, with file:line:column: unknown keys (with the nearest known one), keys that come
+// twice, values of another type, several members of a oneof.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+
+#include <google/protobuf/message.h>
+
+namespace slipway {
+
+// Fills `message` from the text; `file` names it in errors. INVALID_ARGUMENT, reason INVALID_YAML.
+absl::Status ParseYaml(std::string_view text, std::string_view file,
+                       google::protobuf::Message& message);
+
+}  // namespace slipway
