@@ -13,13 +13,14 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/blob_store.h"
+#include "common/protos.h"
 
 #include "slipway/v1/releases.pb.h"
 
 namespace slipway {
 
 // Takes one chunk; false ends the transfer (the peer went away).
-using ChunkSink = std::function<bool(const v1::UploadBlobsRequest&)>;
+using ChunkSink = std::function<bool(const pb::UploadBlobsRequest&)>;
 
 // Compresses and sends one blob. CANCELLED when the sink answers false; the transport knows why.
 absl::Status SendFile(const std::filesystem::path& path, std::string_view digest, uint64_t size,
@@ -34,9 +35,9 @@ class BlobReceiver {
 
   // INVALID_ARGUMENT for chunks out of order, broken compression, more bytes than announced (checked while unpacking, so a
   // bomb stops at its announced size) or a digest that does not match.
-  absl::Status Take(const v1::UploadBlobsRequest& chunk);
+  absl::Status Take(const pb::UploadBlobsRequest& chunk);
   // After the last chunk: syncs the store. INVALID_ARGUMENT when a blob was left open.
-  absl::StatusOr<v1::UploadBlobsResponse> Finish();
+  absl::StatusOr<pb::UploadBlobsResponse> Finish();
 
  private:
   struct Decompressor;
@@ -47,7 +48,7 @@ class BlobReceiver {
   uint64_t announced_ = 0;
   uint64_t written_ = 0;
   bool open_ = false;
-  v1::UploadBlobsResponse totals_;
+  pb::UploadBlobsResponse totals_;
 };
 
 // Which blobs of a manifest the store lacks, each once; just the manifest's own digest when that is missing.

@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/protos.h"
 
 #include "slipway/v1/deployments.pb.h"
 #include "slipway/v1/releases.pb.h"
@@ -36,23 +37,23 @@ class IgnoreRules {
 
 // Reads and digests every file below the folder that the rules leave in. INVALID_ARGUMENT for what a release cannot hold:
 // sockets, devices, links that leave the folder, names that are not UTF-8.
-absl::StatusOr<slipway::v1::Manifest> ScanFolder(const std::filesystem::path& folder,
+absl::StatusOr<pb::Manifest> ScanFolder(const std::filesystem::path& folder,
                                                  const IgnoreRules& rules);
 
 // Refuses what a hostile client may send: absolute or climbing paths, NUL, `.`, empty components, duplicates, names that
 // differ only in case, a file that is also a folder, links that leave the release, wrong digests, more than the limits.
-absl::Status ValidateManifest(const slipway::v1::Manifest& manifest);
+absl::Status ValidateManifest(const pb::Manifest& manifest);
 
 // The manifest of a blob's bytes, validated.
-absl::StatusOr<slipway::v1::Manifest> ParseManifest(std::string_view bytes);
+absl::StatusOr<pb::Manifest> ParseManifest(std::string_view bytes);
 // Byte for byte the same for the same entries, so that the digest names the tree.
-std::string SerializeManifest(const slipway::v1::Manifest& manifest);
+std::string SerializeManifest(const pb::Manifest& manifest);
 
-uint64_t TotalBytes(const slipway::v1::Manifest& manifest);
+uint64_t TotalBytes(const pb::Manifest& manifest);
 
 // In path order.
-std::vector<slipway::v1::FileChange> CompareManifests(const slipway::v1::Manifest& before,
-                                                      const slipway::v1::Manifest& after,
+std::vector<pb::FileChange> CompareManifests(const pb::Manifest& before,
+                                                      const pb::Manifest& after,
                                                       uint32_t* unchanged);
 
 }  // namespace slipway

@@ -6,21 +6,22 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "common/protos.h"
 
 #include "slipway/v1/applications.pb.h"
 
 namespace slipway {
 
 // Fills in the defaults that applications.proto names.
-void ApplyDefaults(v1::ApplicationSpec& spec);
+void ApplyDefaults(pb::ApplicationSpec& spec);
 
 // INVALID_ARGUMENT (reason INVALID_SPEC) that names the key, as `health.http.path: must start with /`.
-absl::Status ValidateSpec(const v1::ApplicationSpec& spec);
+absl::Status ValidateSpec(const pb::ApplicationSpec& spec);
 
 // The host port of a slot.
-uint32_t PortOf(const v1::ApplicationSpec& spec, v1::Slot slot);
-v1::Slot OtherSlot(v1::Slot slot);
+uint32_t PortOf(const pb::ApplicationSpec& spec, pb::Slot slot);
+pb::Slot OtherSlot(pb::Slot slot);
 // "blue", "green"; "none" when unspecified.
-std::string SlotWord(v1::Slot slot);
+std::string SlotWord(pb::Slot slot);
 
 }  // namespace slipway

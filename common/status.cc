@@ -13,7 +13,7 @@ constexpr std::string_view kDetailUrl = "type.googleapis.com/slipway.v1.ErrorDet
 absl::Status Error(absl::StatusCode code, std::string_view reason, std::string_view message,
                    std::string_view cure, std::string_view subject) {
   absl::Status status(code, message);
-  v1::ErrorDetail detail;
+  pb::ErrorDetail detail;
   detail.set_reason(std::string(reason));
   detail.set_cure(std::string(cure));
   detail.set_subject(std::string(subject));
@@ -21,13 +21,13 @@ absl::Status Error(absl::StatusCode code, std::string_view reason, std::string_v
   return status;
 }
 
-v1::ErrorDetail DetailOf(const absl::Status& status) {
-  v1::ErrorDetail detail;
+pb::ErrorDetail DetailOf(const absl::Status& status) {
+  pb::ErrorDetail detail;
   if (auto payload = status.GetPayload(kDetailUrl)) detail.ParseFromString(std::string(*payload));
   return detail;
 }
 
-void SetDetail(absl::Status& status, const v1::ErrorDetail& detail) {
+void SetDetail(absl::Status& status, const pb::ErrorDetail& detail) {
   status.SetPayload(kDetailUrl, absl::Cord(detail.SerializeAsString()));
 }
 

@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/protos.h"
 
 #include "slipway/v1/errors.pb.h"
 
@@ -18,8 +19,8 @@ absl::Status Error(absl::StatusCode code, std::string_view reason, std::string_v
                    std::string_view cure = "", std::string_view subject = "");
 
 // The detail that Error() attached; empty for a status without one.
-v1::ErrorDetail DetailOf(const absl::Status& status);
-void SetDetail(absl::Status& status, const v1::ErrorDetail& detail);
+pb::ErrorDetail DetailOf(const absl::Status& status);
+void SetDetail(absl::Status& status, const pb::ErrorDetail& detail);
 
 // The same status with `context: ` before its message.
 absl::Status Annotate(const absl::Status& status, std::string_view context);

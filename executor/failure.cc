@@ -4,23 +4,23 @@
 
 namespace slipway::executor {
 
-absl::Status Failure(v1::FailureReason reason, std::string_view message, std::string_view cure) {
-  return Error(absl::StatusCode::kFailedPrecondition, v1::FailureReason_Name(reason), message,
+absl::Status Failure(pb::FailureReason reason, std::string_view message, std::string_view cure) {
+  return Error(absl::StatusCode::kFailedPrecondition, pb::FailureReason_Name(reason), message,
                cure);
 }
 
-v1::FailureReason ReasonOf(const absl::Status& status) {
-  v1::FailureReason reason = v1::FAILURE_REASON_UNSPECIFIED;
-  if (v1::FailureReason_Parse(DetailOf(status).reason(), &reason)) return reason;
+pb::FailureReason ReasonOf(const absl::Status& status) {
+  pb::FailureReason reason = pb::FAILURE_REASON_UNSPECIFIED;
+  if (pb::FailureReason_Parse(DetailOf(status).reason(), &reason)) return reason;
   switch (status.code()) {
     case absl::StatusCode::kDeadlineExceeded:
-      return v1::FAILURE_REASON_DEADLINE;
+      return pb::FAILURE_REASON_DEADLINE;
     case absl::StatusCode::kCancelled:
-      return v1::FAILURE_REASON_CANCELLED;
+      return pb::FAILURE_REASON_CANCELLED;
     case absl::StatusCode::kResourceExhausted:
-      return v1::FAILURE_REASON_NO_SPACE;
+      return pb::FAILURE_REASON_NO_SPACE;
     default:
-      return v1::FAILURE_REASON_INTERNAL;
+      return pb::FAILURE_REASON_INTERNAL;
   }
 }
 

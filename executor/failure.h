@@ -4,17 +4,18 @@
 #include <string_view>
 
 #include "absl/status/status.h"
+#include "common/protos.h"
 
 #include "slipway/v1/evidence.pb.h"
 
 namespace slipway::executor {
 
 // FAILED_PRECONDITION whose detail names the reason; ReasonOf() finds it again.
-absl::Status Failure(v1::FailureReason reason, std::string_view message,
+absl::Status Failure(pb::FailureReason reason, std::string_view message,
                      std::string_view cure = "");
 
 // The reason that Failure() attached. For other statuses the nearest one: DEADLINE_EXCEEDED is DEADLINE, CANCELLED is
 // CANCELLED, RESOURCE_EXHAUSTED is NO_SPACE, anything else INTERNAL.
-v1::FailureReason ReasonOf(const absl::Status& status);
+pb::FailureReason ReasonOf(const absl::Status& status);
 
 }  // namespace slipway::executor

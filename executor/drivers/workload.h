@@ -1,0 +1,109 @@
+// The Workload seam: the containers (or files) of one application on this host. The compose driver is one implementation;
+// tests record. Nothing here knows of nginx, epochs or the journal.
+//
+// Everything that an implementation creates has a deterministic name and labels (see executor/paths.h), so that Observe()
+// finds it without any memory, also after a crash.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/cancellation.h"
+#include "common/protos.h"
+
+#include "slipway/v1/applications.pb.h"
+#include "slipway/v1/evidence.pb.h"
+
+namespace slipway::executor {
+
+// A release that stands unpacked on this host.
+struct StagedRelease {
+  std::string app;
+  std::string release;
+  pb::ApplicationSpec spec;
+};
+
+// How a long call is bounded, stopped and heard.
+struct CallContext {
+  std::chrono::steady_clock::time_point deadline;
+  Cancellation* cancellation = nullptr;
+  std::function<void(std::string_view line)> on_line;
+};
+
+struct ObservedContainer {
+  std::string id;
+  std::string service;
+  std::string release;
+  bool running = false;
+  int restart_count = 0;
+  int exit_code = 0;
+  // starting, healthy, unhealthy; empty without a health check.
+  std::string health;
+  // When it last started, as Docker says it; another value means that it was restarted.
+  std::string started_at;
+};
+
+struct ObservedSlot {
+  pb::Slot slot = pb::SLOT_UNSPECIFIED;
+  std::vector<ObservedContainer> containers;
+
+  bool AllRunning() const;
+};
+
+class Workload {
+ public:
+  virtual ~Workload() = default;
+
+  // Turns the release's definition into what the calls below need; idempotent. Wrong input: INVALID_COMPOSE_FILE.
+  virtual absl::Status Prepare(const StagedRelease& release, std::string_view env_file,
+                               const CallContext& call) = 0;
+  virtual absl::StatusOr<pb::BuildEvidence> Build(const StagedRelease& release,
+                                                  const CallContext& call) = 0;
+  // Starts the shared services that are absent and waits for their health checks.
+  virtual absl::StatusOr<pb::SharedEvidence> EnsureShared(const StagedRelease& release,
+                                                          const CallContext& call) = 0;
+  // Starts the release in the slot; a slot that already runs it is left alone, one that runs another is replaced.
+  virtual absl::StatusOr<pb::StartEvidence> StartSlot(const StagedRelease& release, pb::Slot slot,
+                                                      const CallContext& call) = 0;
+  // Lets the slot answer to the services' names for shared services and workers; the other one no longer does.
+  virtual absl::Status AnswerToNames(const StagedRelease& release, pb::Slot slot) = 0;
+  // Stops and removes the slot's containers; answers their ids. A slot that is not there is fine.
+  virtual absl::StatusOr<std::vector<std::string>> RemoveSlot(const std::string& app, pb::Slot slot,
+                                                              const CallContext& call) = 0;
+  virtual absl::StatusOr<ObservedSlot> Observe(const std::string& app, pb::Slot slot) = 0;
+  // The container that publishes the port, by whatever project; NOT_FOUND when Docker knows of none.
+  virtual absl::StatusOr<ObservedContainer> OwnerOfPort(uint32_t port) = 0;
+  // Stops one container of an adopted installation.
+  virtual absl::Status StopContainer(const std::string& id, const CallContext& call) = 0;
+
+  // Stops the workers of other releases, then starts these; never two at once. When one does not start, the previous
+  // release's is started again.
+  virtual absl::StatusOr<pb::WorkersEvidence> ReplaceWorkers(const StagedRelease& release,
+                                                             const StagedRelease* previous,
+                                                             const CallContext& call) = 0;
+  // Runs the hook in a new container of the release and removes it.
+  virtual absl::StatusOr<pb::HookEvidence> RunHook(const StagedRelease& release, pb::Slot slot,
+                                                   const pb::Hook& hook,
+                                                   const CallContext& call) = 0;
+  // Exit code of a command in a running container.
+  virtual absl::StatusOr<int> RunInContainer(const std::string& container,
+                                             const std::vector<std::string>& argv,
+                                             std::chrono::nanoseconds timeout) = 0;
+  // The last lines of a container's output, oldest first.
+  virtual std::vector<std::string> Tail(const std::string& container, int lines) = 0;
+  // Until the sink answers false, or the output ends when `follow` is not set.
+  virtual absl::Status StreamLogs(
+      const std::string& app, pb::Slot slot, const std::string& service, bool follow, int tail,
+      const std::function<bool(std::string_view service, std::string_view line)>& sink) = 0;
+  // Removes what belongs to these releases and to no other: generated files and images.
+  virtual absl::StatusOr<pb::PruneEvidence> Forget(const std::string& app,
+                                                   const std::vector<std::string>& releases,
+                                                   const std::vector<std::string>& kept) = 0;
+};
+
+}  // namespace slipway::executor
