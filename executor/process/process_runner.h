@@ -6,10 +6,10 @@
 #include <functional>
 #include <map>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "common/cancellation.h"
 
 namespace slipway::executor {
@@ -25,7 +25,7 @@ struct Command {
   std::chrono::nanoseconds timeout = std::chrono::minutes(1);
   Cancellation* cancellation = nullptr;
   // Called with each complete line of either output as it comes; may be empty.
-  std::function<void(std::string_view line)> on_line;
+  std::function<void(absl::string_view line)> on_line;
 
   // The argv in a form for people, quoted where needed.
   std::string ToString() const;
