@@ -2,13 +2,12 @@
 
 #ifdef SLIPWAY_FAILPOINTS
 
-#include <fcntl.h>
-#include <signal.h>
-#include <unistd.h>
-
 #include <atomic>
 #include <cstdlib>
+#include <fcntl.h>
+#include <signal.h>
 #include <string>
+#include <unistd.h>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -48,7 +47,7 @@ void Note(absl::string_view name) {
 
 }  // namespace
 
-void ReachFailpoint(const char* name) {
+void ReachFailpoint(const std::string& name) {
   static std::atomic<int> reached{0};
   Note(name);
   const Target& target = ChosenTarget();
