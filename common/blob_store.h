@@ -13,10 +13,10 @@
 #include <memory>
 #include <set>
 #include <string>
-#include <string_view>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "common/digest.h"
 #include "common/file.h"
 
@@ -34,7 +34,7 @@ class BlobStore {
     Writer(const Writer&) = delete;
     Writer& operator=(const Writer&) = delete;
 
-    absl::Status Append(std::string_view bytes);
+    absl::Status Append(absl::string_view bytes);
     // INVALID_ARGUMENT (reason DIGEST_MISMATCH) when the content is not what its name says.
     absl::Status Commit();
 
@@ -49,11 +49,11 @@ class BlobStore {
     Sha256 hash_;
   };
 
-  bool Has(std::string_view digest) const;
+  bool Has(absl::string_view digest) const;
   // Where the blob's bytes are; the file exists when Has() says so.
-  std::filesystem::path PathOf(std::string_view digest) const;
-  absl::StatusOr<std::string> Read(std::string_view digest) const;
-  absl::StatusOr<std::unique_ptr<Writer>> Create(std::string_view digest);
+  std::filesystem::path PathOf(absl::string_view digest) const;
+  absl::StatusOr<std::string> Read(absl::string_view digest) const;
+  absl::StatusOr<std::unique_ptr<Writer>> Create(absl::string_view digest);
   // Writes blobs back to the disk in one go: renames before this call survive a power cut after it.
   absl::Status Sync();
 

@@ -7,11 +7,11 @@
 #include <functional>
 #include <memory>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "common/blob_store.h"
 #include "common/protos.h"
 
@@ -23,9 +23,9 @@ namespace slipway {
 using ChunkSink = std::function<bool(const pb::UploadBlobsRequest&)>;
 
 // Compresses and sends one blob. CANCELLED when the sink answers false; the transport knows why.
-absl::Status SendFile(const std::filesystem::path& path, std::string_view digest, uint64_t size,
+absl::Status SendFile(const std::filesystem::path& path, absl::string_view digest, uint64_t size,
                       const ChunkSink& sink);
-absl::Status SendBytes(std::string_view bytes, std::string_view digest, const ChunkSink& sink);
+absl::Status SendBytes(absl::string_view bytes, absl::string_view digest, const ChunkSink& sink);
 
 // Puts chunks together into a BlobStore. One receiver per stream.
 class BlobReceiver {
@@ -53,6 +53,6 @@ class BlobReceiver {
 
 // Which blobs of a manifest the store lacks, each once; just the manifest's own digest when that is missing.
 absl::StatusOr<std::vector<std::string>> FindMissing(const BlobStore& store,
-                                                     std::string_view manifest_digest);
+                                                     absl::string_view manifest_digest);
 
 }  // namespace slipway

@@ -21,7 +21,7 @@ Sha256::Sha256() : state_(std::make_unique<State>()) {
 }
 Sha256::~Sha256() = default;
 
-void Sha256::Update(std::string_view bytes) {
+void Sha256::Update(absl::string_view bytes) {
   EVP_DigestUpdate(state_->context, bytes.data(), bytes.size());
 }
 
@@ -31,7 +31,7 @@ std::string Sha256::Finish() {
   return digest;
 }
 
-std::string Sha256Of(std::string_view bytes) {
+std::string Sha256Of(absl::string_view bytes) {
   Sha256 hash;
   hash.Update(bytes);
   return hash.Finish();

@@ -3,9 +3,9 @@
 
 #include <memory>
 #include <string>
-#include <string_view>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 
 namespace slipway {
 
@@ -16,7 +16,7 @@ class Sha256 {
   Sha256(const Sha256&) = delete;
   Sha256& operator=(const Sha256&) = delete;
 
-  void Update(std::string_view bytes);
+  void Update(absl::string_view bytes);
   // 32 bytes; the object must not be used afterwards.
   std::string Finish();
 
@@ -25,7 +25,7 @@ class Sha256 {
   std::unique_ptr<State> state_;
 };
 
-std::string Sha256Of(std::string_view bytes);
+std::string Sha256Of(absl::string_view bytes);
 absl::StatusOr<std::string> Sha256OfFile(const std::string& path);
 
 }  // namespace slipway

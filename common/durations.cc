@@ -26,7 +26,7 @@ google::protobuf::Timestamp ToProto(std::chrono::system_clock::time_point time) 
       std::chrono::duration_cast<std::chrono::nanoseconds>(time.time_since_epoch()).count());
 }
 
-absl::StatusOr<std::chrono::nanoseconds> ParseDuration(std::string_view text) {
+absl::StatusOr<std::chrono::nanoseconds> ParseDuration(absl::string_view text) {
   absl::Duration parsed;
   if (!absl::ParseDuration(text, &parsed) || parsed < absl::ZeroDuration() ||
       parsed > absl::Hours(24 * 365)) {

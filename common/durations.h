@@ -3,9 +3,9 @@
 
 #include <chrono>
 #include <string>
-#include <string_view>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 
 #include <google/protobuf/duration.pb.h>
 #include <google/protobuf/timestamp.pb.h>
@@ -18,7 +18,7 @@ std::chrono::system_clock::time_point FromProto(const google::protobuf::Timestam
 google::protobuf::Timestamp ToProto(std::chrono::system_clock::time_point time);
 
 // INVALID_ARGUMENT unless it is a number with a unit, or several such.
-absl::StatusOr<std::chrono::nanoseconds> ParseDuration(std::string_view text);
+absl::StatusOr<std::chrono::nanoseconds> ParseDuration(absl::string_view text);
 // The shortest spelling with at most millisecond precision: 0s, 37ms, 1.2s, 2m5s.
 std::string FormatDuration(std::chrono::nanoseconds duration);
 

@@ -10,19 +10,19 @@
 
 #include <map>
 #include <string>
-#include <string_view>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 
 namespace slipway {
 
 using Environment = std::map<std::string, std::string>;
 
 // INVALID_ARGUMENT with line:column, never with any part of a value: the text is secret.
-absl::StatusOr<Environment> ParseEnvFile(std::string_view text);
+absl::StatusOr<Environment> ParseEnvFile(absl::string_view text);
 
 // The text with these variables set: a line that sets one is replaced, a new one is appended; every other byte stays.
-absl::StatusOr<std::string> SetInEnvFile(std::string_view text, const Environment& variables);
+absl::StatusOr<std::string> SetInEnvFile(absl::string_view text, const Environment& variables);
 
 }  // namespace slipway

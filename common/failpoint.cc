@@ -9,7 +9,6 @@
 #include <atomic>
 #include <cstdlib>
 #include <string>
-#include <string_view>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -26,18 +25,18 @@ const Target& ChosenTarget() {
   static const Target* const target = [] {
     auto* made = new Target;
     const char* text = std::getenv("SLIPWAY_FAILPOINT");
-    std::string_view view = text == nullptr ? "" : text;
-    if (const auto colon = view.find(':'); colon != std::string_view::npos) {
+    absl::string_view view = text == nullptr ? "" : text;
+    if (const auto colon = view.find(':'); colon != absl::string_view::npos) {
       if (!absl::SimpleAtoi(view.substr(colon + 1), &made->countdown)) made->countdown = 1;
       view = view.substr(0, colon);
     }
-    made->name = view;
+    made->name = std::string(view);
     return made;
   }();
   return *target;
 }
 
-void Note(std::string_view name) {
+void Note(absl::string_view name) {
   const char* path = std::getenv("SLIPWAY_FAILPOINT_LOG");
   if (path == nullptr) return;
   const int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);

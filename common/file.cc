@@ -31,7 +31,7 @@ absl::StatusOr<std::string> ReadFile(const std::filesystem::path& path) {
   }
 }
 
-absl::Status WriteAll(int fd, std::string_view bytes) {
+absl::Status WriteAll(int fd, absl::string_view bytes) {
   while (!bytes.empty()) {
     const ssize_t wrote = write(fd, bytes.data(), bytes.size());
     if (wrote < 0 && errno == EINTR) continue;
@@ -47,7 +47,7 @@ absl::Status SyncFolder(const std::filesystem::path& folder) {
   return absl::OkStatus();
 }
 
-absl::Status WriteFileAtomically(const std::filesystem::path& path, std::string_view text,
+absl::Status WriteFileAtomically(const std::filesystem::path& path, absl::string_view text,
                                  mode_t mode) {
   // Nginx includes conf.d/*.conf: the temporary name must not end in .conf, and stands out as ours.
   std::string temporary = absl::StrCat(path.string(), ".slipway-XXXXXX");

@@ -5,11 +5,11 @@
 
 #include <filesystem>
 #include <string>
-#include <string_view>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 
 namespace slipway {
 
@@ -42,11 +42,11 @@ absl::StatusOr<std::string> ReadFile(const std::filesystem::path& path);
 
 // Temporary file in the same folder, fsync, rename, fsync of the folder: a reader sees the old text or the new one, also
 // after a power cut. The temporary file is removed on failure.
-absl::Status WriteFileAtomically(const std::filesystem::path& path, std::string_view text,
+absl::Status WriteFileAtomically(const std::filesystem::path& path, absl::string_view text,
                                  mode_t mode = 0644);
 
 // Writes all bytes, through short writes and EINTR.
-absl::Status WriteAll(int fd, std::string_view bytes);
+absl::Status WriteAll(int fd, absl::string_view bytes);
 
 absl::Status SyncFolder(const std::filesystem::path& folder);
 

@@ -23,13 +23,13 @@ spdlog::logger& Logger() {
   return *logger;
 }
 
-bool IsPlain(std::string_view value) {
+bool IsPlain(absl::string_view value) {
   return !value.empty() && std::all_of(value.begin(), value.end(), [](char c) {
     return absl::ascii_isgraph(static_cast<unsigned char>(c)) && c != '"' && c != '=' && c != '\\';
   });
 }
 
-void Write(spdlog::level::level_enum level, std::string_view message, LogFields fields) {
+void Write(spdlog::level::level_enum level, absl::string_view message, LogFields fields) {
   std::string line = absl::CHexEscape(message);
   for (const auto& [key, value] : fields) {
     absl::StrAppend(&line, " ", key, "=");
@@ -44,13 +44,13 @@ void Write(spdlog::level::level_enum level, std::string_view message, LogFields 
 
 }  // namespace
 
-void LogInfo(std::string_view message, LogFields fields) {
+void LogInfo(absl::string_view message, LogFields fields) {
   Write(spdlog::level::info, message, fields);
 }
-void LogWarning(std::string_view message, LogFields fields) {
+void LogWarning(absl::string_view message, LogFields fields) {
   Write(spdlog::level::warn, message, fields);
 }
-void LogError(std::string_view message, LogFields fields) {
+void LogError(absl::string_view message, LogFields fields) {
   Write(spdlog::level::err, message, fields);
 }
 

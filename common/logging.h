@@ -5,16 +5,17 @@
 
 #include <initializer_list>
 #include <string>
-#include <string_view>
 #include <utility>
+
+#include "absl/strings/string_view.h"
 
 
 namespace slipway {
 
-using LogFields = std::initializer_list<std::pair<std::string_view, std::string>>;
+using LogFields = std::initializer_list<std::pair<absl::string_view, std::string>>;
 
-void LogInfo(std::string_view message, LogFields fields = {});
-void LogWarning(std::string_view message, LogFields fields = {});
-void LogError(std::string_view message, LogFields fields = {});
+void LogInfo(absl::string_view message, LogFields fields = {});
+void LogWarning(absl::string_view message, LogFields fields = {});
+void LogError(absl::string_view message, LogFields fields = {});
 
 }  // namespace slipway

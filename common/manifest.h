@@ -3,11 +3,11 @@
 
 #include <filesystem>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "common/protos.h"
 
 #include "slipway/v1/deployments.pb.h"
@@ -22,9 +22,9 @@ inline constexpr uint64_t kMaxReleaseBytes = uint64_t{4} << 30;
 // only, `#` starts a comment. `.git/` and the managed env file are always left out.
 class IgnoreRules {
  public:
-  static IgnoreRules Parse(std::string_view text);
-  bool Ignores(std::string_view path, bool is_folder) const;
-  void Add(std::string_view pattern);
+  static IgnoreRules Parse(absl::string_view text);
+  bool Ignores(absl::string_view path, bool is_folder) const;
+  void Add(absl::string_view pattern);
 
  private:
   struct Rule {
@@ -45,7 +45,7 @@ absl::StatusOr<pb::Manifest> ScanFolder(const std::filesystem::path& folder,
 absl::Status ValidateManifest(const pb::Manifest& manifest);
 
 // The manifest of a blob's bytes, validated.
-absl::StatusOr<pb::Manifest> ParseManifest(std::string_view bytes);
+absl::StatusOr<pb::Manifest> ParseManifest(absl::string_view bytes);
 // Byte for byte the same for the same entries, so that the digest names the tree.
 std::string SerializeManifest(const pb::Manifest& manifest);
 

@@ -15,38 +15,38 @@ namespace {
 bool IsLowerAlnum(char c) { return absl::ascii_islower(c) || absl::ascii_isdigit(c); }
 bool IsLowerHex(char c) { return absl::ascii_isdigit(c) || (c >= 'a' && c <= 'f'); }
 
-bool AllOf(std::string_view text, bool (*allowed)(char)) {
+bool AllOf(absl::string_view text, bool (*allowed)(char)) {
   return std::all_of(text.begin(), text.end(), allowed);
 }
 
-absl::Status BadName(std::string_view name, std::string_view form) {
+absl::Status BadName(absl::string_view name, absl::string_view form) {
   return Error(absl::StatusCode::kInvalidArgument, "BAD_NAME",
                absl::StrCat("'", name, "' is not a name of the form ", form));
 }
 
 }  // namespace
 
-bool IsApplicationName(std::string_view name) {
+bool IsApplicationName(absl::string_view name) {
   return !name.empty() && name.size() <= 40 && absl::ascii_islower(name.front()) &&
          AllOf(name, [](char c) { return IsLowerAlnum(c) || c == '-'; });
 }
 
-bool IsHostName(std::string_view name) {
+bool IsHostName(absl::string_view name) {
   return !name.empty() && name.size() <= 63 && IsLowerAlnum(name.front()) &&
          AllOf(name, [](char c) { return IsLowerAlnum(c) || c == '-' || c == '.'; });
 }
 
-bool IsServiceName(std::string_view name) {
+bool IsServiceName(absl::string_view name) {
   return !name.empty() && name.size() <= 63 && absl::ascii_isalnum(name.front()) &&
          AllOf(name, [](char c) {
            return absl::ascii_isalnum(c) || c == '-' || c == '.' || c == '_';
          });
 }
 
-bool IsReleaseId(std::string_view id) { return id.size() == 12 && AllOf(id, IsLowerHex); }
+bool IsReleaseId(absl::string_view id) { return id.size() == 12 && AllOf(id, IsLowerHex); }
 
-bool IsDeploymentId(std::string_view id) {
-  const std::vector<std::string_view> parts = absl::StrSplit(id, '-');
+bool IsDeploymentId(absl::string_view id) {
+  const std::vector<absl::string_view> parts = absl::StrSplit(id, '-');
   if (parts.size() != 2 && parts.size() != 3) return false;
   const auto digit = [](char c) { return absl::ascii_isdigit(c); };
   return parts[0].size() == 8 && AllOf(parts[0], digit) && parts[1].size() == 6 &&
@@ -55,44 +55,44 @@ bool IsDeploymentId(std::string_view id) {
           (!parts[2].empty() && parts[2].size() < 9 && parts[2].front() != '0' && AllOf(parts[2], digit)));
 }
 
-bool IsCommitName(std::string_view name) {
+bool IsCommitName(absl::string_view name) {
   return name.empty() || (name.size() <= 64 && name.front() != '-' && AllOf(name, [](char c) {
            return absl::ascii_isalnum(c) || c == '.' || c == '_' || c == '-';
          }));
 }
 
-bool IsVariableName(std::string_view name) {
+bool IsVariableName(absl::string_view name) {
   return !name.empty() && (absl::ascii_isalpha(name.front()) || name.front() == '_') &&
          AllOf(name, [](char c) { return absl::ascii_isalnum(c) || c == '_'; });
 }
 
-std::string ApplicationName(std::string_view app) { return absl::StrCat("applications/", app); }
-std::string ReleaseName(std::string_view app, std::string_view release) {
+std::string ApplicationName(absl::string_view app) { return absl::StrCat("applications/", app); }
+std::string ReleaseName(absl::string_view app, absl::string_view release) {
   return absl::StrCat("applications/", app, "/releases/", release);
 }
-std::string DeploymentName(std::string_view app, std::string_view deployment) {
+std::string DeploymentName(absl::string_view app, absl::string_view deployment) {
   return absl::StrCat("applications/", app, "/deployments/", deployment);
 }
-std::string HostName(std::string_view host) { return absl::StrCat("hosts/", host); }
+std::string HostName(absl::string_view host) { return absl::StrCat("hosts/", host); }
 
-absl::StatusOr<std::string> ParseApplicationName(std::string_view name) {
-  const std::vector<std::string_view> parts = absl::StrSplit(name, '/');
+absl::StatusOr<std::string> ParseApplicationName(absl::string_view name) {
+  const std::vector<absl::string_view> parts = absl::StrSplit(name, '/');
   if (parts.size() != 2 || parts[0] != "applications" || !IsApplicationName(parts[1])) {
     return BadName(name, "applications/APP, where APP is [a-z][a-z0-9-]{0,39}");
   }
   return std::string(parts[1]);
 }
 
-absl::StatusOr<std::string> ParseHostName(std::string_view name) {
-  const std::vector<std::string_view> parts = absl::StrSplit(name, '/');
+absl::StatusOr<std::string> ParseHostName(absl::string_view name) {
+  const std::vector<absl::string_view> parts = absl::StrSplit(name, '/');
   if (parts.size() != 2 || parts[0] != "hosts" || !IsHostName(parts[1])) {
     return BadName(name, "hosts/NAME, where NAME is [a-z0-9][a-z0-9.-]{0,62}");
   }
   return std::string(parts[1]);
 }
 
-absl::StatusOr<ReleaseRef> ParseReleaseName(std::string_view name) {
-  const std::vector<std::string_view> parts = absl::StrSplit(name, '/');
+absl::StatusOr<ReleaseRef> ParseReleaseName(absl::string_view name) {
+  const std::vector<absl::string_view> parts = absl::StrSplit(name, '/');
   if (parts.size() != 4 || parts[0] != "applications" || parts[2] != "releases" ||
       !IsApplicationName(parts[1]) || !IsReleaseId(parts[3])) {
     return BadName(name, "applications/APP/releases/ID, where ID is 12 hexadecimal digits");
@@ -100,8 +100,8 @@ absl::StatusOr<ReleaseRef> ParseReleaseName(std::string_view name) {
   return ReleaseRef{std::string(parts[1]), std::string(parts[3])};
 }
 
-absl::StatusOr<DeploymentRef> ParseDeploymentName(std::string_view name) {
-  const std::vector<std::string_view> parts = absl::StrSplit(name, '/');
+absl::StatusOr<DeploymentRef> ParseDeploymentName(absl::string_view name) {
+  const std::vector<absl::string_view> parts = absl::StrSplit(name, '/');
   if (parts.size() != 4 || parts[0] != "applications" || parts[2] != "deployments" ||
       !IsApplicationName(parts[1]) || (parts[3] != "-" && !IsDeploymentId(parts[3]))) {
     return BadName(name, "applications/APP/deployments/YYYYMMDD-XXXXXX");

@@ -6,27 +6,27 @@
 
 #include <optional>
 #include <string>
-#include <string_view>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 
 namespace slipway {
 
-bool IsApplicationName(std::string_view name);
-bool IsHostName(std::string_view name);
-bool IsServiceName(std::string_view name);
-bool IsReleaseId(std::string_view id);
-bool IsDeploymentId(std::string_view id);
+bool IsApplicationName(absl::string_view name);
+bool IsHostName(absl::string_view name);
+bool IsServiceName(absl::string_view name);
+bool IsReleaseId(absl::string_view id);
+bool IsDeploymentId(absl::string_view id);
 // Free text that may enter a label: at most 64 of [0-9A-Za-z._-], not starting with `-`. Empty is fine.
-bool IsCommitName(std::string_view name);
+bool IsCommitName(absl::string_view name);
 // A name of an environment variable: [A-Za-z_][A-Za-z0-9_]*.
-bool IsVariableName(std::string_view name);
+bool IsVariableName(absl::string_view name);
 
-std::string ApplicationName(std::string_view app);
-std::string ReleaseName(std::string_view app, std::string_view release);
-std::string DeploymentName(std::string_view app, std::string_view deployment);
-std::string HostName(std::string_view host);
+std::string ApplicationName(absl::string_view app);
+std::string ReleaseName(absl::string_view app, absl::string_view release);
+std::string DeploymentName(absl::string_view app, absl::string_view deployment);
+std::string HostName(absl::string_view host);
 
 struct ReleaseRef {
   std::string app;
@@ -39,9 +39,9 @@ struct DeploymentRef {
 };
 
 // INVALID_ARGUMENT that shows the expected form.
-absl::StatusOr<std::string> ParseApplicationName(std::string_view name);
-absl::StatusOr<std::string> ParseHostName(std::string_view name);
-absl::StatusOr<ReleaseRef> ParseReleaseName(std::string_view name);
-absl::StatusOr<DeploymentRef> ParseDeploymentName(std::string_view name);
+absl::StatusOr<std::string> ParseApplicationName(absl::string_view name);
+absl::StatusOr<std::string> ParseHostName(absl::string_view name);
+absl::StatusOr<ReleaseRef> ParseReleaseName(absl::string_view name);
+absl::StatusOr<DeploymentRef> ParseDeploymentName(absl::string_view name);
 
 }  // namespace slipway

@@ -7,11 +7,11 @@
 
 namespace slipway {
 namespace {
-constexpr std::string_view kDetailUrl = "type.googleapis.com/slipway.v1.ErrorDetail";
+constexpr absl::string_view kDetailUrl = "type.googleapis.com/slipway.v1.ErrorDetail";
 }  // namespace
 
-absl::Status Error(absl::StatusCode code, std::string_view reason, std::string_view message,
-                   std::string_view cure, std::string_view subject) {
+absl::Status Error(absl::StatusCode code, absl::string_view reason, absl::string_view message,
+                   absl::string_view cure, absl::string_view subject) {
   absl::Status status(code, message);
   pb::ErrorDetail detail;
   detail.set_reason(std::string(reason));
@@ -31,18 +31,18 @@ void SetDetail(absl::Status& status, const pb::ErrorDetail& detail) {
   status.SetPayload(kDetailUrl, absl::Cord(detail.SerializeAsString()));
 }
 
-absl::Status Annotate(const absl::Status& status, std::string_view context) {
+absl::Status Annotate(const absl::Status& status, absl::string_view context) {
   if (status.ok()) return status;
   absl::Status annotated(status.code(), absl::StrCat(context, ": ", status.message()));
-  status.ForEachPayload([&](std::string_view url, const absl::Cord& payload) {
+  status.ForEachPayload([&](absl::string_view url, const absl::Cord& payload) {
     annotated.SetPayload(url, payload);
   });
   return annotated;
 }
 
-absl::Status ErrnoError(std::string_view what) { return ErrnoError(errno, what); }
+absl::Status ErrnoError(absl::string_view what) { return ErrnoError(errno, what); }
 
-absl::Status ErrnoError(int error_number, std::string_view what) {
+absl::Status ErrnoError(int error_number, absl::string_view what) {
   return absl::ErrnoToStatus(error_number, what);
 }
 

@@ -3,10 +3,10 @@
 #pragma once
 
 #include <string>
-#include <string_view>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "common/protos.h"
 
 #include "slipway/v1/errors.pb.h"
@@ -15,19 +15,19 @@ namespace slipway {
 
 // An error for people and programs. `message` says what failed and what is true now; `reason` is UPPER_SNAKE_CASE and
 // stable; `cure` says what to do and may be empty.
-absl::Status Error(absl::StatusCode code, std::string_view reason, std::string_view message,
-                   std::string_view cure = "", std::string_view subject = "");
+absl::Status Error(absl::StatusCode code, absl::string_view reason, absl::string_view message,
+                   absl::string_view cure = "", absl::string_view subject = "");
 
 // The detail that Error() attached; empty for a status without one.
 pb::ErrorDetail DetailOf(const absl::Status& status);
 void SetDetail(absl::Status& status, const pb::ErrorDetail& detail);
 
 // The same status with `context: ` before its message.
-absl::Status Annotate(const absl::Status& status, std::string_view context);
+absl::Status Annotate(const absl::Status& status, absl::string_view context);
 
 // The present errno as a status: `what: No such file or directory`.
-absl::Status ErrnoError(std::string_view what);
-absl::Status ErrnoError(int error_number, std::string_view what);
+absl::Status ErrnoError(absl::string_view what);
+absl::Status ErrnoError(int error_number, absl::string_view what);
 
 #define SLIPWAY_CONCAT_INNER(a, b) a##b
 #define SLIPWAY_CONCAT(a, b) SLIPWAY_CONCAT_INNER(a, b)

@@ -6,16 +6,16 @@
 #pragma once
 
 #include <string>
-#include <string_view>
 
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 
 #include <google/protobuf/message.h>
 
 namespace slipway {
 
 // Fills `message` from the text; `file` names it in errors. INVALID_ARGUMENT, reason INVALID_YAML.
-absl::Status ParseYaml(std::string_view text, std::string_view file,
+absl::Status ParseYaml(absl::string_view text, absl::string_view file,
                        google::protobuf::Message& message);
 
 }  // namespace slipway

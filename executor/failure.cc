@@ -4,7 +4,7 @@
 
 namespace slipway::executor {
 
-absl::Status Failure(pb::FailureReason reason, std::string_view message, std::string_view cure) {
+absl::Status Failure(pb::FailureReason reason, absl::string_view message, absl::string_view cure) {
   return Error(absl::StatusCode::kFailedPrecondition, pb::FailureReason_Name(reason), message,
                cure);
 }

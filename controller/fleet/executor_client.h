@@ -5,10 +5,10 @@
 #include <chrono>
 #include <functional>
 #include <string>
-#include <string_view>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "common/cancellation.h"
 #include "common/protos.h"
 

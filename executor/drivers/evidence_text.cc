@@ -1,3 +1,4 @@
+#include "absl/strings/string_view.h"
 #include "executor/drivers/evidence_text.h"
 
 #include "absl/strings/ascii.h"
@@ -7,7 +8,7 @@ namespace slipway::executor {
 namespace {
 
 // Length of the valid UTF-8 sequence at the front, 0 when there is none.
-size_t SequenceLength(std::string_view bytes) {
+size_t SequenceLength(absl::string_view bytes) {
   const auto lead = static_cast<unsigned char>(bytes.front());
   if (lead < 0x80) return lead >= 0x20 && lead != 0x7f ? 1 : (lead == '\t' || lead == '\n' ? 1 : 0);
   const size_t length = lead >= 0xc2 && lead < 0xe0   ? 2
@@ -29,7 +30,7 @@ size_t SequenceLength(std::string_view bytes) {
 
 }  // namespace
 
-std::string EvidenceText(std::string_view bytes, size_t max) {
+std::string EvidenceText(absl::string_view bytes, size_t max) {
   std::string text;
   while (!bytes.empty()) {
     const size_t length = SequenceLength(bytes);
@@ -45,9 +46,9 @@ std::string EvidenceText(std::string_view bytes, size_t max) {
   return text;
 }
 
-std::vector<std::string> LastLines(std::string_view text, size_t count) {
+std::vector<std::string> LastLines(absl::string_view text, size_t count) {
   std::vector<std::string> lines;
-  for (const std::string_view line : absl::StrSplit(text, '\n')) {
+  for (const absl::string_view line : absl::StrSplit(text, '\n')) {
     if (!absl::StripAsciiWhitespace(line).empty()) {
       lines.push_back(EvidenceText(absl::StripTrailingAsciiWhitespace(line), 512));
     }

@@ -1,3 +1,4 @@
+#include "absl/strings/string_view.h"
 #include "executor/drivers/http_client.h"
 
 #include <array>
@@ -35,7 +36,7 @@ absl::StatusOr<HttpResponse> SendHttp(const HttpRequest& request) {
   std::string body;
   bool too_long = false;
   const HttpResponseParser* state = nullptr;
-  HttpResponseParser parser(request.method == "HEAD", [&](std::string_view piece) {
+  HttpResponseParser parser(request.method == "HEAD", [&](absl::string_view piece) {
     if (request.on_body && state->response().status / 100 == 2) return request.on_body(piece);
     body.append(piece);
     too_long = body.size() > request.max_body;
@@ -68,13 +69,13 @@ absl::Status TryTcp(const HttpEndpoint& endpoint, std::chrono::nanoseconds timeo
   return absl::OkStatus();
 }
 
-absl::StatusOr<HttpEndpoint> ParseHttpUrl(std::string_view url, std::string* path) {
+absl::StatusOr<HttpEndpoint> ParseHttpUrl(absl::string_view url, std::string* path) {
   const auto bad = [url] {
     return absl::InvalidArgumentError(
         absl::StrCat("'", url, "' is not http[s]://ADDRESS[:PORT]/PATH with a numeric address"));
   };
   HttpEndpoint endpoint;
-  std::string_view rest = url;
+  absl::string_view rest = url;
   if (absl::ConsumePrefix(&rest, "https://")) {
     endpoint.tls = true;
   } else if (!absl::ConsumePrefix(&rest, "http://")) {
@@ -82,15 +83,15 @@ absl::StatusOr<HttpEndpoint> ParseHttpUrl(std::string_view url, std::string* pat
   }
   endpoint.port = endpoint.tls ? 443 : 80;
   const size_t slash = rest.find('/');
-  *path = slash == std::string_view::npos ? "/" : std::string(rest.substr(slash));
-  std::string_view authority = rest.substr(0, slash);
-  std::string_view port;
+  *path = slash == absl::string_view::npos ? "/" : std::string(rest.substr(slash));
+  absl::string_view authority = rest.substr(0, slash);
+  absl::string_view port;
   if (absl::ConsumePrefix(&authority, "[")) {
     const size_t end = authority.find(']');
-    if (end == std::string_view::npos) return bad();
+    if (end == absl::string_view::npos) return bad();
     port = authority.substr(end + 1);
     authority = authority.substr(0, end);
-  } else if (const size_t colon = authority.find(':'); colon != std::string_view::npos) {
+  } else if (const size_t colon = authority.find(':'); colon != absl::string_view::npos) {
     port = authority.substr(colon);
     authority = authority.substr(0, colon);
   }

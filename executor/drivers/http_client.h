@@ -11,8 +11,8 @@
 #include <functional>
 #include <map>
 #include <string>
-#include <string_view>
 
+#include "absl/strings/string_view.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/cancellation.h"
@@ -48,7 +48,7 @@ struct HttpRequest {
   // Bytes kept in HttpResponse::body; a longer body is an error.
   size_t max_body = 4 << 20;
   // When set, the body of a 2xx answer goes here in pieces as it comes and is not kept. False ends the call with success.
-  std::function<bool(std::string_view piece)> on_body;
+  std::function<bool(absl::string_view piece)> on_body;
 };
 
 struct HttpResponse {
@@ -74,6 +74,6 @@ absl::Status TryTcp(const HttpEndpoint& endpoint, std::chrono::nanoseconds timeo
                     std::chrono::nanoseconds hold, Cancellation* cancellation);
 
 // http://ADDRESS[:PORT]/PATH or https://...; INVALID_ARGUMENT otherwise. `path` gets the rest, at least `/`.
-absl::StatusOr<HttpEndpoint> ParseHttpUrl(std::string_view url, std::string* path);
+absl::StatusOr<HttpEndpoint> ParseHttpUrl(absl::string_view url, std::string* path);
 
 }  // namespace slipway::executor

@@ -1,3 +1,4 @@
+#include "absl/strings/string_view.h"
 #include "executor/drivers/http_connection.h"
 
 #include <arpa/inet.h>
@@ -60,7 +61,7 @@ absl::StatusOr<SocketAddress> AddressOf(const HttpEndpoint& endpoint) {
   return address;
 }
 
-absl::Status SocketError(int error, std::string_view what) {
+absl::Status SocketError(int error, absl::string_view what) {
   const std::string text = absl::StrCat(what, ": ", std::strerror(error));
   switch (error) {
     case ECONNREFUSED:
@@ -138,7 +139,7 @@ absl::Status HttpConnection::StartTls(const std::string& server_name, Deadline d
   }
 }
 
-absl::StatusOr<short> HttpConnection::AfterSsl(int result, std::string_view what) {
+absl::StatusOr<short> HttpConnection::AfterSsl(int result, absl::string_view what) {
   const int saved_errno = errno;
   switch (SSL_get_error(ssl_, result)) {
     case SSL_ERROR_WANT_READ:
@@ -172,7 +173,7 @@ absl::Status HttpConnection::WaitFor(short events, Deadline deadline) {
   }
 }
 
-absl::Status HttpConnection::Write(std::string_view bytes, Deadline deadline) {
+absl::Status HttpConnection::Write(absl::string_view bytes, Deadline deadline) {
   while (!bytes.empty()) {
     short events = POLLOUT;
     ssize_t wrote = 0;

@@ -3,8 +3,8 @@
 
 #include <chrono>
 #include <memory>
-#include <string_view>
 
+#include "absl/strings/string_view.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/cancellation.h"
@@ -26,7 +26,7 @@ class HttpConnection {
 
   // Statuses as in http_client.h.
   absl::Status Open(const HttpEndpoint& endpoint, Deadline deadline);
-  absl::Status Write(std::string_view bytes, Deadline deadline);
+  absl::Status Write(absl::string_view bytes, Deadline deadline);
   // At least one byte; 0 at the end of the stream.
   absl::StatusOr<size_t> Read(char* buffer, size_t size, Deadline deadline);
 
@@ -35,7 +35,7 @@ class HttpConnection {
   absl::Status StartTls(const std::string& server_name, Deadline deadline);
   absl::Status WaitFor(short events, Deadline deadline);
   // What to wait for before an SSL call is repeated; an error when it failed for good.
-  absl::StatusOr<short> AfterSsl(int result, std::string_view what);
+  absl::StatusOr<short> AfterSsl(int result, absl::string_view what);
 
   UniqueFd socket_;
   UniqueFd cancel_event_;

@@ -1,3 +1,4 @@
+#include "absl/strings/string_view.h"
 #include "executor/drivers/http_message.h"
 
 #include <algorithm>
@@ -14,12 +15,12 @@ namespace {
 
 constexpr size_t kMaxHead = 64 << 10;
 
-bool HasControl(std::string_view text) {
+bool HasControl(absl::string_view text) {
   return std::any_of(text.begin(), text.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; });
 }
 
-bool IsToken(std::string_view text) {
-  return !text.empty() && !HasControl(text) && text.find(' ') == std::string_view::npos;
+bool IsToken(absl::string_view text) {
+  return !text.empty() && !HasControl(text) && text.find(' ') == absl::string_view::npos;
 }
 
 }  // namespace
@@ -45,14 +46,14 @@ absl::StatusOr<std::string> FormatHttpRequest(const HttpRequest& request) {
   return text;
 }
 
-absl::Status HttpResponseParser::Take(std::string_view bytes) {
+absl::Status HttpResponseParser::Take(absl::string_view bytes) {
   while (!bytes.empty() && state_ != State::kDone) {
     if (state_ == State::kUntilEnd) {
       Deliver(bytes);
       return absl::OkStatus();
     }
     if (state_ == State::kCounted || state_ == State::kChunk) {
-      const std::string_view piece = bytes.substr(0, static_cast<size_t>(std::min<uint64_t>(left_, bytes.size())));
+      const absl::string_view piece = bytes.substr(0, static_cast<size_t>(std::min<uint64_t>(left_, bytes.size())));
       bytes.remove_prefix(piece.size());
       left_ -= piece.size();
       const bool last = left_ == 0;
@@ -62,9 +63,9 @@ absl::Status HttpResponseParser::Take(std::string_view bytes) {
       continue;
     }
     const size_t end = bytes.find('\n');
-    pending_.append(bytes.substr(0, end == std::string_view::npos ? end : end + 1));
+    pending_.append(bytes.substr(0, end == absl::string_view::npos ? end : end + 1));
     if (pending_.size() > kMaxHead) return absl::InternalError("an answer with an endless head");
-    if (end == std::string_view::npos) return absl::OkStatus();
+    if (end == absl::string_view::npos) return absl::OkStatus();
     bytes.remove_prefix(end + 1);
     if (state_ == State::kHead) {
       if (!absl::EndsWith(pending_, "\n\r\n") && !absl::EndsWith(pending_, "\n\n")) continue;
@@ -77,7 +78,7 @@ absl::Status HttpResponseParser::Take(std::string_view bytes) {
   return absl::OkStatus();
 }
 
-absl::Status HttpResponseParser::TakeLine(std::string_view line) {
+absl::Status HttpResponseParser::TakeLine(absl::string_view line) {
   if (state_ == State::kChunkEnd) {
     state_ = State::kChunkSize;
     return line.empty() ? absl::OkStatus() : absl::InternalError("a chunk longer than it says");
@@ -86,7 +87,7 @@ absl::Status HttpResponseParser::TakeLine(std::string_view line) {
     if (line.empty()) state_ = State::kDone;
     return absl::OkStatus();
   }
-  const std::string_view digits = line.substr(0, line.find_first_of("; "));
+  const absl::string_view digits = line.substr(0, line.find_first_of("; "));
   const auto parsed = std::from_chars(digits.data(), digits.data() + digits.size(), left_, 16);
   if (digits.empty() || parsed.ec != std::errc() || parsed.ptr != digits.data() + digits.size()) {
     return absl::InternalError("a chunk without a size");
@@ -96,8 +97,8 @@ absl::Status HttpResponseParser::TakeLine(std::string_view line) {
 }
 
 absl::Status HttpResponseParser::TakeHead() {
-  const std::vector<std::string_view> lines = absl::StrSplit(pending_, '\n');
-  const std::vector<std::string_view> words =
+  const std::vector<absl::string_view> lines = absl::StrSplit(pending_, '\n');
+  const std::vector<absl::string_view> words =
       absl::StrSplit(absl::StripAsciiWhitespace(lines[0]), absl::MaxSplits(' ', 2));
   int status = 0;
   if (words.size() < 2 || !absl::StartsWith(words[0], "HTTP/1.") ||
@@ -108,10 +109,10 @@ absl::Status HttpResponseParser::TakeHead() {
   if (status < 200 && status != 101) return absl::OkStatus();
   response_.status = status;
   for (size_t i = 1; i < lines.size(); ++i) {
-    const std::string_view line = absl::StripAsciiWhitespace(lines[i]);
+    const absl::string_view line = absl::StripAsciiWhitespace(lines[i]);
     const size_t colon = line.find(':');
     if (line.empty()) continue;
-    if (colon == std::string_view::npos) return absl::InternalError("a header without a colon");
+    if (colon == absl::string_view::npos) return absl::InternalError("a header without a colon");
     response_.headers[absl::AsciiStrToLower(line.substr(0, colon))] =
         std::string(absl::StripAsciiWhitespace(line.substr(colon + 1)));
   }
@@ -136,7 +137,7 @@ void HttpResponseParser::ChooseBody() {
   }
 }
 
-void HttpResponseParser::Deliver(std::string_view bytes) {
+void HttpResponseParser::Deliver(absl::string_view bytes) {
   if (sink_ ? !sink_(bytes) : false) state_ = State::kDone;
   if (!sink_) response_.body.append(bytes);
 }

@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <functional>
 #include <string>
-#include <string_view>
 
+#include "absl/strings/string_view.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "executor/drivers/http_client.h"
@@ -19,12 +19,12 @@ absl::StatusOr<std::string> FormatHttpRequest(const HttpRequest& request);
 class HttpResponseParser {
  public:
   // False from the sink stops the parser for good.
-  using Sink = std::function<bool(std::string_view)>;
+  using Sink = std::function<bool(absl::string_view)>;
 
   HttpResponseParser(bool head_only, Sink sink) : head_only_(head_only), sink_(std::move(sink)) {}
 
   // INTERNAL when it is not HTTP.
-  absl::Status Take(std::string_view bytes);
+  absl::Status Take(absl::string_view bytes);
   // The connection has ended; ABORTED when the answer is not complete.
   absl::Status End();
 
@@ -36,9 +36,9 @@ class HttpResponseParser {
   enum class State { kHead, kCounted, kUntilEnd, kChunkSize, kChunk, kChunkEnd, kTrailer, kDone };
 
   absl::Status TakeHead();
-  absl::Status TakeLine(std::string_view line);
+  absl::Status TakeLine(absl::string_view line);
   void ChooseBody();
-  void Deliver(std::string_view bytes);
+  void Deliver(absl::string_view bytes);
 
   const bool head_only_;
   const Sink sink_;

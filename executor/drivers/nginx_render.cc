@@ -1,3 +1,4 @@
+#include "absl/strings/string_view.h"
 #include "executor/drivers/nginx_render.h"
 
 #include <arpa/inet.h>
@@ -18,9 +19,9 @@
 namespace slipway::executor {
 namespace {
 
-constexpr std::string_view kHead = "# slipway: ";
+constexpr absl::string_view kHead = "# slipway: ";
 // Idle connections to the slot that no longer serves must end by themselves, or the drain would wait for them.
-constexpr std::string_view kMarkerIdle = "    keepalive_timeout 2s;\n";
+constexpr absl::string_view kMarkerIdle = "    keepalive_timeout 2s;\n";
 
 bool IsPort(uint32_t port) { return port > 0 && port < 65536; }
 
@@ -33,7 +34,7 @@ std::string ModeWord(pb::SwitchMode mode) {
   return mode == pb::SWITCH_MODE_MARKER ? "marker" : "reload";
 }
 
-absl::StatusOr<pb::Slot> ParseSlot(std::string_view word) {
+absl::StatusOr<pb::Slot> ParseSlot(absl::string_view word) {
   for (const pb::Slot slot : {pb::SLOT_UNSPECIFIED, pb::SLOT_BLUE, pb::SLOT_GREEN}) {
     if (word == SlotWord(slot)) return slot;
   }
@@ -42,7 +43,7 @@ absl::StatusOr<pb::Slot> ParseSlot(std::string_view word) {
 
 absl::Status Check(const ManagedFile& file) {
   const bool marker = file.mode == pb::SWITCH_MODE_MARKER;
-  const auto bad = [](std::string_view what) {
+  const auto bad = [](absl::string_view what) {
     return absl::InvalidArgumentError(absl::StrCat("the nginx file's ", what, " is not valid"));
   };
   if (!IsApplicationName(file.app)) return bad("application name");
@@ -57,7 +58,7 @@ absl::Status Check(const ManagedFile& file) {
   return absl::OkStatus();
 }
 
-std::string Upstream(const ManagedFile& file, std::string_view suffix, uint32_t port) {
+std::string Upstream(const ManagedFile& file, absl::string_view suffix, uint32_t port) {
   const bool marker = file.mode == pb::SWITCH_MODE_MARKER;
   std::string text = absl::StrCat("upstream ", file.upstream, suffix, " {\n    server ",
                                   file.address, ":", port, marker ? " max_fails=0;\n" : ";\n");
@@ -102,7 +103,7 @@ std::string Render(const ManagedFile& file) {
 }
 
 // True when the key is known and the value fits; Check() and the comparison with the rendered text do the rest.
-bool SetField(std::string_view key, std::string_view value, ManagedFile& file) {
+bool SetField(absl::string_view key, absl::string_view value, ManagedFile& file) {
   if (key == "app") {
     file.app = std::string(value);
   } else if (key == "mode") {
@@ -135,7 +136,7 @@ bool SetField(std::string_view key, std::string_view value, ManagedFile& file) {
   return true;
 }
 
-absl::StatusOr<ForeignUpstream> ParseServer(std::string_view text) {
+absl::StatusOr<ForeignUpstream> ParseServer(absl::string_view text) {
   const std::vector<std::string> parts = absl::StrSplit(text, ':');
   ForeignUpstream server;
   if (parts.size() != 2 || !absl::SimpleAtoi(parts[1], &server.port) || !IsPort(server.port)) {
@@ -151,7 +152,7 @@ absl::StatusOr<ForeignUpstream> ParseServer(std::string_view text) {
 
 }  // namespace
 
-bool IsUpstreamName(std::string_view name) {
+bool IsUpstreamName(absl::string_view name) {
   return !name.empty() && name.size() <= 63 &&
          (absl::ascii_isalpha(name.front()) || name.front() == '_') &&
          std::all_of(name.begin(), name.end(), [](char c) {
@@ -159,7 +160,7 @@ bool IsUpstreamName(std::string_view name) {
          });
 }
 
-bool IsMarkerPath(std::string_view path) {
+bool IsMarkerPath(absl::string_view path) {
   return path.size() > 1 && path.size() <= 255 && path.front() == '/' && path.back() != '/' &&
          !absl::StrContains(path, "..") && std::all_of(path.begin(), path.end(), [](char c) {
            return absl::ascii_isalnum(c) || c == '.' || c == '_' || c == '/' || c == '-';
@@ -171,17 +172,17 @@ absl::StatusOr<std::string> RenderManagedFile(const ManagedFile& file) {
   return Render(file);
 }
 
-absl::StatusOr<ManagedFile> ParseManagedFile(std::string_view text) {
+absl::StatusOr<ManagedFile> ParseManagedFile(absl::string_view text) {
   const size_t start = text.find(kHead);
-  if (start == std::string_view::npos || (start > 0 && text[start - 1] != '\n')) {
+  if (start == absl::string_view::npos || (start > 0 && text[start - 1] != '\n')) {
     return absl::NotFoundError("not a file that Slipway wrote");
   }
-  std::string_view line = text.substr(start + kHead.size());
+  absl::string_view line = text.substr(start + kHead.size());
   line = line.substr(0, line.find('\n'));
   const auto edited = absl::InvalidArgumentError("a file of Slipway's that was edited since");
   ManagedFile file;
-  for (const std::string_view field : absl::StrSplit(line, ' ')) {
-    const std::pair<std::string_view, std::string_view> pair =
+  for (const absl::string_view field : absl::StrSplit(line, ' ')) {
+    const std::pair<absl::string_view, absl::string_view> pair =
         absl::StrSplit(field, absl::MaxSplits('=', 1));
     if (!SetField(pair.first, pair.second, file)) return edited;
   }
@@ -189,8 +190,8 @@ absl::StatusOr<ManagedFile> ParseManagedFile(std::string_view text) {
   return file;
 }
 
-absl::StatusOr<ForeignUpstream> ParseForeignUpstream(std::string_view text,
-                                                     std::string_view upstream) {
+absl::StatusOr<ForeignUpstream> ParseForeignUpstream(absl::string_view text,
+                                                     absl::string_view upstream) {
   SLIPWAY_ASSIGN_OR_RETURN(const std::vector<NginxWord> words, SplitNginxWords(text));
   std::vector<std::string> servers;
   bool found = false;
@@ -218,10 +219,10 @@ absl::StatusOr<ForeignUpstream> ParseForeignUpstream(std::string_view text,
   return ParseServer(servers.front());
 }
 
-absl::StatusOr<ProofText> ParseProof(std::string_view body) {
+absl::StatusOr<ProofText> ParseProof(absl::string_view body) {
   const auto bad = absl::InvalidArgumentError("not the answer of a proof server");
   if (!absl::ConsumeSuffix(&body, "\n")) return bad;
-  const std::vector<std::string_view> words = absl::StrSplit(body, ' ');
+  const std::vector<absl::string_view> words = absl::StrSplit(body, ' ');
   ProofText proof;
   if (words.size() != 3 || !IsApplicationName(words[0]) || words[1].empty() ||
       !std::all_of(words[1].begin(), words[1].end(), absl::ascii_isdigit) ||
@@ -233,7 +234,7 @@ absl::StatusOr<ProofText> ParseProof(std::string_view body) {
   return proof;
 }
 
-absl::StatusOr<std::vector<NginxWord>> SplitNginxWords(std::string_view text) {
+absl::StatusOr<std::vector<NginxWord>> SplitNginxWords(absl::string_view text) {
   std::vector<NginxWord> words;
   size_t i = 0;
   while (i < text.size()) {
@@ -258,7 +259,7 @@ absl::StatusOr<std::vector<NginxWord>> SplitNginxWords(std::string_view text) {
           // `${name}` is part of a word.
           if (word.quoted || text[i] != '{' || word.text.empty() || word.text.back() != '$') break;
           const size_t end = text.find('}', i);
-          if (end == std::string_view::npos) break;
+          if (end == absl::string_view::npos) break;
           word.text.append(text.substr(i, end + 1 - i));
           i = end + 1;
           continue;

@@ -8,9 +8,9 @@
 #include <array>
 #include <cstdint>
 #include <string>
-#include <string_view>
 #include <vector>
 
+#include "absl/strings/string_view.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/protos.h"
@@ -40,16 +40,16 @@ struct ManagedFile {
 };
 
 // [A-Za-z_][A-Za-z0-9_-]{0,62}
-bool IsUpstreamName(std::string_view name);
+bool IsUpstreamName(absl::string_view name);
 // Absolute, of [A-Za-z0-9._/-] only, without `..`.
-bool IsMarkerPath(std::string_view path);
+bool IsMarkerPath(absl::string_view path);
 
 // INVALID_ARGUMENT for anything that is not of the grammar, so that no value can break out of its place.
 absl::StatusOr<std::string> RenderManagedFile(const ManagedFile& file);
 
 // NOT_FOUND when the text is not one of ours, INVALID_ARGUMENT when it was and has been edited: what is accepted is exactly
 // what RenderManagedFile() writes.
-absl::StatusOr<ManagedFile> ParseManagedFile(std::string_view text);
+absl::StatusOr<ManagedFile> ParseManagedFile(absl::string_view text);
 
 // Where an upstream file that a script wrote sends its requests: the one IPv4 server of `upstream NAME`. NOT_FOUND when it
 // has no such upstream; INVALID_ARGUMENT, saying why, when that has several servers or one that is not ADDRESS:PORT.
@@ -57,8 +57,8 @@ struct ForeignUpstream {
   std::string address;
   uint32_t port = 0;
 };
-absl::StatusOr<ForeignUpstream> ParseForeignUpstream(std::string_view text,
-                                                     std::string_view upstream);
+absl::StatusOr<ForeignUpstream> ParseForeignUpstream(absl::string_view text,
+                                                     absl::string_view upstream);
 
 // What a proof server answers.
 struct ProofText {
@@ -69,7 +69,7 @@ struct ProofText {
   bool operator==(const ProofText&) const = default;
 };
 // `APP GENERATION SLOT\n`; INVALID_ARGUMENT for anything else.
-absl::StatusOr<ProofText> ParseProof(std::string_view body);
+absl::StatusOr<ProofText> ParseProof(absl::string_view body);
 
 // The words of nginx's configuration language: comments dropped, quotes and escapes undone; `{`, `}` and `;` are words of
 // their own. INVALID_ARGUMENT for an open quote.
@@ -78,8 +78,8 @@ struct NginxWord {
   // A separator that stood in quotes is a plain word.
   bool quoted = false;
 
-  bool Is(std::string_view separator) const { return !quoted && text == separator; }
+  bool Is(absl::string_view separator) const { return !quoted && text == separator; }
 };
-absl::StatusOr<std::vector<NginxWord>> SplitNginxWords(std::string_view text);
+absl::StatusOr<std::vector<NginxWord>> SplitNginxWords(absl::string_view text);
 
 }  // namespace slipway::executor

@@ -1,3 +1,4 @@
+#include "absl/strings/string_view.h"
 #include "executor/drivers/proc.h"
 
 #include <arpa/inet.h>
@@ -22,11 +23,11 @@ struct Stat {
   uint64_t start_ticks = 0;
 };
 
-std::optional<Stat> ParseStat(std::string_view text) {
+std::optional<Stat> ParseStat(absl::string_view text) {
   // The command stands in parentheses and may hold anything, parentheses and spaces too.
   const size_t end = text.rfind(')');
-  if (end == std::string_view::npos) return std::nullopt;
-  const std::vector<std::string_view> fields =
+  if (end == absl::string_view::npos) return std::nullopt;
+  const std::vector<absl::string_view> fields =
       absl::StrSplit(text.substr(end + 1), ' ', absl::SkipEmpty());
   Stat stat;
   // Fields 3, 4 and 22 of proc(5).
@@ -47,10 +48,10 @@ std::optional<Stat> ReadStat(const std::filesystem::path& root, int pid) {
 }
 
 // Lines of /proc/net/tcp and tcp6: `sl local_address rem_address st ...`, addresses in hexadecimal.
-uint32_t CountEstablished(std::string_view table, std::string_view remote) {
+uint32_t CountEstablished(absl::string_view table, absl::string_view remote) {
   uint32_t count = 0;
-  for (const std::string_view line : absl::StrSplit(table, '\n')) {
-    const std::vector<std::string_view> fields = absl::StrSplit(line, ' ', absl::SkipEmpty());
+  for (const absl::string_view line : absl::StrSplit(table, '\n')) {
+    const std::vector<absl::string_view> fields = absl::StrSplit(line, ' ', absl::SkipEmpty());
     if (fields.size() > 3 && fields[3] == "01" && fields[2] == remote) ++count;
   }
   return count;
@@ -95,7 +96,7 @@ std::optional<uint64_t> ProcReader::StartTicks(int pid) const {
   return stat.has_value() ? std::optional(stat->start_ticks) : std::nullopt;
 }
 
-absl::StatusOr<uint32_t> ProcReader::EstablishedTo(std::string_view address, uint32_t port) const {
+absl::StatusOr<uint32_t> ProcReader::EstablishedTo(absl::string_view address, uint32_t port) const {
   in_addr binary{};
   if (inet_pton(AF_INET, std::string(address).c_str(), &binary) != 1) {
     return absl::InvalidArgumentError(absl::StrCat("'", address, "' is not an IPv4 address"));

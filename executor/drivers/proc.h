@@ -5,9 +5,9 @@
 #include <filesystem>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
+#include "absl/strings/string_view.h"
 #include "absl/status/statusor.h"
 
 namespace slipway::executor {
@@ -40,7 +40,7 @@ class ProcReader {
   std::optional<uint64_t> StartTicks(int pid) const;
   bool IsAlive(const ProcessId& id) const { return StartTicks(id.pid) == id.start_ticks; }
   // Sockets of this host whose other end is the IPv4 address and port and which are ESTABLISHED, whoever owns them.
-  absl::StatusOr<uint32_t> EstablishedTo(std::string_view address, uint32_t port) const;
+  absl::StatusOr<uint32_t> EstablishedTo(absl::string_view address, uint32_t port) const;
 
  private:
   std::filesystem::path root_;

@@ -8,11 +8,11 @@
 #include <chrono>
 #include <functional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "common/cancellation.h"
 #include "common/protos.h"
 
@@ -32,7 +32,7 @@ struct StagedRelease {
 struct CallContext {
   std::chrono::steady_clock::time_point deadline;
   Cancellation* cancellation = nullptr;
-  std::function<void(std::string_view line)> on_line;
+  std::function<void(absl::string_view line)> on_line;
 };
 
 struct ObservedContainer {
@@ -60,7 +60,7 @@ class Workload {
   virtual ~Workload() = default;
 
   // Turns the release's definition into what the calls below need; idempotent. Wrong input: INVALID_COMPOSE_FILE.
-  virtual absl::Status Prepare(const StagedRelease& release, std::string_view env_file,
+  virtual absl::Status Prepare(const StagedRelease& release, absl::string_view env_file,
                                const CallContext& call) = 0;
   virtual absl::StatusOr<pb::BuildEvidence> Build(const StagedRelease& release,
                                                   const CallContext& call) = 0;
@@ -99,7 +99,7 @@ class Workload {
   // Until the sink answers false, or the output ends when `follow` is not set.
   virtual absl::Status StreamLogs(
       const std::string& app, pb::Slot slot, const std::string& service, bool follow, int tail,
-      const std::function<bool(std::string_view service, std::string_view line)>& sink) = 0;
+      const std::function<bool(absl::string_view service, absl::string_view line)>& sink) = 0;
   // Removes what belongs to these releases and to no other: generated files and images.
   virtual absl::StatusOr<pb::PruneEvidence> Forget(const std::string& app,
                                                    const std::vector<std::string>& releases,

@@ -1,3 +1,4 @@
+#include "absl/strings/string_view.h"
 #include "executor/process/process_runner.h"
 
 #include <fcntl.h>
@@ -29,12 +30,12 @@ using SteadyClock = std::chrono::steady_clock;
 constexpr size_t kMaxOutput = 4 << 20;
 constexpr size_t kMaxLine = 64 << 10;
 constexpr std::chrono::seconds kGrace{2};
-constexpr std::string_view kDefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+constexpr absl::string_view kDefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 // One of the child's outputs: keeps the beginning, hands out lines.
 class Output {
  public:
-  Output(std::string& kept, const std::function<void(std::string_view)>& on_line)
+  Output(std::string& kept, const std::function<void(absl::string_view)>& on_line)
       : kept_(kept), on_line_(on_line) {}
 
   absl::Status Open(UniqueFd& child_end) {
@@ -71,27 +72,27 @@ class Output {
   }
 
  private:
-  void Take(std::string_view bytes) {
+  void Take(absl::string_view bytes) {
     kept_.append(bytes.substr(0, kMaxOutput - std::min(kMaxOutput, kept_.size())));
     if (!on_line_) return;
     while (!bytes.empty()) {
       const size_t end = bytes.find('\n');
       line_.append(bytes.substr(0, end));
-      if (end == std::string_view::npos && line_.size() < kMaxLine) return;
+      if (end == absl::string_view::npos && line_.size() < kMaxLine) return;
       on_line_(line_);
       line_.clear();
-      if (end == std::string_view::npos) return;
+      if (end == absl::string_view::npos) return;
       bytes.remove_prefix(end + 1);
     }
   }
 
   UniqueFd fd_;
   std::string& kept_;
-  const std::function<void(std::string_view)>& on_line_;
+  const std::function<void(absl::string_view)>& on_line_;
   std::string line_;
 };
 
-std::string OwnVariable(const char* name, std::string_view otherwise) {
+std::string OwnVariable(const char* name, absl::string_view otherwise) {
   const char* value = std::getenv(name);
   return value == nullptr ? std::string(otherwise) : std::string(value);
 }
@@ -171,7 +172,7 @@ std::string Command::ToString() const {
   for (const std::string& word : argv) {
     const bool plain =
         !word.empty() && std::all_of(word.begin(), word.end(), [](unsigned char c) {
-          return std::isalnum(c) != 0 || std::string_view("-_./:=,@%+").find(static_cast<char>(c)) != std::string_view::npos;
+          return std::isalnum(c) != 0 || absl::string_view("-_./:=,@%+").find(static_cast<char>(c)) != absl::string_view::npos;
         });
     words.push_back(plain ? word : absl::StrCat("'", absl::StrReplaceAll(word, {{"'", "'\\''"}}), "'"));
   }

@@ -12,10 +12,10 @@
 #include <functional>
 #include <map>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "common/cancellation.h"
 
 namespace slipway::executor {
@@ -32,7 +32,7 @@ struct Command {
   Cancellation* cancellation = nullptr;
   // Called in Run()'s thread with each line of either output as it comes, without its newline, a last one without newline
   // included; a line of more than 64 KiB comes in pieces. May be empty.
-  std::function<void(std::string_view line)> on_line;
+  std::function<void(absl::string_view line)> on_line;
 
   // The argv in a form for people, quoted where needed.
   std::string ToString() const;

@@ -1,0 +1,108 @@
+#include "common/blob_store.h"
+
+#include <atomic>
+#include <cerrno>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+
+#include "common/status.h"
+
+namespace slipway {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr size_t kDigestBytes = 32;
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<BlobStore>> BlobStore::Open(fs::path folder) {
+  SLIPWAY_RETURN_IF_ERROR(MakeFolders(folder / "tmp", 0700));
+  std::error_code error;
+  for (const auto& left_over : fs::directory_iterator(folder / "tmp", error)) {
+    fs::remove(left_over.path(), error);
+  }
+  return std::unique_ptr<BlobStore>(new BlobStore(std::move(folder)));
+}
+
+fs::path BlobStore::PathOf(absl::string_view digest) const {
+  const std::string hex = absl::BytesToHexString(digest);
+  return folder_ / hex.substr(0, 2) / hex.substr(2);
+}
+
+bool BlobStore::Has(absl::string_view digest) const {
+  return digest.size() == kDigestBytes && access(PathOf(digest).c_str(), F_OK) == 0;
+}
+
+absl::StatusOr<std::string> BlobStore::Read(absl::string_view digest) const {
+  if (digest.size() != kDigestBytes) return absl::InvalidArgumentError("a digest has 32 bytes");
+  return ReadFile(PathOf(digest));
+}
+
+absl::StatusOr<std::unique_ptr<BlobStore::Writer>> BlobStore::Create(absl::string_view digest) {
+  if (digest.size() != kDigestBytes) return absl::InvalidArgumentError("a digest has 32 bytes");
+  std::unique_ptr<Writer> writer(new Writer(*this, std::string(digest)));
+  writer->temporary_ = (folder_ / "tmp" / "blob-XXXXXX").string();
+  writer->fd_ = UniqueFd(mkostemp(writer->temporary_.data(), O_CLOEXEC));
+  if (!writer->fd_) {
+    const absl::Status status = ErrnoError(writer->temporary_);
+    writer->temporary_.clear();
+    return status;
+  }
+  return writer;
+}
+
+BlobStore::Writer::~Writer() {
+  if (!temporary_.empty()) unlink(temporary_.c_str());
+}
+
+absl::Status BlobStore::Writer::Append(absl::string_view bytes) {
+  hash_.Update(bytes);
+  return WriteAll(fd_.get(), bytes);
+}
+
+absl::Status BlobStore::Writer::Commit() {
+  if (hash_.Finish() != digest_) {
+    return Error(absl::StatusCode::kInvalidArgument, "DIGEST_MISMATCH",
+                 absl::StrCat("the content of blob ", absl::BytesToHexString(digest_),
+                              " does not match its name"),
+                 "send it again");
+  }
+  const fs::path path = store_.PathOf(digest_);
+  SLIPWAY_RETURN_IF_ERROR(MakeFolders(path.parent_path(), 0700));
+  if (fchmod(fd_.get(), 0400) != 0 || rename(temporary_.c_str(), path.c_str()) != 0) {
+    return ErrnoError(path.string());
+  }
+  temporary_.clear();
+  return absl::OkStatus();
+}
+
+absl::Status BlobStore::Sync() {
+  // One call for all blobs of an upload instead of two per blob.
+  const UniqueFd fd(open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd || syncfs(fd.get()) != 0) return ErrnoError(absl::StrCat("sync ", folder_.string()));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<uint64_t> BlobStore::RemoveAllBut(const std::set<std::string>& keep) {
+  uint64_t freed = 0;
+  std::error_code error;
+  for (const auto& shelf : fs::directory_iterator(folder_, error)) {
+    const std::string prefix = shelf.path().filename().string();
+    if (prefix.size() != 2) continue;
+    for (const auto& blob : fs::directory_iterator(shelf.path(), error)) {
+      const std::string hex = absl::StrCat(prefix, blob.path().filename().string());
+      if (keep.contains(absl::HexStringToBytes(hex))) continue;
+      const uint64_t size = blob.file_size(error);
+      if (fs::remove(blob.path(), error)) freed += size;
+    }
+  }
+  if (error) return absl::InternalError(absl::StrCat(folder_.string(), ": ", error.message()));
+  return freed;
+}
+
+}  // namespace slipway

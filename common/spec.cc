@@ -1,0 +1,239 @@
+#include "common/spec.h"
+
+#include <set>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+
+#include "common/durations.h"
+#include "common/names.h"
+#include "common/status.h"
+
+namespace slipway {
+namespace {
+
+using std::chrono::hours;
+using std::chrono::milliseconds;
+using std::chrono::minutes;
+using std::chrono::seconds;
+
+absl::Status Wrong(absl::string_view key, absl::string_view what, absl::string_view cure = "") {
+  return Error(absl::StatusCode::kInvalidArgument, "INVALID_SPEC", absl::StrCat(key, ": ", what),
+               cure, key);
+}
+
+bool IsRelativePath(absl::string_view path) {
+  return !path.empty() && path.front() != '/' && !absl::StrContains(path, "..") &&
+         path.find('\0') == absl::string_view::npos && path.size() <= 512;
+}
+
+// A path that may stand in an nginx file as it is.
+bool IsPlainAbsolutePath(absl::string_view path) {
+  if (path.empty() || path.front() != '/' || path.size() > 512 || absl::StrContains(path, "..")) {
+    return false;
+  }
+  for (const char c : path) {
+    if (!absl::ascii_isalnum(static_cast<unsigned char>(c)) &&
+        !absl::StrContains("/._-", absl::string_view(&c, 1))) {
+      return false;
+    }
+  }
+  return true;
+}
+
+bool IsPort(uint32_t port) { return port >= 1 && port <= 65535; }
+
+absl::Status CheckCompose(const pb::ComposeSpec& compose) {
+  if (!IsRelativePath(compose.file()))
+    return Wrong("compose.file", "must be a path in the release");
+  if (!IsRelativePath(compose.env_file())) {
+    return Wrong("compose.env_file", "must be a path in the release");
+  }
+  if (compose.slotted().empty()) {
+    return Wrong("compose.slotted", "name the services that get one copy per slot",
+                 "for example `slotted: [api]`");
+  }
+  std::set<std::string> seen;
+  for (const auto* list : {&compose.slotted(), &compose.workers()}) {
+    for (const std::string& service : *list) {
+      const std::string key = list == &compose.slotted() ? "compose.slotted" : "compose.workers";
+      if (!IsServiceName(service))
+        return Wrong(key, absl::StrCat("'", service, "' is no service name"));
+      if (!seen.insert(service).second) {
+        return Wrong(key, absl::StrCat("'", service, "' is named twice"));
+      }
+    }
+  }
+  if (!IsServiceName(compose.project())) return Wrong("compose.project", "is no project name");
+  return absl::OkStatus();
+}
+
+absl::Status CheckHealth(const pb::HealthSpec& health) {
+  switch (health.probe_case()) {
+    case pb::HealthSpec::kHttp:
+      if (!absl::StartsWith(health.http().path(), "/")) {
+        return Wrong("health.http.path", "must start with /");
+      }
+      if (health.http().status() < 100 || health.http().status() > 599) {
+        return Wrong("health.http.status", "must be an HTTP status, 100 to 599");
+      }
+      break;
+    case pb::HealthSpec::kCommand:
+      if (health.command().command().empty() || !IsServiceName(health.command().service())) {
+        return Wrong("health.command", "needs `service` and `command`");
+      }
+      break;
+    case pb::HealthSpec::kTcp:
+    case pb::HealthSpec::kDocker:
+      break;
+    case pb::HealthSpec::PROBE_NOT_SET:
+      return Wrong("health", "name one probe: http, tcp, command or docker",
+                   "for example `health: {http: {path: /health}}`");
+  }
+  if (FromProto(health.timeout()) < seconds(1))
+    return Wrong("health.timeout", "must be at least 1s");
+  if (FromProto(health.interval()) < milliseconds(10)) {
+    return Wrong("health.interval", "must be at least 10ms");
+  }
+  if (FromProto(health.probe_timeout()) < milliseconds(10)) {
+    return Wrong("health.probe_timeout", "must be at least 10ms");
+  }
+  if (health.successes() > 1000) return Wrong("health.successes", "must be at most 1000");
+  return absl::OkStatus();
+}
+
+absl::Status CheckNginx(const pb::NginxSpec& nginx) {
+  if (nginx.upstream().empty()) {
+    return Wrong("nginx.upstream", "name the upstream that the site's proxy_pass uses");
+  }
+  for (const char c : nginx.upstream()) {
+    if (!absl::ascii_isalnum(static_cast<unsigned char>(c)) && c != '_' && c != '-' && c != '.') {
+      return Wrong("nginx.upstream", "may have letters, digits, `_`, `-` and `.`");
+    }
+  }
+  if (!IsPlainAbsolutePath(nginx.file()) || !absl::EndsWith(nginx.file(), ".conf")) {
+    return Wrong("nginx.file",
+                 "must be an absolute path of letters, digits and ._-/ ending in .conf");
+  }
+  if (!nginx.marker().empty() && !IsPlainAbsolutePath(nginx.marker())) {
+    return Wrong("nginx.marker", "must be an absolute path of letters, digits and ._-/");
+  }
+  if (nginx.keepalive() > 10'000) return Wrong("nginx.keepalive", "must be at most 10000");
+  if (nginx.proof_ports_size() != 0 &&
+      (nginx.proof_ports_size() != 2 || !IsPort(nginx.proof_ports(0)) ||
+       !IsPort(nginx.proof_ports(1)) || nginx.proof_ports(0) == nginx.proof_ports(1))) {
+    return Wrong("nginx.proof_ports", "must be two different ports, or none");
+  }
+  if (nginx.has_front_door()) {
+    const std::string& url = nginx.front_door().url();
+    if (!absl::StartsWith(url, "http://") && !absl::StartsWith(url, "https://")) {
+      return Wrong("nginx.front_door.url", "must start with http:// or https://");
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckHooks(const pb::HooksSpec& hooks) {
+  std::set<std::string> seen;
+  for (const auto* list : {&hooks.before_switch(), &hooks.after_switch()}) {
+    for (const pb::Hook& hook : *list) {
+      if (!IsServiceName(hook.name()) || !seen.insert(hook.name()).second) {
+        return Wrong("hooks", absl::StrCat("each needs a name of its own: '", hook.name(), "'"));
+      }
+      if (!IsServiceName(hook.service()) || hook.command().empty()) {
+        return Wrong("hooks", absl::StrCat(hook.name(), " needs `service` and `command`"));
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void ApplyDefaults(pb::ApplicationSpec& spec) {
+  pb::ComposeSpec& compose = *spec.mutable_compose();
+  if (compose.file().empty()) compose.set_file("docker-compose.yml");
+  if (compose.env_file().empty()) compose.set_env_file(".env");
+  if (compose.project().empty()) compose.set_project(spec.app());
+
+  pb::HealthSpec& health = *spec.mutable_health();
+  if (!health.has_timeout()) *health.mutable_timeout() = ToProto(seconds(120));
+  if (!health.has_interval()) *health.mutable_interval() = ToProto(seconds(1));
+  if (!health.has_probe_timeout()) *health.mutable_probe_timeout() = ToProto(seconds(5));
+  if (!health.has_stable()) *health.mutable_stable() = ToProto(seconds(0));
+  if (health.successes() == 0) health.set_successes(3);
+  if (health.has_http()) {
+    if (health.http().path().empty()) health.mutable_http()->set_path("/health");
+    if (health.http().status() == 0) health.mutable_http()->set_status(200);
+  }
+
+  pb::NginxSpec& nginx = *spec.mutable_nginx();
+  if (nginx.file().empty() && !nginx.upstream().empty()) {
+    nginx.set_file(absl::StrCat("/etc/nginx/conf.d/", nginx.upstream(), ".conf"));
+  }
+  if (nginx.keepalive() == 0) nginx.set_keepalive(32);
+  if (nginx.mode() == pb::SWITCH_MODE_UNSPECIFIED) nginx.set_mode(pb::SWITCH_MODE_RELOAD);
+  if (nginx.has_front_door() && nginx.front_door().status() == 0) {
+    nginx.mutable_front_door()->set_status(200);
+  }
+
+  for (auto* list : {spec.mutable_hooks()->mutable_before_switch(),
+                     spec.mutable_hooks()->mutable_after_switch()}) {
+    for (pb::Hook& hook : *list) {
+      if (!hook.has_timeout()) *hook.mutable_timeout() = ToProto(minutes(5));
+    }
+  }
+  pb::RolloutSpec& rollout = *spec.mutable_rollout();
+  if (!rollout.has_bake()) *rollout.mutable_bake() = ToProto(seconds(5));
+  if (!rollout.has_drain()) *rollout.mutable_drain() = ToProto(seconds(30));
+  pb::KeepSpec& keep = *spec.mutable_keep();
+  if (!keep.has_warm()) *keep.mutable_warm() = ToProto(minutes(10));
+  if (keep.releases() == 0) keep.set_releases(5);
+}
+
+absl::Status ValidateSpec(const pb::ApplicationSpec& spec) {
+  if (!IsApplicationName(spec.app())) return Wrong("app", "must be [a-z][a-z0-9-]{0,39}");
+  if (spec.hosts().empty()) return Wrong("hosts", "name at least one host");
+  std::set<std::string> hosts;
+  for (const std::string& host : spec.hosts()) {
+    if (!IsHostName(host) || !hosts.insert(host).second) {
+      return Wrong("hosts", absl::StrCat("'", host, "' is no host name, or stands twice"));
+    }
+  }
+  SLIPWAY_RETURN_IF_ERROR(CheckCompose(spec.compose()));
+  if (!IsPort(spec.slots().blue()) || !IsPort(spec.slots().green()) ||
+      spec.slots().blue() == spec.slots().green()) {
+    return Wrong("slots", "needs two different ports",
+                 "for example `slots: {blue: 8000, green: 8001}`");
+  }
+  if (!spec.port_variable().empty() && !IsVariableName(spec.port_variable())) {
+    return Wrong("port_variable", "must be the name of a variable");
+  }
+  SLIPWAY_RETURN_IF_ERROR(CheckHealth(spec.health()));
+  SLIPWAY_RETURN_IF_ERROR(CheckNginx(spec.nginx()));
+  SLIPWAY_RETURN_IF_ERROR(CheckHooks(spec.hooks()));
+  if (FromProto(spec.rollout().bake()) > hours(24)) return Wrong("rollout.bake", "at most 24h");
+  if (FromProto(spec.rollout().drain()) > hours(24)) return Wrong("rollout.drain", "at most 24h");
+  if (spec.keep().releases() < 2) return Wrong("keep.releases", "must be at least 2");
+  return absl::OkStatus();
+}
+
+uint32_t PortOf(const pb::ApplicationSpec& spec, pb::Slot slot) {
+  return slot == pb::SLOT_GREEN ? spec.slots().green() : spec.slots().blue();
+}
+
+pb::Slot OtherSlot(pb::Slot slot) { return slot == pb::SLOT_BLUE ? pb::SLOT_GREEN : pb::SLOT_BLUE; }
+
+std::string SlotWord(pb::Slot slot) {
+  switch (slot) {
+    case pb::SLOT_BLUE:
+      return "blue";
+    case pb::SLOT_GREEN:
+      return "green";
+    default:
+      return "none";
+  }
+}
+
+}  // namespace slipway
