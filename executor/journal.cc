@@ -145,6 +145,12 @@ void Journal::Apply(const xpb::JournalRecord& record) {
       Operation& operation = operations_[record.intent().operation_id()];
       operation.intent = record.intent();
       operation.order = next_order_++;
+      if (record.intent().has_switch_()) {
+        xpb::ApplicationFacts& facts = facts_[record.intent().app()];
+        facts.set_app(record.intent().app());
+        facts.set_last_generation(
+            std::max(facts.last_generation(), record.intent().switch_().generation()));
+      }
       ForgetOldOperations(record.intent().app());
       break;
     }
@@ -156,9 +162,13 @@ void Journal::Apply(const xpb::JournalRecord& record) {
       }
       break;
     }
-    case xpb::JournalRecord::kFacts:
-      facts_[record.facts().app()] = record.facts();
+    case xpb::JournalRecord::kFacts: {
+      xpb::ApplicationFacts& facts = facts_[record.facts().app()];
+      const uint64_t written = facts.last_generation();
+      facts = record.facts();
+      facts.set_last_generation(std::max(facts.last_generation(), written));
       break;
+    }
     case xpb::JournalRecord::kEvent:
       events_[record.event().sequence()] = record.event();
       last_event_ = std::max(last_event_, record.event().sequence());

@@ -17,6 +17,9 @@ fs::path Paths::Release(absl::string_view app, absl::string_view release) const 
 fs::path Paths::Generated(absl::string_view app, absl::string_view release) const {
   return state_ / "apps" / std::string(app) / "state" / std::string(release);
 }
+fs::path Paths::Normalised(absl::string_view app) const {
+  return state_ / "apps" / std::string(app) / "normalised";
+}
 fs::path Paths::BuildContext(absl::string_view digest) const {
   return state_ / "contexts" / std::string(digest);
 }

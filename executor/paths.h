@@ -4,9 +4,10 @@
 //   STATE/journal                     what is intended and what is true
 //   STATE/blobs/                      content-addressed files of releases
 //   STATE/apps/APP/releases/ID/       one release, unpacked; the compose file's `.`
-//   STATE/apps/APP/state/ID/          what was generated for it; 0700, for it holds secrets
-//   STATE/contexts/DIGEST/            a build context while it is built from; never has the env
-//   file in it STATE/markers/APP                 mode marker: present means green
+//   STATE/apps/APP/normalised         the last output of `compose config`, with the digest of what
+//   it was made from STATE/apps/APP/state/ID/          what was generated for it; 0700, for it
+//   holds secrets STATE/contexts/DIGEST/            a build context while it is built from; never
+//   has the env file in it STATE/markers/APP                 mode marker: present means green
 #pragma once
 
 #include <filesystem>
@@ -27,6 +28,8 @@ inline constexpr char kLabelRole[] = "slipway.role";
 inline constexpr char kLabelSlot[] = "slipway.slot";
 inline constexpr char kLabelRelease[] = "slipway.release";
 inline constexpr char kLabelHook[] = "slipway.hook";
+// Digest of a shared service's definition, to see that it has changed.
+inline constexpr char kLabelDefinition[] = "slipway.definition";
 // Compose's own.
 inline constexpr char kLabelProject[] = "com.docker.compose.project";
 inline constexpr char kLabelService[] = "com.docker.compose.service";
@@ -41,6 +44,7 @@ class Paths {
   std::filesystem::path Releases(absl::string_view app) const;
   std::filesystem::path Release(absl::string_view app, absl::string_view release) const;
   std::filesystem::path Generated(absl::string_view app, absl::string_view release) const;
+  std::filesystem::path Normalised(absl::string_view app) const;
   std::filesystem::path BuildContext(absl::string_view digest) const;
   std::filesystem::path Marker(absl::string_view app) const;
 

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+
 #include "common/status.h"
 #include "executor/drivers/compose_document.h"
 #include "executor/failure.h"
@@ -60,14 +61,15 @@ absl::StatusOr<ProcessResult> ComposeCli::Run(const Project& project,
                                               const CallContext& call) const {
   Command command;
   command.argv = program_;
-  command.argv.insert(command.argv.end(),
-                      {"--ansi", "never", "-p", project.name, "-f", project.file.string(),
-                       "--project-directory", project.folder.string(), "--env-file",
-                       env_file.string()});
+  command.argv.insert(
+      command.argv.end(),
+      {"--ansi", "never", "-p", project.name, "-f", project.file.string(), "--project-directory",
+       project.folder.string(), "--env-file", env_file.string()});
   command.argv.insert(command.argv.end(), arguments.begin(), arguments.end());
   command.argv.insert(command.argv.end(), services.begin(), services.end());
   command.environment = std::move(environment);
-  // Without the buildx plugin the classic builder is all there is, and compose 2 does not fall back by itself.
+  // Without the buildx plugin the classic builder is all there is, and compose 2 does not fall back
+  // by itself.
   command.environment.emplace("DOCKER_BUILDKIT", "0");
   command.folder = project.folder.string();
   command.timeout = std::max(std::chrono::nanoseconds(1), call.deadline - steady_clock::now());
@@ -97,9 +99,8 @@ absl::Status ComposeCli::RunFor(pb::FailureReason reason, const Project& project
                                 const std::vector<std::string>& services,
                                 const CallContext& call) const {
   const std::string verb = arguments.front();
-  SLIPWAY_ASSIGN_OR_RETURN(
-      const ProcessResult result,
-      Run(project, std::move(arguments), services, {}, "/dev/null", call));
+  SLIPWAY_ASSIGN_OR_RETURN(const ProcessResult result,
+                           Run(project, std::move(arguments), services, {}, "/dev/null", call));
   if (result.ok()) return absl::OkStatus();
   return Failure(reason, absl::StrCat("compose ", verb, " ", absl::StrJoin(services, " "),
                                       " failed: ", LastLines(result)));

@@ -1,5 +1,5 @@
-// The compose program, either of its two versions, as commands that are values. Every call has an environment that is
-// empty but for what is stated, and reads no `.env` of its own accord.
+// The compose program, either of its two versions, as commands that are values. Every call has an
+// environment that is empty but for what is stated, and reads no `.env` of its own accord.
 #pragma once
 
 #include <filesystem>
@@ -7,11 +7,11 @@
 #include <string>
 #include <vector>
 
-#include <nlohmann/json.hpp>
-
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include <nlohmann/json.hpp>
+
 #include "common/protos.h"
 #include "executor/drivers/workload.h"
 #include "executor/process/process_runner.h"
@@ -20,10 +20,9 @@ namespace slipway::executor {
 
 class ComposeCli {
  public:
-  // `program` is {"docker", "compose"} or {"docker-compose"}; when empty, the first of these that answers is taken.
-  // NOT_FOUND with the package to install when neither does.
-  static absl::StatusOr<ComposeCli> Detect(ProcessRunner& runner,
-                                           std::vector<std::string> program);
+  // `program` is {"docker", "compose"} or {"docker-compose"}; when empty, the first of these that
+  // answers is taken. NOT_FOUND with the package to install when neither does.
+  static absl::StatusOr<ComposeCli> Detect(ProcessRunner& runner, std::vector<std::string> program);
 
   const std::string& Version() const { return version_; }
   // 1 or 2.
@@ -47,7 +46,8 @@ class ComposeCli {
   // Creates the containers without starting them.
   absl::Status Create(const Project& project, const std::vector<std::string>& services,
                       const CallContext& call) const;
-  // Starts the services that do not run, in the order of their dependencies; what runs is left as it is.
+  // Starts the services that do not run, in the order of their dependencies; what runs is left as
+  // it is.
   absl::Status Up(const Project& project, const std::vector<std::string>& services,
                   const CallContext& call) const;
 

@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 
@@ -223,8 +224,8 @@ class Cutter {
     return absl::BytesToHexString(hash.Finish()).substr(0, 16);
   }
 
-  json CopyService(const std::string& name, absl::string_view role) const {
-    json service = Services()[name];
+  json CopyService(const json& services, const std::string& name, absl::string_view role) const {
+    json service = services[name];
     service.erase("build");
     service.erase("container_name");
     service["image"] = result_.images.at(name);
@@ -267,6 +268,15 @@ class Cutter {
     return project;
   }
 
+  // A digest of what the service is, whichever release it came with: the release's folder has no
+  // part in it.
+  std::string DefinitionOf(const std::string& name) const {
+    const std::string text = Services()[name].dump(-1, ' ', false, json::error_handler_t::replace);
+    return absl::BytesToHexString(
+               Sha256Of(absl::StrReplaceAll(text, {{input_.release_folder.string(), "."}})))
+        .substr(0, 16);
+  }
+
   void CutShared() {
     std::set<std::string> kept;
     for (const auto& item : Services().items()) {
@@ -274,8 +284,10 @@ class Cutter {
     }
     json services = json::object();
     for (const std::string& name : kept) {
-      json service = CopyService(name, "shared");
+      json service = CopyService(Services(), name, "shared");
       SetDependencies(service, KeepDependencies(service, kept));
+      result_.definitions[name] = DefinitionOf(name);
+      SetLabel(service, kLabelDefinition, result_.definitions[name]);
       for (const json& entry : ServiceList(service, "ports")) {
         if (const auto port = ParsePort(entry); port && port->published != 0) {
           result_.shared_ports[name].push_back(port->published);
@@ -355,43 +367,55 @@ class Cutter {
                                                : "publish exactly one port, by port_variable");
   }
 
-  absl::Status CutSlots() {
-    const auto slot_port = FindSlotPort();
-    if (!slot_port.ok()) return slot_port.status();
-    std::set<std::string> networks;
+  // The slotted services as one slot runs them, from the document that was made for it.
+  absl::StatusOr<json> SlotServices(const json& document, pb::Slot slot,
+                                    const std::pair<std::string, size_t>& slot_port) {
     json services = json::object();
     for (const std::string& name : slotted_) {
-      json service = CopyService(name, "slot");
+      json service = CopyService(document["services"], name, "slot");
       if (service.contains("network_mode")) {
         return Wrong(name, "network_mode does not go with two slots",
                      "remove it from this service");
       }
-      for (const std::string& network : NetworksOf(service)) networks.insert(network);
       json depends = KeepDependencies(service, slotted_);
       result_.ordered_start |= !depends.empty();
       SetDependencies(service, std::move(depends));
       service["networks"] = json::array({"default"});
+      SetLabel(service, kLabelSlot, SlotWord(slot));
       services[name] = std::move(service);
+    }
+    json& ports = services[slot_port.first]["ports"];
+    for (size_t i = 0; i < ports.size(); ++i) {
+      const auto port = ParsePort(ports[i]);
+      if (!port)
+        return Wrong(slot_port.first, absl::StrCat("cannot read the port ", ports[i].dump()));
+      const std::string target = absl::StrCat(port->target, "/", port->protocol);
+      // Compose takes a list in one spelling only.
+      ports[i] = i == slot_port.second
+                     ? absl::StrCat(input_.address, ":", PortOf(spec_, slot), ":", target)
+                     : target;
+    }
+    return services;
+  }
+
+  absl::Status CutSlots() {
+    const auto slot_port = FindSlotPort();
+    if (!slot_port.ok()) return slot_port.status();
+    std::set<std::string> networks;
+    for (const std::string& name : slotted_) {
+      const std::set<std::string> of_service = NetworksOf(Services()[name]);
+      networks.insert(of_service.begin(), of_service.end());
     }
     for (const std::string& network : networks) {
       result_.slot_networks.push_back(RealName("networks", network));
     }
     for (const pb::Slot slot : {pb::SLOT_BLUE, pb::SLOT_GREEN}) {
-      json copy = services;
-      json& entry = copy[slot_port->first]["ports"][slot_port->second];
-      const Port port = *ParsePort(entry);
-      entry = absl::StrCat(input_.address, ":", PortOf(spec_, slot), ":", port.target, "/",
-                           port.protocol);
-      // Compose takes a list in one spelling only.
-      for (json& other : copy[slot_port->first]["ports"]) {
-        if (const auto rest = ParsePort(other); other.is_object() && rest) {
-          other = absl::StrCat(rest->target, "/", rest->protocol);
-        }
-      }
-      for (auto& item : copy.items()) SetLabel(item.value(), kLabelSlot, SlotWord(slot));
-      json volumes = VolumesOf(copy);
+      const bool own = slot == pb::SLOT_GREEN && !input_.green_document.is_null();
+      auto services = SlotServices(own ? input_.green_document : input_.document, slot, *slot_port);
+      if (!services.ok()) return services.status();
+      json volumes = VolumesOf(*services);
       (slot == pb::SLOT_BLUE ? result_.blue : result_.green) =
-          Project(std::move(copy), json::object(), std::move(volumes));
+          Project(*std::move(services), json::object(), std::move(volumes));
     }
     return absl::OkStatus();
   }
@@ -424,7 +448,7 @@ class Cutter {
     json services = json::object();
     std::set<std::string> used;
     for (const std::string& name : workers_) {
-      json service = CopyService(name, "worker");
+      json service = CopyService(Services(), name, "worker");
       SetDependencies(service, KeepDependencies(service, workers_));
       ListToObject(service);
       if (!service.contains("network_mode")) JoinNetworks(service, used);
@@ -443,7 +467,7 @@ class Cutter {
           return Wrong(hook.service(),
                        absl::StrCat("hook ", hook.name(), " names this service; there is none"));
         }
-        json service = CopyService(hook.service(), "hook");
+        json service = CopyService(Services(), hook.service(), "hook");
         for (const char* key : {"ports", "depends_on", "restart", "healthcheck", "expose"})
           service.erase(key);
         service["command"] =
@@ -496,6 +520,7 @@ json ToJson(const CutResult& result) {
           {"ordered_start", result.ordered_start},
           {"networks", result.networks},
           {"volumes", result.volumes},
+          {"definitions", result.definitions},
           {"shared_ports", result.shared_ports}};
 }
 
@@ -520,6 +545,7 @@ absl::StatusOr<CutResult> CutFromJson(const json& document) {
     document.at("ordered_start").get_to(result.ordered_start);
     result.networks = document.at("networks");
     result.volumes = document.at("volumes");
+    document.at("definitions").get_to(result.definitions);
     document.at("shared_ports").get_to(result.shared_ports);
     return result;
   } catch (const json::exception& exception) {

@@ -33,8 +33,11 @@ namespace slipway::executor {
 
 struct CutInput {
   StagedRelease release;
-  // The normalised document, values restored.
+  // The normalised document, values restored; port_variable, if there is one, had the blue port.
   nlohmann::json document;
+  // The same with the green port, for files that use the variable for more than the published port;
+  // null otherwise.
+  nlohmann::json green_document;
   // Absolute path of the unpacked release.
   std::filesystem::path release_folder;
   // For the digests of build inputs.
@@ -63,6 +66,8 @@ struct CutResult {
   // Image per service of any kind.
   std::map<std::string, std::string> images;
   std::set<std::string> shared_services;
+  // Digest of each shared service's definition.
+  std::map<std::string, std::string> definitions;
   // Shared services that must be healthy before a candidate starts.
   std::set<std::string> awaited_healthy;
   // Real names of the shared networks of slotted services.
