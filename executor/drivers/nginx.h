@@ -136,8 +136,8 @@ class NginxDriver {
   // proves that. It cannot be cancelled half way; it is bounded by its own deadlines.
   SwitchOutcome Switch(const SwitchRequest& request);
 
-  // After a crash inside Switch(): finishes it when the new generation is fully proven, goes back, proven, otherwise. May be
-  // repeated. An OK status means that `to` serves.
+  // After a crash inside Switch(): finishes it when the new generation is on disk, loaded and fully proven; goes back, proven,
+  // otherwise (also when it was going back when it was killed). May be repeated. An OK status means that `to` serves.
   SwitchOutcome Recover(const SwitchRequest& request);
 
   // When the file on disk is not what is loaded: puts back what serves, reloads and proves, so that no foreign reload can

@@ -291,6 +291,13 @@ absl::StatusOr<bool> NginxTransaction::MarkerFileIsLoaded() const {
   return text.ok() && *text == *wanted;
 }
 
+bool NginxTransaction::NewTextIsOnDisk() const {
+  const auto wanted = RenderManagedFile(
+      site_.FileFor(request_.generation, request_.to, nginx_.options_.address));
+  const auto text = ReadFile(site_.file);
+  return wanted.ok() && text.ok() && *text == *wanted;
+}
+
 ManagedFile NginxTransaction::AdoptedFile() const {
   ManagedFile file = site_.FileFor(request_.generation - 1, request_.from, request_.adopt->address);
   file.port = request_.adopt->port;
@@ -330,8 +337,9 @@ SwitchOutcome NginxTransaction::Recover() {
   outcome_.loaded = *loaded;
   base_ = BaseForRecovery(*loaded);
   const bool marker = site_.mode == pb::SWITCH_MODE_MARKER;
-  const bool right_file = marker ? loaded->generation != 0 && MarkerFileIsLoaded().value_or(false)
-                                 : loaded->generation == request_.generation;
+  // The old text on disk under a loaded new generation: it was going back already when it was killed.
+  const bool right_file = marker ? MarkerFileIsLoaded().value_or(false)
+                                 : loaded->generation == request_.generation && NewTextIsOnDisk();
   absl::Status status = absl::InternalError("the switch was interrupted");
   if (right_file && loaded->slot == request_.to &&
       nginx_.WaitForProof(site_, {loaded->generation, request_.to, {}}).proven) {

@@ -41,6 +41,7 @@ class NginxTransaction {
   absl::Status SetMarker(pb::Slot slot);
   pb::Slot MarkedSlot() const;
   absl::StatusOr<bool> MarkerFileIsLoaded() const;
+  bool NewTextIsOnDisk() const;
   std::optional<std::string> AdoptedText() const;
   ManagedFile AdoptedFile() const;
   Base BaseForRecovery(const LoadedConfig& loaded) const;
