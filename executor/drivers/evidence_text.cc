@@ -39,7 +39,7 @@ std::string EvidenceText(absl::string_view bytes, size_t max) {
       text.push_back('?');
       bytes.remove_prefix(1);
     } else {
-      text.append(bytes.substr(0, length));
+      text.append(bytes.data(), length);
       bytes.remove_prefix(length);
     }
   }

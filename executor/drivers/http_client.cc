@@ -38,16 +38,21 @@ absl::StatusOr<HttpResponse> SendHttp(const HttpRequest& request) {
   const HttpResponseParser* state = nullptr;
   HttpResponseParser parser(request.method == "HEAD", [&](absl::string_view piece) {
     if (request.on_body && state->response().status / 100 == 2) return request.on_body(piece);
-    body.append(piece);
+    absl::StrAppend(&body, piece);
     too_long = body.size() > request.max_body;
     return !too_long;
   });
   state = &parser;
   std::array<char, 16 << 10> buffer;
+  bool told = false;
   while (!parser.done()) {
     SLIPWAY_ASSIGN_OR_RETURN(const size_t got,
                              connection.Read(buffer.data(), buffer.size(), deadline));
     SLIPWAY_RETURN_IF_ERROR(got == 0 ? parser.End() : parser.Take({buffer.data(), got}));
+    if (request.on_head && !told && parser.has_head() && parser.response().status / 100 == 2) {
+      told = true;
+      request.on_head();
+    }
   }
   if (too_long) {
     return absl::InternalError(absl::StrCat("an answer of more than ", request.max_body, " bytes"));

@@ -47,6 +47,8 @@ struct HttpRequest {
   Cancellation* cancellation = nullptr;
   // Bytes kept in HttpResponse::body; a longer body is an error.
   size_t max_body = 4 << 20;
+  // Called once when the head of a 2xx answer is there; may be empty.
+  std::function<void()> on_head;
   // When set, the body of a 2xx answer goes here in pieces as it comes and is not kept. False ends the call with success.
   std::function<bool(absl::string_view piece)> on_body;
 };

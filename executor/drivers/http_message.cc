@@ -63,7 +63,7 @@ absl::Status HttpResponseParser::Take(absl::string_view bytes) {
       continue;
     }
     const size_t end = bytes.find('\n');
-    pending_.append(bytes.substr(0, end == absl::string_view::npos ? end : end + 1));
+    absl::StrAppend(&pending_, bytes.substr(0, end == absl::string_view::npos ? end : end + 1));
     if (pending_.size() > kMaxHead) return absl::InternalError("an answer with an endless head");
     if (end == absl::string_view::npos) return absl::OkStatus();
     bytes.remove_prefix(end + 1);
@@ -139,7 +139,7 @@ void HttpResponseParser::ChooseBody() {
 
 void HttpResponseParser::Deliver(absl::string_view bytes) {
   if (sink_ ? !sink_(bytes) : false) state_ = State::kDone;
-  if (!sink_) response_.body.append(bytes);
+  if (!sink_) absl::StrAppend(&response_.body, bytes);
 }
 
 absl::Status HttpResponseParser::End() {

@@ -260,7 +260,7 @@ absl::StatusOr<std::vector<NginxWord>> SplitNginxWords(absl::string_view text) {
           if (word.quoted || text[i] != '{' || word.text.empty() || word.text.back() != '$') break;
           const size_t end = text.find('}', i);
           if (end == absl::string_view::npos) break;
-          word.text.append(text.substr(i, end + 1 - i));
+          absl::StrAppend(&word.text, text.substr(i, end + 1 - i));
           i = end + 1;
           continue;
         }

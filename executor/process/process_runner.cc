@@ -1,4 +1,3 @@
-#include "absl/strings/string_view.h"
 #include "executor/process/process_runner.h"
 
 #include <fcntl.h>
@@ -73,11 +72,11 @@ class Output {
 
  private:
   void Take(absl::string_view bytes) {
-    kept_.append(bytes.substr(0, kMaxOutput - std::min(kMaxOutput, kept_.size())));
+    absl::StrAppend(&kept_, bytes.substr(0, kMaxOutput - std::min(kMaxOutput, kept_.size())));
     if (!on_line_) return;
     while (!bytes.empty()) {
       const size_t end = bytes.find('\n');
-      line_.append(bytes.substr(0, end));
+      absl::StrAppend(&line_, bytes.substr(0, end));
       if (end == absl::string_view::npos && line_.size() < kMaxLine) return;
       on_line_(line_);
       line_.clear();
