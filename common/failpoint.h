@@ -5,9 +5,11 @@
 // SLIPWAY_FAILPOINT_LOG names. SLIPWAY_FAILPOINT_LOG alone records every point reached.
 #pragma once
 
+#include <string>
+
 #ifdef SLIPWAY_FAILPOINTS
 namespace slipway {
-void ReachFailpoint(const char* name);
+void ReachFailpoint(const std::string& name);
 }  // namespace slipway
 #define SLIPWAY_FAILPOINT(name) ::slipway::ReachFailpoint(name)
 #else

@@ -18,6 +18,19 @@ namespace slipway::controller {
 
 using Time = std::chrono::system_clock::time_point;
 
+inline bool IsTerminal(pb::DeploymentState state) {
+  switch (state) {
+    case pb::DEPLOYMENT_STATE_SUCCEEDED:
+    case pb::DEPLOYMENT_STATE_FAILED:
+    case pb::DEPLOYMENT_STATE_ROLLED_BACK:
+    case pb::DEPLOYMENT_STATE_CANCELLED:
+    case pb::DEPLOYMENT_STATE_NEEDS_ATTENTION:
+      return true;
+    default:
+      return false;
+  }
+}
+
 struct ApplicationRecord {
   std::string app;
   pb::ApplicationSpec spec;

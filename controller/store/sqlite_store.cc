@@ -54,19 +54,6 @@ absl::Status SqliteStore::LimitPagesForTesting(int pages) {
   return writer_->Execute(absl::StrCat("PRAGMA max_page_count=", pages == 0 ? 1 << 30 : pages));
 }
 
-bool IsTerminal(pb::DeploymentState state) {
-  switch (state) {
-    case pb::DEPLOYMENT_STATE_SUCCEEDED:
-    case pb::DEPLOYMENT_STATE_FAILED:
-    case pb::DEPLOYMENT_STATE_ROLLED_BACK:
-    case pb::DEPLOYMENT_STATE_CANCELLED:
-    case pb::DEPLOYMENT_STATE_NEEDS_ATTENTION:
-      return true;
-    default:
-      return false;
-  }
-}
-
 int64_t ToMicros(Time time) {
   return std::chrono::duration_cast<std::chrono::microseconds>(time.time_since_epoch()).count();
 }

@@ -160,6 +160,4 @@ class Store {
   virtual absl::Status VerifyHistory() = 0;
 };
 
-bool IsTerminal(pb::DeploymentState state);
-
 }  // namespace slipway::controller
