@@ -2,13 +2,12 @@
 
 #ifdef SLIPWAY_FAILPOINTS
 
-#include <fcntl.h>
-#include <signal.h>
-#include <unistd.h>
-
 #include <atomic>
 #include <cstdlib>
+#include <fcntl.h>
+#include <signal.h>
 #include <string>
+#include <unistd.h>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -21,19 +20,17 @@ struct Target {
   int countdown = 1;
 };
 
-const Target& ChosenTarget() {
-  static const Target* const target = [] {
-    auto* made = new Target;
-    const char* text = std::getenv("SLIPWAY_FAILPOINT");
-    absl::string_view view = text == nullptr ? "" : text;
-    if (const auto colon = view.find(':'); colon != absl::string_view::npos) {
-      if (!absl::SimpleAtoi(view.substr(colon + 1), &made->countdown)) made->countdown = 1;
-      view = view.substr(0, colon);
-    }
-    made->name = std::string(view);
-    return made;
-  }();
-  return *target;
+// Read each time, so that a test may fork a process that is to die.
+Target ChosenTarget() {
+  Target target;
+  const char* text = std::getenv("SLIPWAY_FAILPOINT");
+  absl::string_view view = text == nullptr ? "" : text;
+  if (const auto colon = view.find(':'); colon != absl::string_view::npos) {
+    if (!absl::SimpleAtoi(view.substr(colon + 1), &target.countdown)) target.countdown = 1;
+    view = view.substr(0, colon);
+  }
+  target.name = std::string(view);
+  return target;
 }
 
 void Note(absl::string_view name) {
@@ -51,7 +48,7 @@ void Note(absl::string_view name) {
 void ReachFailpoint(const std::string& name) {
   static std::atomic<int> reached{0};
   Note(name);
-  const Target& target = ChosenTarget();
+  const Target target = ChosenTarget();
   if (target.name != name) return;
   if (++reached == target.countdown) kill(getpid(), SIGKILL);
 }

@@ -36,8 +36,9 @@ absl::StatusOr<int> Engine::Resume() {
 }
 
 void Engine::Start(const std::string& app, const std::string& id) {
+  std::vector<std::unique_ptr<Run>> ended;
   MutexLock lock(mutex_);
-  Reap();
+  ended = Reap();
   if (stopping_ || runs_.contains({app, id})) return;
   runs_[{app, id}] = std::make_unique<Run>(*this, app, id);
 }
@@ -48,9 +49,18 @@ void Engine::Cancel(const std::string& app, const std::string& id) {
   if (found != runs_.end()) found->second->Cancel();
 }
 
-// Threads that have ended are joined here: at the next start at the latest, which costs no waiting.
-void Engine::Reap() {
-  std::erase_if(runs_, [](const auto& entry) { return entry.second->Done(); });
+// Threads that have ended are joined at the next start at the latest, which costs no waiting.
+std::vector<std::unique_ptr<Engine::Run>> Engine::Reap() {
+  std::vector<std::unique_ptr<Run>> ended;
+  for (auto one = runs_.begin(); one != runs_.end();) {
+    if (one->second->Done()) {
+      ended.push_back(std::move(one->second));
+      one = runs_.erase(one);
+    } else {
+      ++one;
+    }
+  }
+  return ended;
 }
 
 }  // namespace slipway::controller

@@ -16,6 +16,7 @@
 #include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "common/clock.h"
@@ -68,7 +69,8 @@ class Engine {
   class Run;
   using Key = std::pair<std::string, std::string>;
 
-  void Reap() SLIPWAY_REQUIRES(mutex_);
+  // Takes out the runs that have ended; the caller destroys them without the lock.
+  std::vector<std::unique_ptr<Run>> Reap() SLIPWAY_REQUIRES(mutex_);
 
   Store& store_;
   EventHub& hub_;

@@ -30,6 +30,12 @@ uint64_t EventHub::Subscribe(const std::string& app, const std::string& deployme
 }
 
 void EventHub::Unsubscribe(uint64_t subscription) {
+  // From inside its own callback there is nobody to wait for.
+  if (std::this_thread::get_id() == thread_.get_id()) {
+    MutexLock lock(mutex_);
+    subscribers_.erase(subscription);
+    return;
+  }
   MutexLock calling(calling_);
   MutexLock lock(mutex_);
   subscribers_.erase(subscription);

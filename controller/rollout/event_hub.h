@@ -26,7 +26,7 @@ class EventHub {
 
   void Publish(const std::string& app, const std::string& deployment);
 
-  // The callback must return soon and must not unsubscribe.
+  // The callback must return soon; it may unsubscribe itself as the last thing it does.
   uint64_t Subscribe(const std::string& app, const std::string& deployment,
                      std::function<void()> callback);
   // When it returns, the callback does not run and never will.

@@ -1,5 +1,11 @@
 // The ProcessRunner seam: the one place that starts programs. Commands are values (argv), compared in tests as values; no
 // shell is ever involved.
+//
+// Children do not outlive a killed executor: each gets PR_SET_PDEATHSIG(SIGKILL). That signal comes when the *thread* that
+// forked ends, and the thread that calls Run() waits in it until the child has ended, so it means the executor's death and
+// nothing else. We want it: a compose command left over from before the crash would race with the one that the restarted
+// executor runs after its probe. Grandchildren (compose as a CLI plugin) do not inherit it; systemd's
+// KillMode=control-group ends them before it restarts the service.
 #pragma once
 
 #include <chrono>
@@ -24,7 +30,8 @@ struct Command {
   // At the end of it, or on cancellation, the process group gets SIGTERM and, two seconds later, SIGKILL.
   std::chrono::nanoseconds timeout = std::chrono::minutes(1);
   Cancellation* cancellation = nullptr;
-  // Called with each complete line of either output as it comes; may be empty.
+  // Called in Run()'s thread with each line of either output as it comes, without its newline, a last one without newline
+  // included; a line of more than 64 KiB comes in pieces. May be empty.
   std::function<void(absl::string_view line)> on_line;
 
   // The argv in a form for people, quoted where needed.
@@ -48,6 +55,12 @@ class ProcessRunner {
   // NOT_FOUND when there is no such program, DEADLINE_EXCEEDED, CANCELLED; a program that ran and failed is a result. When
   // it returns, no process of the group is left. Safe from several threads.
   virtual absl::StatusOr<ProcessResult> Run(const Command& command) = 0;
+};
+
+// The real one. Has no state.
+class SystemProcessRunner final : public ProcessRunner {
+ public:
+  absl::StatusOr<ProcessResult> Run(const Command& command) override;
 };
 
 }  // namespace slipway::executor

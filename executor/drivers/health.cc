@@ -1,0 +1,153 @@
+#include "executor/drivers/health.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "common/durations.h"
+#include "executor/drivers/evidence_text.h"
+#include "executor/failure.h"
+
+namespace slipway::executor {
+namespace {
+
+constexpr std::chrono::milliseconds kFirstPause{50};
+
+std::chrono::nanoseconds Grow(std::chrono::nanoseconds pause, std::chrono::nanoseconds longest) {
+  return std::max<std::chrono::nanoseconds>(kFirstPause, std::min(pause * 3 / 2, longest));
+}
+
+// True when cancelled.
+bool Pause(Clock& clock, Cancellation* cancellation, std::chrono::nanoseconds time) {
+  if (cancellation != nullptr) return cancellation->WaitFor(time);
+  clock.SleepFor(time);
+  return false;
+}
+
+void AddTail(const std::vector<std::string>& lines,
+             google::protobuf::RepeatedPtrField<std::string>* tail) {
+  for (const std::string& line : lines) *tail->Add() = EvidenceText(line, 512);
+}
+
+SlotProbe MakeProbe(Workload& workload, const HealthRequest& request) {
+  return SlotProbe(workload, request.app, request.slot, request.spec, request.address, request.port,
+                   request.cancellation);
+}
+
+// One round of the gate: who is alive, whose port it is (once), and the probe. An error ends the gate; UNAVAILABLE and
+// NOT_FOUND are for trying again.
+absl::Status Round(SlotProbe& probe, bool& owner_known, ProbeResult& result) {
+  absl::Status status = probe.CheckAlive();
+  if (status.ok() && !owner_known) {
+    status = probe.CheckPortOwner();
+    owner_known = status.ok();
+  }
+  if (absl::IsUnavailable(status) || absl::IsNotFound(status)) {
+    result = {false, EvidenceText(status.message(), 512), ""};
+    return absl::OkStatus();
+  }
+  if (!status.ok()) return status;
+  result = probe.Probe();
+  // What a probe says of a container that died meanwhile is not the cause.
+  if (!result.success) {
+    status = probe.CheckAlive();
+    if (absl::IsUnavailable(status)) status = absl::OkStatus();
+  }
+  return status;
+}
+
+}  // namespace
+
+HealthOutcome HealthGate::Wait(const HealthRequest& request) {
+  HealthOutcome outcome;
+  pb::HealthEvidence& evidence = outcome.evidence;
+  const auto start = clock_.Now();
+  const auto deadline = std::min(request.deadline, start + FromProto(request.spec.timeout()));
+  const uint32_t wanted = std::max(1u, request.spec.successes());
+  const auto longest = FromProto(request.spec.interval());
+  const auto stable = FromProto(request.spec.stable());
+  SlotProbe probe = MakeProbe(workload_, request);
+  std::chrono::nanoseconds pause = kFirstPause;
+  Clock::Monotonic first_success = start;
+  bool owner_known = false;
+  while (true) {
+    ProbeResult result;
+    outcome.status = Round(probe, owner_known, result);
+    if (!outcome.status.ok()) break;
+    evidence.set_probes(evidence.probes() + 1);
+    const auto now = clock_.Now();
+    if (result.success) {
+      if (evidence.successes_in_a_row() == 0) {
+        first_success = now;
+        pause = kFirstPause;
+      }
+      evidence.set_successes_in_a_row(evidence.successes_in_a_row() + 1);
+      if (evidence.successes_in_a_row() >= wanted && now - first_success >= stable) {
+        *evidence.mutable_time_to_healthy() = ToProto(now - start);
+        return outcome;
+      }
+    } else {
+      evidence.set_successes_in_a_row(0);
+      evidence.set_last_failure(result.failure);
+      evidence.set_last_body(result.body);
+    }
+    if (now >= deadline) {
+      outcome.status = Failure(
+          pb::FAILURE_REASON_UNHEALTHY,
+          absl::StrCat("not healthy within ", FormatDuration(deadline - start), " (", evidence.probes(),
+                       " probes): ", evidence.last_failure()));
+      break;
+    }
+    if (Pause(clock_, request.cancellation, std::min<std::chrono::nanoseconds>(pause, deadline - now))) {
+      outcome.status = absl::CancelledError("cancelled while waiting for the slot to be healthy");
+      break;
+    }
+    // In a row of successes the pause only grows for the sake of a long stability window.
+    if (!result.success || evidence.successes_in_a_row() >= wanted) pause = Grow(pause, longest);
+  }
+  AddTail(probe.Tail(), evidence.mutable_container_tail());
+  return outcome;
+}
+
+BakeOutcome HealthGate::Watch(const HealthRequest& request, std::chrono::nanoseconds duration) {
+  BakeOutcome outcome;
+  pb::BakeEvidence& evidence = outcome.evidence;
+  const auto start = clock_.Now();
+  const auto end = start + duration;
+  const uint32_t limit = std::max(1u, request.spec.successes());
+  const auto longest = FromProto(request.spec.interval());
+  SlotProbe probe = MakeProbe(workload_, request);
+  // The gate has seen to it before the switch.
+  bool owner_known = true;
+  uint32_t in_a_row = 0;
+  std::chrono::nanoseconds pause = kFirstPause;
+  while (outcome.status.ok()) {
+    ProbeResult result;
+    outcome.status = Round(probe, owner_known, result);
+    const auto now = clock_.Now();
+    *evidence.mutable_watched() = ToProto(now - start);
+    if (!outcome.status.ok()) break;
+    evidence.set_probes(evidence.probes() + 1);
+    in_a_row = result.success ? 0 : in_a_row + 1;
+    if (!result.success) {
+      evidence.set_failures(evidence.failures() + 1);
+      evidence.set_last_failure(result.failure);
+    }
+    if (in_a_row >= limit) {
+      outcome.status = Failure(pb::FAILURE_REASON_BAKE,
+                               absl::StrCat("after the switch ", in_a_row, " probes in a row failed: ",
+                                            result.failure));
+      break;
+    }
+    // A failure at the very end is followed up, or the last probes would not count.
+    if (now >= end && in_a_row == 0) return outcome;
+    pause = result.success ? Grow(pause, longest) : kFirstPause;
+    const auto left = std::max<std::chrono::nanoseconds>(end - now, std::chrono::nanoseconds(0));
+    if (Pause(clock_, request.cancellation, in_a_row > 0 ? pause : std::min(pause, left))) {
+      outcome.status = absl::CancelledError("cancelled while watching the new slot");
+    }
+  }
+  AddTail(probe.Tail(), evidence.mutable_container_tail());
+  return outcome;
+}
+
+}  // namespace slipway::executor

@@ -1,0 +1,153 @@
+#include "executor/drivers/nginx_diagnose.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <fstream>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+#include "common/status.h"
+#include "executor/drivers/evidence_text.h"
+#include "executor/drivers/nginx_render.h"
+#include "executor/failure.h"
+
+namespace slipway::executor {
+namespace {
+
+constexpr size_t kMaxLogLines = 20;
+
+bool SameFile(const std::filesystem::path& a, const std::filesystem::path& b) {
+  std::error_code ignored;
+  return a == b || std::filesystem::weakly_canonical(a, ignored) ==
+                       std::filesystem::weakly_canonical(b, ignored);
+}
+
+struct stat StatOf(const std::filesystem::path& path) {
+  struct stat found {};
+  if (stat(path.c_str(), &found) != 0) found = {};
+  return found;
+}
+
+bool PassesTo(absl::string_view target, absl::string_view upstream, bool marker) {
+  const size_t scheme = target.find("://");
+  if (scheme != absl::string_view::npos) target = target.substr(scheme + 3);
+  if (!absl::ConsumePrefix(&target, upstream)) return false;
+  if (!marker) return target.empty() || target.front() == '/' || target.front() == '$';
+  return absl::StartsWith(target, "_$") || absl::StartsWith(target, "_blue") ||
+         absl::StartsWith(target, "_green") || absl::StartsWith(target, "_${");
+}
+
+}  // namespace
+
+std::optional<NginxComplaint> ParseComplaint(absl::string_view standard_error) {
+  for (absl::string_view line : absl::StrSplit(standard_error, '\n')) {
+    const size_t level = line.find("[emerg] ");
+    if (level == absl::string_view::npos) continue;
+    line.remove_prefix(level + 8);
+    // "PID#PID: " when nginx logs to a file; absent on standard error.
+    NginxComplaint complaint;
+    complaint.message = EvidenceText(line, 512);
+    // `... in /path/of/the/file:12`
+    const size_t in = line.rfind(" in /");
+    const size_t colon = line.rfind(':');
+    if (in != absl::string_view::npos && colon != absl::string_view::npos && colon > in &&
+        absl::SimpleAtoi(line.substr(colon + 1), &complaint.line)) {
+      complaint.file = std::string(line.substr(in + 4, colon - in - 4));
+    }
+    return complaint;
+  }
+  return std::nullopt;
+}
+
+absl::Status ExplainTestFailure(absl::string_view standard_error,
+                                const std::filesystem::path& our_file, absl::string_view upstream) {
+  const std::optional<NginxComplaint> complaint = ParseComplaint(standard_error);
+  if (!complaint.has_value()) {
+    return Failure(pb::FAILURE_REASON_PREFLIGHT,
+                   absl::StrCat("nginx -t fails: ", EvidenceText(standard_error, 512)),
+                   "Run nginx -t as the executor's user and cure what it says.");
+  }
+  const std::string place =
+      complaint->file.empty() ? "" : absl::StrCat(complaint->file, ":", complaint->line);
+  absl::Status status;
+  if (absl::StrContains(complaint->message, "duplicate upstream") &&
+      absl::StrContains(complaint->message, absl::StrCat("\"", upstream))) {
+    status = Failure(
+        pb::FAILURE_REASON_PREFLIGHT,
+        absl::StrCat("nginx reads the upstream ", upstream, " twice: ", complaint->message),
+        absl::StrCat("Remove one of the two: either the line `include ", our_file.string(),
+                     ";` from the site (nginx.conf includes conf.d/*.conf already), or the other file that "
+                     "defines this upstream."));
+  } else if (complaint->file.empty()) {
+    status = Failure(pb::FAILURE_REASON_PREFLIGHT, absl::StrCat("nginx -t fails: ", complaint->message),
+                     "Run nginx -t and cure what it says.");
+  } else if (SameFile(complaint->file, our_file)) {
+    status = Failure(pb::FAILURE_REASON_NGINX_TEST,
+                     absl::StrCat("nginx refuses the managed file: ", complaint->message));
+  } else {
+    status = Failure(pb::FAILURE_REASON_FOREIGN_NGINX_FILE,
+                     absl::StrCat("nginx -t fails because of ", place, ", which is not Slipway's: ",
+                                  complaint->message),
+                     absl::StrCat("Repair or remove ", complaint->file,
+                                  " until nginx -t passes, then deploy again; no site on this host can "
+                                  "reload nginx before that."));
+  }
+  pb::ErrorDetail detail = DetailOf(status);
+  detail.set_subject(place);
+  SetDetail(status, detail);
+  return status;
+}
+
+bool ComplainsOfMissingFile(absl::string_view standard_error, const std::filesystem::path& our_file,
+                            absl::string_view upstream) {
+  const std::optional<NginxComplaint> complaint = ParseComplaint(standard_error);
+  if (!complaint.has_value()) return false;
+  return absl::StrContains(complaint->message, absl::StrCat("open() \"", our_file.string(), "\" failed (2:")) ||
+         absl::StrContains(complaint->message, absl::StrCat("host not found in upstream \"", upstream, "\""));
+}
+
+ConfigUse ParseConfigDump(absl::string_view dump, const std::filesystem::path& our_file,
+                          absl::string_view upstream, bool marker) {
+  ConfigUse use;
+  for (absl::string_view line : absl::StrSplit(dump, '\n')) {
+    if (absl::ConsumePrefix(&line, "# configuration file ") && absl::ConsumeSuffix(&line, ":")) {
+      use.included |= SameFile(std::filesystem::path(std::string(line)), our_file);
+    }
+  }
+  const auto words = SplitNginxWords(dump);
+  if (!words.ok()) return use;
+  for (size_t i = 0; i + 1 < words->size(); ++i) {
+    const std::string& word = (*words)[i].text;
+    const std::string& next = (*words)[i + 1].text;
+    if (absl::EndsWith(word, "_pass") && PassesTo(next, upstream, marker)) use.passed_to = true;
+    if (word == "open_file_cache" && next != "off") use.caches_files = true;
+  }
+  return use;
+}
+
+ErrorLogTail::ErrorLogTail(std::filesystem::path path) : path_(std::move(path)) {
+  const struct stat now = StatOf(path_);
+  inode_ = now.st_ino;
+  size_ = static_cast<uint64_t>(now.st_size);
+}
+
+std::vector<std::string> ErrorLogTail::Since() const {
+  const struct stat now = StatOf(path_);
+  const bool same = now.st_ino == inode_ && static_cast<uint64_t>(now.st_size) >= size_;
+  std::ifstream log(path_, std::ios::binary);
+  log.seekg(same ? static_cast<std::streamoff>(size_) : 0);
+  std::vector<std::string> lines;
+  std::string line;
+  while (lines.size() < kMaxLogLines && std::getline(log, line)) {
+    for (const absl::string_view level : {"[emerg]", "[alert]", "[crit]"}) {
+      if (absl::StrContains(line, level)) lines.push_back(EvidenceText(line, 512));
+    }
+  }
+  return lines;
+}
+
+}  // namespace slipway::executor

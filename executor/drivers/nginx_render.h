@@ -1,0 +1,85 @@
+// The managed upstream file as text: written from numbers and strict names, read back, and a foreign one understood. Pure.
+//
+// Mode reload has one upstream; the proof server answers `APP GENERATION SLOT` on the generation's own port. Mode marker has
+// one upstream per slot, and the proof server answers the slot by the same look at the marker file that the site does, as in
+//   set $slot blue; if (-f MARKER) { set $slot green; } proxy_pass http://NAME_$slot;
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/protos.h"
+
+#include "slipway/v1/applications.pb.h"
+
+namespace slipway::executor {
+
+struct ManagedFile {
+  std::string app;
+  std::string upstream;
+  // IPv4, of the proof server and of the application.
+  std::string address = "127.0.0.1";
+  uint64_t generation = 0;
+  uint32_t proof_port = 0;
+  uint32_t keepalive = 32;
+  pb::SwitchMode mode = pb::SWITCH_MODE_RELOAD;
+  // Mode reload: the slot that serves, unspecified for an adopted older version, and its port.
+  pb::Slot slot = pb::SLOT_UNSPECIFIED;
+  uint32_t port = 0;
+  // Mode marker: both slots' ports, and the file whose presence means green.
+  uint32_t blue_port = 0;
+  uint32_t green_port = 0;
+  std::string marker;
+
+  bool operator==(const ManagedFile&) const = default;
+};
+
+// [A-Za-z_][A-Za-z0-9_-]{0,62}
+bool IsUpstreamName(absl::string_view name);
+// Absolute, of [A-Za-z0-9._/-] only, without `..`.
+bool IsMarkerPath(absl::string_view path);
+
+// INVALID_ARGUMENT for anything that is not of the grammar, so that no value can break out of its place.
+absl::StatusOr<std::string> RenderManagedFile(const ManagedFile& file);
+
+// NOT_FOUND when the text is not one of ours, INVALID_ARGUMENT when it was and has been edited: what is accepted is exactly
+// what RenderManagedFile() writes.
+absl::StatusOr<ManagedFile> ParseManagedFile(absl::string_view text);
+
+// Where an upstream file that a script wrote sends its requests: the one IPv4 server of `upstream NAME`. NOT_FOUND when it
+// has no such upstream; INVALID_ARGUMENT, saying why, when that has several servers or one that is not ADDRESS:PORT.
+struct ForeignUpstream {
+  std::string address;
+  uint32_t port = 0;
+};
+absl::StatusOr<ForeignUpstream> ParseForeignUpstream(absl::string_view text,
+                                                     absl::string_view upstream);
+
+// What a proof server answers.
+struct ProofText {
+  std::string app;
+  uint64_t generation = 0;
+  pb::Slot slot = pb::SLOT_UNSPECIFIED;
+
+  bool operator==(const ProofText&) const = default;
+};
+// `APP GENERATION SLOT\n`; INVALID_ARGUMENT for anything else.
+absl::StatusOr<ProofText> ParseProof(absl::string_view body);
+
+// The words of nginx's configuration language: comments dropped, quotes and escapes undone; `{`, `}` and `;` are words of
+// their own. INVALID_ARGUMENT for an open quote.
+struct NginxWord {
+  std::string text;
+  // A separator that stood in quotes is a plain word.
+  bool quoted = false;
+
+  bool Is(absl::string_view separator) const { return !quoted && text == separator; }
+};
+absl::StatusOr<std::vector<NginxWord>> SplitNginxWords(absl::string_view text);
+
+}  // namespace slipway::executor
