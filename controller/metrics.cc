@@ -35,6 +35,12 @@ const Histogram::BucketBoundaries kDays = {60, 300, 900, 3600, 14400, 86400, 604
 double Seconds(std::chrono::nanoseconds time) { return std::chrono::duration<double>(time).count(); }
 double UnixSeconds(Time time) { return Seconds(time.time_since_epoch()); }
 
+template <typename Builder>
+auto& Make(prometheus::Registry& registry, Builder builder, const std::string& name,
+           const std::string& help) {
+  return builder.Name("slipway_" + name).Help(help).Register(registry);
+}
+
 std::string OutcomeOf(const DeploymentRecord& deployment) {
   switch (deployment.state) {
     case pb::DEPLOYMENT_STATE_SUCCEEDED:
@@ -54,47 +60,43 @@ std::string OutcomeOf(const DeploymentRecord& deployment) {
 
 struct Metrics::Families {
   prometheus::Registry registry;
-  template <typename Builder>
-  auto& Make(Builder builder, const std::string& name, const std::string& help) {
-    return builder.Name("slipway_" + name).Help(help).Register(registry);
-  }
   prometheus::Family<prometheus::Counter>& deployments =
-      Make(BuildCounter(), "deployments_total", "Deployments that ended");
+      Make(registry, BuildCounter(), "deployments_total", "Deployments that ended");
   prometheus::Family<Histogram>& duration =
-      Make(BuildHistogram(), "deployment_duration_seconds", "From creation to the end");
-  prometheus::Family<Histogram>& lead_time = Make(
+      Make(registry, BuildHistogram(), "deployment_duration_seconds", "From creation to the end");
+  prometheus::Family<Histogram>& lead_time = Make(registry, 
       BuildHistogram(), "deployment_lead_time_seconds", "From the commit to proven service");
   prometheus::Family<Histogram>& recovery =
-      Make(BuildHistogram(), "deployment_recovery_seconds", "Of rollbacks, from creation to proof");
+      Make(registry, BuildHistogram(), "deployment_recovery_seconds", "Of rollbacks, from creation to proof");
   prometheus::Family<Histogram>& step =
-      Make(BuildHistogram(), "step_duration_seconds", "Of a step, on the host's clock");
+      Make(registry, BuildHistogram(), "step_duration_seconds", "Of a step, on the host's clock");
   prometheus::Family<prometheus::Counter>& rollbacks =
-      Make(BuildCounter(), "rollbacks_total", "Releases taken out of service again");
+      Make(registry, BuildCounter(), "rollbacks_total", "Releases taken out of service again");
   prometheus::Family<prometheus::Gauge>& unconverged =
-      Make(BuildGauge(), "hosts_unconverged", "Hosts on another release than most");
+      Make(registry, BuildGauge(), "hosts_unconverged", "Hosts on another release than most");
   prometheus::Family<prometheus::Gauge>& release =
-      Make(BuildGauge(), "release_info", "What runs where; always 1");
-  prometheus::Family<prometheus::Gauge>& progress = Make(
+      Make(registry, BuildGauge(), "release_info", "What runs where; always 1");
+  prometheus::Family<prometheus::Gauge>& progress = Make(registry, 
       BuildGauge(), "deployment_progress_timestamp_seconds", "When a deployment last got on");
   prometheus::Family<prometheus::Gauge>& connected =
-      Make(BuildGauge(), "executor_connected", "1 while the host's executor is connected");
+      Make(registry, BuildGauge(), "executor_connected", "1 while the host's executor is connected");
   prometheus::Family<prometheus::Gauge>& free_bytes =
-      Make(BuildGauge(), "executor_free_bytes", "Free on the host's state folder");
+      Make(registry, BuildGauge(), "executor_free_bytes", "Free on the host's state folder");
   prometheus::Family<prometheus::Gauge>& reloads =
-      Make(BuildGauge(), "nginx_reloads_total", "nginx reloads since the executor's start");
+      Make(registry, BuildGauge(), "nginx_reloads_total", "nginx reloads since the executor's start");
   prometheus::Family<Histogram>& nginx_switch =
-      Make(BuildHistogram(), "nginx_switch_duration_seconds", "Of a switch, with its proof");
+      Make(registry, BuildHistogram(), "nginx_switch_duration_seconds", "Of a switch, with its proof");
   prometheus::Family<prometheus::Gauge>& old_workers =
-      Make(BuildGauge(), "nginx_old_workers", "nginx workers that are shutting down");
+      Make(registry, BuildGauge(), "nginx_old_workers", "nginx workers that are shutting down");
   prometheus::Family<prometheus::Gauge>& stale =
-      Make(BuildGauge(), "stale_epoch_rejected_total", "Commands that executors fenced off");
+      Make(registry, BuildGauge(), "stale_epoch_rejected_total", "Commands that executors fenced off");
   prometheus::Family<prometheus::Gauge>& resumes =
-      Make(BuildGauge(), "journal_resumes_total", "Work taken up again after a restart");
+      Make(registry, BuildGauge(), "journal_resumes_total", "Work taken up again after a restart");
   prometheus::Family<prometheus::Counter>& calls =
-      Make(BuildCounter(), "grpc_requests_total", "Calls that ended");
+      Make(registry, BuildCounter(), "grpc_requests_total", "Calls that ended");
   prometheus::Family<Histogram>& call_duration =
-      Make(BuildHistogram(), "grpc_request_duration_seconds", "Of calls that are not streams");
-  Histogram& commit = Make(BuildHistogram(), "db_commit_duration_seconds", "Of a commit, synced")
+      Make(registry, BuildHistogram(), "grpc_request_duration_seconds", "Of calls that are not streams");
+  Histogram& commit = Make(registry, BuildHistogram(), "db_commit_duration_seconds", "Of a commit, synced")
                           .Add({}, kShort);
 
   Mutex mutex;
@@ -104,7 +106,7 @@ struct Metrics::Families {
 };
 
 Metrics::Metrics() : families_(std::make_unique<Families>()) {
-  families_->Make(BuildGauge(), "build_info", "Always 1")
+  Make(families_->registry, BuildGauge(), "build_info", "Always 1")
       .Add({{"version", SLIPWAY_VERSION}, {"role", "controller"}})
       .Set(1);
 }

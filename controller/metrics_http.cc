@@ -46,7 +46,8 @@ absl::StatusOr<std::unique_ptr<MetricsHttp>> MetricsHttp::Start(
   }
   if (port != 0) impl->port = port;
   impl->thread = std::thread([raw = impl.get()] { raw->server.listen_after_bind(); });
-  impl->server.wait_until_ready();
+  // This library has no event for it, and a stop before its loop has begun would be lost.
+  while (!impl->server.is_running()) std::this_thread::yield();
   return std::unique_ptr<MetricsHttp>(new MetricsHttp(std::move(impl)));
 }
 
