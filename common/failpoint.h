@@ -7,6 +7,8 @@
 // SLIPWAY_FAILPOINT_LOG alone records every point reached.
 #pragma once
 
+#include <string>
+
 #ifdef SLIPWAY_FAILPOINTS
 #include <string>
 
