@@ -1,12 +1,12 @@
 // The executor's configuration file with its defaults; the keys are in
-// proto/slipway/config/v1/executor_config.proto.
+// proto/slipway/config/v1/config.proto.
 #pragma once
 
 #include <string>
 
 #include "absl/status/statusor.h"
 
-#include "slipway/config/v1/executor_config.pb.h"
+#include "slipway/config/v1/config.pb.h"
 
 namespace slipway::executor {
 

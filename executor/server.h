@@ -5,7 +5,7 @@
 
 #include "absl/status/statusor.h"
 
-#include "slipway/config/v1/executor_config.pb.h"
+#include "slipway/config/v1/config.pb.h"
 
 namespace slipway::executor {
 
