@@ -71,7 +71,11 @@ uint32_t NumberIn(const json& object, const char* key) {
 }
 
 std::optional<Port> ParsePort(const json& entry) {
-  if (entry.is_number_integer()) return Port{.target = entry.get<uint32_t>()};
+  if (entry.is_number_integer()) {
+    Port port;
+    port.target = entry.get<uint32_t>();
+    return port;
+  }
   if (entry.is_string()) return ParseShortPort(entry.get_ref<const std::string&>());
   if (!entry.is_object()) return std::nullopt;
   Port port;

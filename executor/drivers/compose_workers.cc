@@ -27,15 +27,13 @@ std::string LabelOf(const DockerContainer& container, const char* label) {
   return found == container.labels.end() ? "" : found->second;
 }
 
-// Cancels `target` at the deadline or when `parent` is cancelled, while it lives.
+// Cancels `target` at the call's deadline or with the call, while it lives.
 class Watchdog {
  public:
   Watchdog(Cancellation& target, const CallContext& call)
-      : thread_([this, &target, &call] {
-          while (!done_.WaitFor(kLookAgain)) {
-            const bool cancelled = call.cancellation != nullptr && call.cancellation->IsCancelled();
-            if (cancelled || steady_clock::now() > call.deadline) target.Cancel();
-          }
+      : hook_(call.cancellation, [&target] { target.Cancel(); }),
+        thread_([this, &target, deadline = call.deadline] {
+          if (!done_.WaitFor(deadline - steady_clock::now())) target.Cancel();
         }) {}
   ~Watchdog() {
     done_.Cancel();
@@ -44,6 +42,7 @@ class Watchdog {
 
  private:
   Cancellation done_;
+  CancellationHook hook_;
   std::thread thread_;
 };
 
