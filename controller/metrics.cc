@@ -5,18 +5,18 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_split.h"
-#include "common/durations.h"
-#include "common/enum_word.h"
-#include "common/mutex.h"
-#include "common/spec.h"
-#include "controller/metrics_interceptor.h"
-
 #include <prometheus/counter.h>
 #include <prometheus/family.h>
 #include <prometheus/gauge.h>
 #include <prometheus/histogram.h>
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
+
+#include "common/durations.h"
+#include "common/enum_word.h"
+#include "common/mutex.h"
+#include "common/spec.h"
+#include "controller/metrics_interceptor.h"
 
 namespace slipway::controller {
 namespace {
@@ -32,7 +32,9 @@ const Histogram::BucketBoundaries kShort = {0.001, 0.005, 0.01, 0.025, 0.05, 0.1
                                             0.25,  0.5,   1,    2.5,   5};
 const Histogram::BucketBoundaries kDays = {60, 300, 900, 3600, 14400, 86400, 604800};
 
-double Seconds(std::chrono::nanoseconds time) { return std::chrono::duration<double>(time).count(); }
+double Seconds(std::chrono::nanoseconds time) {
+  return std::chrono::duration<double>(time).count();
+}
 double UnixSeconds(Time time) { return Seconds(time.time_since_epoch()); }
 
 template <typename Builder>
@@ -64,10 +66,12 @@ struct Metrics::Families {
       Make(registry, BuildCounter(), "deployments_total", "Deployments that ended");
   prometheus::Family<Histogram>& duration =
       Make(registry, BuildHistogram(), "deployment_duration_seconds", "From creation to the end");
-  prometheus::Family<Histogram>& lead_time = Make(registry, 
-      BuildHistogram(), "deployment_lead_time_seconds", "From the commit to proven service");
+  prometheus::Family<Histogram>& lead_time =
+      Make(registry, BuildHistogram(), "deployment_lead_time_seconds",
+           "From the commit to proven service");
   prometheus::Family<Histogram>& recovery =
-      Make(registry, BuildHistogram(), "deployment_recovery_seconds", "Of rollbacks, from creation to proof");
+      Make(registry, BuildHistogram(), "deployment_recovery_seconds",
+           "Of rollbacks, from creation to proof");
   prometheus::Family<Histogram>& step =
       Make(registry, BuildHistogram(), "step_duration_seconds", "Of a step, on the host's clock");
   prometheus::Family<prometheus::Counter>& rollbacks =
@@ -76,31 +80,34 @@ struct Metrics::Families {
       Make(registry, BuildGauge(), "hosts_unconverged", "Hosts on another release than most");
   prometheus::Family<prometheus::Gauge>& release =
       Make(registry, BuildGauge(), "release_info", "What runs where; always 1");
-  prometheus::Family<prometheus::Gauge>& progress = Make(registry, 
-      BuildGauge(), "deployment_progress_timestamp_seconds", "When a deployment last got on");
-  prometheus::Family<prometheus::Gauge>& connected =
-      Make(registry, BuildGauge(), "executor_connected", "1 while the host's executor is connected");
+  prometheus::Family<prometheus::Gauge>& progress =
+      Make(registry, BuildGauge(), "deployment_progress_timestamp_seconds",
+           "When a deployment last got on");
+  prometheus::Family<prometheus::Gauge>& connected = Make(
+      registry, BuildGauge(), "executor_connected", "1 while the host's executor is connected");
   prometheus::Family<prometheus::Gauge>& free_bytes =
       Make(registry, BuildGauge(), "executor_free_bytes", "Free on the host's state folder");
-  prometheus::Family<prometheus::Gauge>& reloads =
-      Make(registry, BuildGauge(), "nginx_reloads_total", "nginx reloads since the executor's start");
-  prometheus::Family<Histogram>& nginx_switch =
-      Make(registry, BuildHistogram(), "nginx_switch_duration_seconds", "Of a switch, with its proof");
+  prometheus::Family<prometheus::Gauge>& reloads = Make(
+      registry, BuildGauge(), "nginx_reloads_total", "nginx reloads since the executor's start");
+  prometheus::Family<Histogram>& nginx_switch = Make(
+      registry, BuildHistogram(), "nginx_switch_duration_seconds", "Of a switch, with its proof");
   prometheus::Family<prometheus::Gauge>& old_workers =
       Make(registry, BuildGauge(), "nginx_old_workers", "nginx workers that are shutting down");
-  prometheus::Family<prometheus::Gauge>& stale =
-      Make(registry, BuildGauge(), "stale_epoch_rejected_total", "Commands that executors fenced off");
+  prometheus::Family<prometheus::Gauge>& stale = Make(
+      registry, BuildGauge(), "stale_epoch_rejected_total", "Commands that executors fenced off");
   prometheus::Family<prometheus::Gauge>& resumes =
       Make(registry, BuildGauge(), "journal_resumes_total", "Work taken up again after a restart");
   prometheus::Family<prometheus::Counter>& calls =
       Make(registry, BuildCounter(), "grpc_requests_total", "Calls that ended");
-  prometheus::Family<Histogram>& call_duration =
-      Make(registry, BuildHistogram(), "grpc_request_duration_seconds", "Of calls that are not streams");
-  Histogram& commit = Make(registry, BuildHistogram(), "db_commit_duration_seconds", "Of a commit, synced")
-                          .Add({}, kShort);
+  prometheus::Family<Histogram>& call_duration = Make(
+      registry, BuildHistogram(), "grpc_request_duration_seconds", "Of calls that are not streams");
+  Histogram& commit =
+      Make(registry, BuildHistogram(), "db_commit_duration_seconds", "Of a commit, synced")
+          .Add({}, kShort);
 
   Mutex mutex;
-  // Which releases each host was last seen to run, so that the series of those that are gone go too.
+  // Which releases each host was last seen to run, so that the series of those that are gone go
+  // too.
   std::map<std::string, std::vector<prometheus::Gauge*>> releases SLIPWAY_GUARDED_BY(mutex);
   std::map<std::string, std::map<std::string, std::string>> active SLIPWAY_GUARDED_BY(mutex);
 };
@@ -122,8 +129,7 @@ void Metrics::StepEnded(const DeploymentRecord&, const StepRecord& step) {
   }
 }
 
-void Metrics::DeploymentEnded(const DeploymentRecord& deployment,
-                              std::optional<Time> commit_time) {
+void Metrics::DeploymentEnded(const DeploymentRecord& deployment, std::optional<Time> commit_time) {
   const std::string outcome = OutcomeOf(deployment);
   const Time end = deployment.end_time.value_or(deployment.create_time);
   const bool rollback = deployment.kind == pb::DEPLOYMENT_KIND_ROLLBACK;

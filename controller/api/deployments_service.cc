@@ -2,6 +2,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+
 #include "common/grpc_status.h"
 #include "common/names.h"
 #include "common/status.h"
@@ -89,9 +90,9 @@ absl::Status DeploymentsService::Cancel(const std::string& actor,
                                         const pb::CancelDeploymentRequest& request,
                                         pb::CancelDeploymentResponse& response) {
   SLIPWAY_ASSIGN_OR_RETURN(const DeploymentRef ref, ParseDeploymentName(request.name()));
-  SLIPWAY_ASSIGN_OR_RETURN(const DeploymentRecord record,
-                           admission_.Cancel(ref.app, ref.deployment,
-                                             RequestOf(request, request.request_id()), actor));
+  SLIPWAY_ASSIGN_OR_RETURN(
+      const DeploymentRecord record,
+      admission_.Cancel(ref.app, ref.deployment, RequestOf(request, request.request_id()), actor));
   *response.mutable_deployment() = ToProto(record);
   return absl::OkStatus();
 }
@@ -131,7 +132,8 @@ absl::Status DeploymentsService::History(const pb::ListHistoryRequest& request,
   SLIPWAY_ASSIGN_OR_RETURN(const int size, PageSize(request.page_size()));
   uint64_t before = 0;
   if (!request.page_token().empty() && !absl::SimpleAtoi(request.page_token(), &before)) {
-    return Error(absl::StatusCode::kInvalidArgument, "BAD_PAGE_TOKEN", "page_token: not one of ours");
+    return Error(absl::StatusCode::kInvalidArgument, "BAD_PAGE_TOKEN",
+                 "page_token: not one of ours");
   }
   SLIPWAY_ASSIGN_OR_RETURN(const auto rows, store_.ListHistory(app, before, size));
   for (const HistoryRecord& row : rows) *response.add_entries() = ToProto(row);

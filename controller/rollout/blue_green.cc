@@ -1,5 +1,7 @@
 #include "controller/rollout/blue_green.h"
 
+#include <set>
+
 #include "absl/strings/str_cat.h"
 #include "common/durations.h"
 #include "controller/rollout/state.h"
@@ -78,8 +80,14 @@ void Workers(const Situation& at, xpb::ExecuteRequest& request) {
 }
 void Prune(const Situation& at, xpb::ExecuteRequest& request) {
   request.mutable_prune()->set_release(at.deployment.release);
-  for (const std::string& release : at.context.keep_releases) {
-    request.mutable_prune()->add_keep_releases(release);
+  // Made of stored state alone, so that a repeated command says the same.
+  std::vector<std::string> newest = {at.deployment.release, at.deployment.previous_release};
+  newest.insert(newest.end(), at.context.served_releases.begin(),
+                at.context.served_releases.end());
+  std::set<std::string> kept = {""};
+  for (const std::string& release : newest) {
+    if (kept.size() > at.context.spec.keep().releases()) break;
+    if (kept.insert(release).second) request.mutable_prune()->add_keep_releases(release);
   }
 }
 CommandBuilder RunHook(const std::string& name) {

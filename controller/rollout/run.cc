@@ -1,7 +1,6 @@
 #include "controller/rollout/run.h"
 
 #include <algorithm>
-#include <set>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -130,16 +129,9 @@ absl::StatusOr<RolloutContext> Engine::Run::LoadContext() {
   ApplyDefaults(context.spec);
   // What has served, newest first: none can be added while this deployment holds the lease.
   SLIPWAY_ASSIGN_OR_RETURN(const auto served, engine_.store_.ListServed(app_, 1000));
-  std::set<std::string> known;
-  const auto keep = [&](const std::string& id) {
-    if (!id.empty() && context.keep_releases.size() < context.spec.keep().releases() &&
-        known.insert(id).second) {
-      context.keep_releases.push_back(id);
-    }
-  };
-  keep(state_.release);
-  keep(state_.previous_release);
-  for (const DeploymentRecord& deployment : served) keep(deployment.release);
+  for (const DeploymentRecord& deployment : served) {
+    context.served_releases.push_back(deployment.release);
+  }
   return context;
 }
 
@@ -178,10 +170,14 @@ void Engine::Run::Main() {
       if (engine_.parts_.step_ended) engine_.parts_.step_ended(state_, rollout.host, step);
     }
     if (engine_.parts_.progressed) engine_.parts_.progressed(state_);
+    if (!decision.dispatch && engine_.parts_.deployment_ended) {
+      engine_.parts_.deployment_ended(state_);
+    }
+    // Last, so that whoever sees the event also sees the figures.
+    engine_.hub_.Publish(app_, id_);
     if (!decision.dispatch) {
       LogInfo("deployment ended", {{"app", app_}, {"deployment", id_},
                                    {"state", pb::DeploymentState_Name(state_.state)}});
-      if (engine_.parts_.deployment_ended) engine_.parts_.deployment_ended(state_);
       return;
     }
     std::optional<RolloutInput> next = Act(*decision.dispatch);
@@ -195,10 +191,7 @@ bool Engine::Run::Record(const Transition& transition) {
   while (true) {
     if (Stopping()) return false;
     const absl::StatusOr<uint64_t> stored = engine_.store_.RecordTransition(transition);
-    if (stored.ok()) {
-      engine_.hub_.Publish(app_, id_);
-      return true;
-    }
+    if (stored.ok()) return true;
     LogError("cannot record a deployment's progress",
              {{"app", app_}, {"deployment", id_},
               {"error", std::string(stored.status().message())}});

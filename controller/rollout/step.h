@@ -18,8 +18,8 @@ struct RolloutContext {
   // As it was when the release was made.
   pb::ApplicationSpec spec;
   std::string manifest_digest;
-  // For prune; newest first.
-  std::vector<std::string> keep_releases;
+  // Releases that have served, newest first; prune keeps some of them.
+  std::vector<std::string> served_releases;
 };
 
 struct Situation {

@@ -35,7 +35,7 @@ RolloutContext FullContext() {
   before.set_name("migrate");
   context.spec.mutable_hooks()->add_after_switch()->set_name("notify");
   ApplyDefaults(context.spec);
-  context.keep_releases = {kNew, kOld};
+  context.served_releases = {kOld};
   return context;
 }
 

@@ -1,0 +1,196 @@
+// The engine with a real SQLite store and a host in memory: stopped at every point, and made anew.
+#include "controller/rollout/engine.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <future>
+
+#include "absl/strings/str_cat.h"
+#include "common/spec.h"
+#include "controller/store/sqlite_store.h"
+#include "tests/contract/store_contract.h"
+#include "tests/support/simulated_host.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace slipway::controller {
+namespace {
+
+// Where a call to the host is interrupted.
+enum class Cut { kNever, kBeforeIt, kAfterIt };
+
+class HostClient : public ExecutorClient {
+ public:
+  explicit HostClient(SimulatedHost& host) : host_(host) {}
+
+  absl::StatusOr<xpb::StepResult> Execute(const xpb::ExecuteRequest& request,
+                                          const LogSink& log) override {
+    pb::LogLine line;
+    line.set_text("a line");
+    log(line);
+    const bool here = calls_++ == cut_at_;
+    if (here && cut_ == Cut::kBeforeIt) return Hang();
+    auto result = host_.Execute(request);
+    if (here && cut_ == Cut::kAfterIt) return Hang();
+    if (unavailable_-- > 0) return absl::UnavailableError("scripted");
+    return result;
+  }
+  absl::Status Cancel(const std::string&, const std::string&) override {
+    return absl::OkStatus();
+  }
+  absl::Status SendRelease(const std::string&) override { return absl::OkStatus(); }
+  absl::StatusOr<xpb::InspectResponse> Inspect(const std::string&) override {
+    return xpb::InspectResponse();
+  }
+  absl::StatusOr<pb::HostPlan> Plan(const xpb::PlanRequest&) override { return pb::HostPlan(); }
+  absl::StatusOr<xpb::CheckResponse> Check(const xpb::CheckRequest&) override {
+    return xpb::CheckResponse();
+  }
+  absl::Status StreamLogs(const xpb::StreamLogsRequest&,
+                          const std::function<bool(const xpb::StreamLogsResponse&)>&) override {
+    return absl::OkStatus();
+  }
+  void Shutdown() override {
+    if (!std::exchange(shut_down_, true)) released_.set_value();
+  }
+
+  void CutAt(int call, Cut cut) {
+    cut_at_ = call;
+    cut_ = cut;
+  }
+  void LoseAnswers(int count) { unavailable_ = count; }
+  // Until the cut was reached.
+  void AwaitCut() { reached_.get_future().wait(); }
+
+ private:
+  absl::Status Hang() {
+    reached_.set_value();
+    released_.get_future().wait();
+    return absl::CancelledError("shut down");
+  }
+
+  SimulatedHost& host_;
+  int calls_ = 0;
+  int cut_at_ = -1;
+  Cut cut_ = Cut::kNever;
+  std::atomic<int> unavailable_{0};
+  bool shut_down_ = false;
+  std::promise<void> reached_;
+  std::promise<void> released_;
+};
+
+class EngineTest : public testing::Test {
+ protected:
+  void SetUp() override { Begin(); }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+  void Begin() {
+    folder_ = std::filesystem::path(testing::TempDir()) /
+              absl::StrCat("engine.", testing::UnitTest::GetInstance()->current_test_info()->name());
+    store_.reset();
+    std::filesystem::remove_all(folder_);
+    std::filesystem::create_directories(folder_);
+    store_ = SqliteStore::Open(folder_ / "state.db", SystemClock()).value();
+    host_ = std::make_unique<SimulatedHost>("web-1");
+    host_->Serve("aaaaaaaaaaaa");
+    pb::ApplicationSpec spec = SpecOf("gifty");
+    spec.mutable_compose()->add_workers("bot");
+    ApplyDefaults(spec);
+    ASSERT_TRUE(store_->ApplyApplication(spec, {}, "ann").ok());
+    ASSERT_TRUE(store_->CreateRelease(ReleaseOf("gifty", "bbbbbbbbbbbb"), {}, "ann").ok());
+    id_ = store_->CreateDeployment(DeploymentOf("gifty", "bbbbbbbbbbbb"), {}).value();
+  }
+  std::unique_ptr<Engine> MakeEngine(const std::shared_ptr<HostClient>& client) {
+    EngineParts parts;
+    parts.host = [client](const std::string&) { return client; };
+    parts.environment = [](const std::string&, uint64_t) -> absl::StatusOr<std::string> {
+      return "";
+    };
+    parts.deployment_ended = [this](const DeploymentRecord&) { ended_.set_value(); };
+    return std::make_unique<Engine>(*store_, hub_, SystemClock(), parts,
+                                    EngineTimes{std::chrono::milliseconds(1),
+                                                std::chrono::milliseconds(2),
+                                                std::chrono::seconds(5)});
+  }
+  DeploymentRecord RunToTheEnd(const std::shared_ptr<HostClient>& client) {
+    ended_ = {};
+    const auto engine = MakeEngine(client);
+    EXPECT_TRUE(engine->Resume().ok());
+    ended_.get_future().wait();
+    return store_->GetDeployment("gifty", id_).value();
+  }
+  void CheckEnd(const DeploymentRecord& end) {
+    EXPECT_EQ(store_->LeaseHolder("gifty").value(), "") << "I9";
+    EXPECT_TRUE(store_->VerifyHistory().ok()) << "I5";
+    EXPECT_THAT(host_->Violations(), testing::IsEmpty());
+    auto deeds = host_->Deeds();
+    std::sort(deeds.begin(), deeds.end());
+    EXPECT_EQ(std::adjacent_find(deeds.begin(), deeds.end()), deeds.end()) << "done twice";
+    const auto events = store_->ListEvents("gifty", id_, 0, 1000).value();
+    for (size_t i = 0; i < events.size(); ++i) EXPECT_EQ(events[i].sequence(), i + 1);
+    EXPECT_EQ(events.back().state().state(), end.state);
+  }
+
+  std::filesystem::path folder_;
+  EventHub hub_;
+  std::unique_ptr<SqliteStore> store_;
+  std::unique_ptr<SimulatedHost> host_;
+  std::promise<void> ended_;
+  std::string id_;
+};
+
+TEST_F(EngineTest, RunsADeploymentAndKeepsWhatItSaw) {
+  const DeploymentRecord end = RunToTheEnd(std::make_shared<HostClient>(*host_));
+  EXPECT_EQ(end.state, pb::DEPLOYMENT_STATE_SUCCEEDED);
+  EXPECT_TRUE(end.serves);
+  CheckEnd(end);
+}
+
+TEST_F(EngineTest, SendsAgainWhatWasNotAnswered) {
+  const auto client = std::make_shared<HostClient>(*host_);
+  client->LoseAnswers(7);
+  const DeploymentRecord end = RunToTheEnd(client);
+  EXPECT_EQ(end.state, pb::DEPLOYMENT_STATE_SUCCEEDED);
+  CheckEnd(end);
+}
+
+TEST_F(EngineTest, ResumesWhereverItWasStopped) {
+  for (const bool failing : {false, true}) {
+    for (const Cut cut : {Cut::kBeforeIt, Cut::kAfterIt}) {
+      for (int call = 0; call < (failing ? 10 : 12); ++call) {
+        SCOPED_TRACE(absl::StrCat("call ", call, failing ? ", bake fails" : "",
+                                  cut == Cut::kBeforeIt ? ", before it" : ", after it"));
+        Begin();
+        if (failing) host_->Fail("bake", pb::FAILURE_REASON_BAKE);
+        const auto first = std::make_shared<HostClient>(*host_);
+        first->CutAt(call, cut);
+        {
+          const auto engine = MakeEngine(first);
+          ASSERT_TRUE(engine->Resume().ok());
+          first->AwaitCut();
+          engine->Stop();
+          first->Shutdown();
+        }
+        ASSERT_EQ(store_->LeaseHolder("gifty").value(), id_);
+        const DeploymentRecord end = RunToTheEnd(std::make_shared<HostClient>(*host_));
+        EXPECT_EQ(end.state, failing ? pb::DEPLOYMENT_STATE_ROLLED_BACK
+                                     : pb::DEPLOYMENT_STATE_SUCCEEDED);
+        CheckEnd(end);
+      }
+    }
+  }
+}
+
+TEST_F(EngineTest, HoldsWhileTheStoreCannotWriteAndGoesOnAfterwards) {
+  ASSERT_TRUE(store_->LimitPagesForTesting(1).ok());
+  ended_ = {};
+  const auto client = std::make_shared<HostClient>(*host_);
+  const auto engine = MakeEngine(client);
+  ASSERT_TRUE(engine->Resume().ok());
+  ASSERT_TRUE(store_->LimitPagesForTesting(0).ok());
+  ended_.get_future().wait();
+  EXPECT_EQ(store_->GetDeployment("gifty", id_)->state, pb::DEPLOYMENT_STATE_SUCCEEDED);
+}
+
+}  // namespace
+}  // namespace slipway::controller
