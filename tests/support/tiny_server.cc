@@ -100,6 +100,11 @@ void TinyServer::Serve(int fd) {
         !answer.raw.empty() ? answer.raw
                             : absl::StrCat("HTTP/1.1 ", answer.status, " X\r\n", answer.headers,
                                            "Content-Length: ", answer.body.size(), "\r\n\r\n", answer.body);
+    for (size_t i = 0; answer.drip && i < text.size(); ++i) {
+      if (stopping_.load() || send(fd, &text[i], 1, MSG_NOSIGNAL) < 0) return;
+      usleep(5000);
+    }
+    if (answer.drip) return;
     if (send(fd, text.data(), text.size(), MSG_NOSIGNAL) < 0) return;
     if (!answer.raw.empty() || head.find("Connection: close") != std::string::npos) return;
   }

@@ -22,6 +22,8 @@ class TinyServer {
     std::string headers;
     // When set, sent as it is in place of the above; then the connection ends.
     std::string raw;
+    // A byte of `raw` every five milliseconds.
+    bool drip = false;
   };
   using Handler = std::function<Answer(const std::string& request_line_and_head)>;
 
