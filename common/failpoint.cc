@@ -2,13 +2,12 @@
 
 #ifdef SLIPWAY_FAILPOINTS
 
-#include <fcntl.h>
-#include <signal.h>
-#include <unistd.h>
-
 #include <atomic>
 #include <cstdlib>
+#include <fcntl.h>
+#include <signal.h>
 #include <string>
+#include <unistd.h>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"

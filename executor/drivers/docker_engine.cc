@@ -6,6 +6,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+
 #include "common/status.h"
 #include "executor/drivers/docker_json.h"
 #include "executor/drivers/docker_stream.h"
@@ -57,7 +58,8 @@ absl::Status ErrorOf(const HttpResponse& response) {
 
 // Keeps the meaning, says who.
 absl::Status TransportError(const absl::Status& status) {
-  if (absl::IsNotFound(status)) return absl::UnavailableError(absl::StrCat("Docker: ", status.message()));
+  if (absl::IsNotFound(status))
+    return absl::UnavailableError(absl::StrCat("Docker: ", status.message()));
   return Annotate(status, "Docker");
 }
 
@@ -90,10 +92,12 @@ absl::StatusOr<HttpResponse> DockerEngine::Send(const std::string& method, const
 
 absl::StatusOr<std::string> DockerEngine::PathPart(const std::string& name) {
   const bool plain = !name.empty() && std::all_of(name.begin(), name.end(), [](char c) {
-    return absl::ascii_isalnum(c) || c == '_' || c == '.' || c == '-' || c == ':' || c == '/' || c == '@';
+    return absl::ascii_isalnum(c) || c == '_' || c == '.' || c == '-' || c == ':' || c == '/' ||
+           c == '@';
   });
   if (!plain || name.find("..") != std::string::npos) {
-    return absl::InvalidArgumentError(absl::StrCat("'", absl::CHexEscape(name), "' is not a name of Docker's"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("'", absl::CHexEscape(name), "' is not a name of Docker's"));
   }
   return name;
 }
@@ -186,13 +190,15 @@ absl::StatusOr<std::vector<std::string>> DockerEngine::Tail(const std::string& i
 absl::Status DockerEngine::StreamLogs(const std::string& id, bool follow, int tail,
                                       Cancellation* cancellation, const LineSink& sink) {
   SLIPWAY_ASSIGN_OR_RETURN(const DockerContainer container, Inspect(id));
-  HttpRequest request = MakeRequest(
-      "GET", absl::StrCat("/containers/", container.id, "/logs?stdout=1&stderr=1&follow=",
-                          follow ? 1 : 0, "&tail=", tail < 0 ? "all" : absl::StrCat(tail)));
+  HttpRequest request =
+      MakeRequest("GET", absl::StrCat("/containers/", container.id,
+                                      "/logs?stdout=1&stderr=1&follow=", follow ? 1 : 0,
+                                      "&tail=", tail < 0 ? "all" : absl::StrCat(tail)));
   if (follow) request.timeout = kForever;
   request.cancellation = cancellation;
   LineCutter lines(sink);
-  DockerFrames frames(container.tty, [&lines](absl::string_view piece) { return lines.Take(piece); });
+  DockerFrames frames(container.tty,
+                      [&lines](absl::string_view piece) { return lines.Take(piece); });
   bool stopped = false;
   request.on_body = [&frames, &stopped](absl::string_view piece) {
     stopped = !frames.Take(piece);
@@ -227,7 +233,8 @@ absl::StatusOr<ExecResult> DockerEngine::Exec(const std::string& id,
   SLIPWAY_ASSIGN_OR_RETURN(const HttpResponse inspected,
                            Send("GET", absl::StrCat("/exec/", exec, "/json")));
   SLIPWAY_ASSIGN_OR_RETURN(const DockerJson json, ParseDockerJson(inspected.body));
-  if (BoolAt(json, "Running")) return absl::InternalError("Docker: the command's output ended before it did");
+  if (BoolAt(json, "Running"))
+    return absl::InternalError("Docker: the command's output ended before it did");
   result.exit_code = static_cast<int>(IntAt(json, "ExitCode"));
   return result;
 }

@@ -1,9 +1,10 @@
-// The Docker Engine over its unix socket: what compose cannot do in a millisecond (inspect, start, stop), or at all (networks
-// with aliases, events). Speaks API 1.41, the one of Docker 20.10, which every later Engine still serves.
+// The Docker Engine over its unix socket: what compose cannot do in a millisecond (inspect, start,
+// stop), or at all (networks with aliases, events). Speaks API 1.41, the one of Docker 20.10, which
+// every later Engine still serves.
 //
-// Statuses: NOT_FOUND (404), ALREADY_EXISTS (409), INVALID_ARGUMENT (400), INTERNAL (other), each with Docker's own message;
-// UNAVAILABLE when dockerd does not listen, ABORTED when it went away in the middle, DEADLINE_EXCEEDED, CANCELLED. Has no
-// state; safe from several threads.
+// Statuses: NOT_FOUND (404), ALREADY_EXISTS (409), INVALID_ARGUMENT (400), INTERNAL (other), each
+// with Docker's own message; UNAVAILABLE when dockerd does not listen, ABORTED when it went away in
+// the middle, DEADLINE_EXCEEDED, CANCELLED. Has no state; safe from several threads.
 #pragma once
 
 #include <chrono>
@@ -16,6 +17,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+
 #include "common/cancellation.h"
 
 namespace slipway::executor {
@@ -99,8 +101,9 @@ class DockerEngine {
   // The Engine's version, as 20.10.24.
   absl::StatusOr<std::string> Version();
 
-  // Containers, also stopped ones, that have all the labels (an empty value asks for the key alone). List() fills in id,
-  // name, state, labels, image, ports and networks without aliases; Inspect() everything.
+  // Containers, also stopped ones, that have all the labels (an empty value asks for the key
+  // alone). List() fills in id, name, state, labels, image, ports and networks without aliases;
+  // Inspect() everything.
   absl::StatusOr<std::vector<DockerContainer>> List(const DockerLabels& labels);
   absl::StatusOr<DockerContainer> Inspect(const std::string& id);
   // List and Inspect; a container that goes away in between is left out.
@@ -117,19 +120,21 @@ class DockerEngine {
 
   // The last lines, oldest first.
   absl::StatusOr<std::vector<std::string>> Tail(const std::string& id, int lines);
-  // From the last `tail` lines on (-1: all) until the container ends, without `follow` until its present end.
+  // From the last `tail` lines on (-1: all) until the container ends, without `follow` until its
+  // present end.
   absl::Status StreamLogs(const std::string& id, bool follow, int tail, Cancellation* cancellation,
                           const LineSink& sink);
 
-  // Runs a command in a running container. At the time-out it answers DEADLINE_EXCEEDED; Docker has no way to end the
-  // command, which goes on.
+  // Runs a command in a running container. At the time-out it answers DEADLINE_EXCEEDED; Docker has
+  // no way to end the command, which goes on.
   absl::StatusOr<ExecResult> Exec(const std::string& id, const std::vector<std::string>& argv,
                                   std::chrono::nanoseconds timeout);
 
   absl::StatusOr<DockerImage> InspectImage(const std::string& image);
   absl::StatusOr<bool> ImageExists(const std::string& image);
   absl::StatusOr<std::vector<DockerImage>> ListImages(const DockerLabels& labels);
-  // Takes this name off the image, which goes when it has no other; one that is in use is ALREADY_EXISTS.
+  // Takes this name off the image, which goes when it has no other; one that is in use is
+  // ALREADY_EXISTS.
   absl::Status RemoveImage(const std::string& image);
 
   absl::StatusOr<std::vector<DockerNetwork>> ListNetworks(const DockerLabels& labels);
@@ -142,8 +147,9 @@ class DockerEngine {
   absl::Status Disconnect(const std::string& network, const std::string& container);
   absl::Status RemoveNetwork(const std::string& network);
 
-  // Container events of containers with all the labels, as they happen, until the sink answers false, or CANCELLED.
-  // `on_connected` (may be empty) is called when nothing is missed any more: look at the containers after that.
+  // Container events of containers with all the labels, as they happen, until the sink answers
+  // false, or CANCELLED. `on_connected` (may be empty) is called when nothing is missed any more:
+  // look at the containers after that.
   absl::Status Events(const DockerLabels& labels, Cancellation* cancellation,
                       const std::function<void()>& on_connected,
                       const std::function<bool(const DockerEvent&)>& sink);

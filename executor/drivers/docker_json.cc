@@ -104,9 +104,9 @@ DockerContainer ContainerFromList(const DockerJson& json) {
   container.labels = StringsAt(json, "Labels");
   for (const DockerJson& port : MemberAt(json, "Ports")) {
     if (IntAt(port, "PublicPort") == 0) continue;
-    container.ports.push_back({absl::StrCat(IntAt(port, "PrivatePort"), "/", StringAt(port, "Type")),
-                               StringAt(port, "IP"),
-                               static_cast<uint32_t>(IntAt(port, "PublicPort"))});
+    container.ports.push_back(
+        {absl::StrCat(IntAt(port, "PrivatePort"), "/", StringAt(port, "Type")),
+         StringAt(port, "IP"), static_cast<uint32_t>(IntAt(port, "PublicPort"))});
   }
   const DockerJson& networks = MemberAt(MemberAt(json, "NetworkSettings"), "Networks");
   for (const auto& [name, attachment] : networks.items()) container.networks[name] = {};

@@ -1,13 +1,14 @@
-// The Engine's JSON as our structs. Nothing here throws: what is absent or of another type is left at its default.
+// The Engine's JSON as our structs. Nothing here throws: what is absent or of another type is left
+// at its default.
 #pragma once
 
 #include <string>
 #include <vector>
 
-#include <nlohmann/json.hpp>
-
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include <nlohmann/json.hpp>
+
 #include "executor/drivers/docker_engine.h"
 
 namespace slipway::executor {

@@ -1,6 +1,7 @@
 // The Engine's images and networks.
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+
 #include "common/status.h"
 #include "executor/drivers/docker_engine.h"
 #include "executor/drivers/docker_json.h"
@@ -9,7 +10,8 @@
 namespace slipway::executor {
 namespace {
 
-// Labels are matched here: the Engine's label filter for images and networks wants a query text, and the lists are short.
+// Labels are matched here: the Engine's label filter for images and networks wants a query text,
+// and the lists are short.
 bool HasLabels(const std::map<std::string, std::string>& has, const DockerLabels& wanted) {
   for (const auto& [key, value] : wanted) {
     const auto found = has.find(key);
@@ -86,7 +88,8 @@ absl::Status DockerEngine::Connect(const std::string& network, const std::string
   const absl::Status status =
       Send("POST", absl::StrCat("/networks/", part, "/connect"), DumpDockerJson(body)).status();
   // 403, with this text, is how the Engine says it.
-  return absl::StrContains(status.message(), "already exists in network") ? absl::OkStatus() : status;
+  return absl::StrContains(status.message(), "already exists in network") ? absl::OkStatus()
+                                                                          : status;
 }
 
 absl::Status DockerEngine::Disconnect(const std::string& network, const std::string& container) {

@@ -18,7 +18,8 @@ bool DockerFrames::Take(absl::string_view bytes) {
       absl::StrAppend(&header_, part);
       bytes.remove_prefix(part.size());
       if (header_.size() < kHeader) return true;
-      for (size_t i = 4; i < kHeader; ++i) left_ = left_ << 8 | static_cast<unsigned char>(header_[i]);
+      for (size_t i = 4; i < kHeader; ++i)
+        left_ = left_ << 8 | static_cast<unsigned char>(header_[i]);
       header_.clear();
       continue;
     }

@@ -1,4 +1,5 @@
-// Docker's streams as lines: output in frames of 8 bytes of header (stdout, stderr and length), or raw with a TTY. Pure.
+// Docker's streams as lines: output in frames of 8 bytes of header (stdout, stderr and length), or
+// raw with a TTY. Pure.
 #pragma once
 
 #include <functional>
@@ -25,7 +26,8 @@ class DockerFrames {
   size_t left_ = 0;
 };
 
-// Cuts text into lines without their newline and carriage return; a line of more than 64 KiB comes in pieces.
+// Cuts text into lines without their newline and carriage return; a line of more than 64 KiB comes
+// in pieces.
 class LineCutter {
  public:
   using Sink = std::function<bool(absl::string_view line)>;

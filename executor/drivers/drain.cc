@@ -1,11 +1,10 @@
 #include "executor/drivers/drain.h"
 
+#include <algorithm>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-#include <algorithm>
 
 #include "common/durations.h"
 #include "common/file.h"
@@ -30,7 +29,8 @@ std::vector<OldWorker> Open(const ProcReader& proc, const std::vector<ProcessId>
   std::vector<OldWorker> workers;
   for (const ProcessId& id : ids) {
     UniqueFd pidfd(static_cast<int>(syscall(SYS_pidfd_open, id.pid, 0)));
-    // The start time is looked at after the descriptor is held: from then on the number cannot change its owner unseen.
+    // The start time is looked at after the descriptor is held: from then on the number cannot
+    // change its owner unseen.
     if (pidfd && proc.IsAlive(id)) workers.push_back({id, std::move(pidfd)});
   }
   return workers;
@@ -60,12 +60,14 @@ absl::StatusOr<pb::DrainEvidence> Drain(const ProcReader& proc, const DrainReque
       *evidence.mutable_waited() = ToProto(now - start);
       return evidence;
     }
-    // While workers live their end is the event to wait for; a look at the connections meanwhile would change nothing.
+    // While workers live their end is the event to wait for; a look at the connections meanwhile
+    // would change nothing.
     std::vector<pollfd> polled = {{cancel_event.get(), POLLIN, 0}};
     for (const OldWorker& worker : workers) polled.push_back({worker.pidfd.get(), POLLIN, 0});
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - now);
     const auto wait = workers.empty() ? std::min(pause, left) : left;
-    poll(polled.data(), polled.size(), static_cast<int>(std::min<int64_t>(wait.count(), 1'000'000)));
+    poll(polled.data(), polled.size(),
+         static_cast<int>(std::min<int64_t>(wait.count(), 1'000'000)));
     if (polled[0].revents != 0) return absl::CancelledError("cancelled while draining");
     if (workers.empty()) pause = std::min(pause * 2, kLongestPause);
     std::erase_if(workers, [&proc](const OldWorker& worker) { return !proc.IsAlive(worker.id); });

@@ -1,4 +1,5 @@
-// Waiting for the slot that served before: until nothing of nginx can reach it any more, or the deadline.
+// Waiting for the slot that served before: until nothing of nginx can reach it any more, or the
+// deadline.
 #pragma once
 
 #include <chrono>
@@ -7,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+
 #include "common/cancellation.h"
 #include "common/protos.h"
 #include "executor/drivers/proc.h"
@@ -16,21 +18,24 @@
 namespace slipway::executor {
 
 struct DrainRequest {
-  // SwitchOutcome::old_workers. Those that have ended meanwhile, or whose number another process has now, count as gone.
+  // SwitchOutcome::old_workers. Those that have ended meanwhile, or whose number another process
+  // has now, count as gone.
   std::vector<ProcessId> old_workers;
   // Of the old slot.
   std::string address = "127.0.0.1";
   uint32_t port = 0;
   std::chrono::nanoseconds timeout = std::chrono::seconds(30);
-  // Mode marker has no old workers to wait for: a request that was being passed on at the switch has this long to appear.
+  // Mode marker has no old workers to wait for: a request that was being passed on at the switch
+  // has this long to appear.
   std::chrono::nanoseconds settle{0};
   Cancellation* cancellation = nullptr;
 };
 
-// Drained: none of the old workers is left *and* no connection to the old port is ESTABLISHED. Both are needed: a client may
-// have connected to an old worker and not spoken yet (no connection to the port, but one to come), and somebody else's reload
-// may have taken the worker away from the list. The deadline is a result too, with what is left counted. CANCELLED, or
-// INTERNAL when /proc cannot be read.
+// Drained: none of the old workers is left *and* no connection to the old port is ESTABLISHED. Both
+// are needed: a client may have connected to an old worker and not spoken yet (no connection to the
+// port, but one to come), and somebody else's reload may have taken the worker away from the list.
+// The deadline is a result too, with what is left counted. CANCELLED, or INTERNAL when /proc cannot
+// be read.
 absl::StatusOr<pb::DrainEvidence> Drain(const ProcReader& proc, const DrainRequest& request);
 
 }  // namespace slipway::executor

@@ -1,8 +1,8 @@
-#include "absl/strings/string_view.h"
 #include "executor/drivers/evidence_text.h"
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
 
 namespace slipway::executor {
 namespace {

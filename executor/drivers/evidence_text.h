@@ -1,4 +1,5 @@
-// Bytes of unknown origin (bodies, container output, nginx's error log) as text that may stand in a protobuf string.
+// Bytes of unknown origin (bodies, container output, nginx's error log) as text that may stand in a
+// protobuf string.
 #pragma once
 
 #include <string>
@@ -8,7 +9,8 @@
 
 namespace slipway::executor {
 
-// At most `max` bytes of valid UTF-8 without control characters but tab and newline; anything else becomes `?`.
+// At most `max` bytes of valid UTF-8 without control characters but tab and newline; anything else
+// becomes `?`.
 std::string EvidenceText(absl::string_view bytes, size_t max = 2048);
 
 // The last `count` lines, empty ones left out, each as evidence text of at most 512 bytes.

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+
 #include "common/durations.h"
 #include "executor/drivers/evidence_text.h"
 #include "executor/failure.h"
@@ -33,8 +34,8 @@ SlotProbe MakeProbe(Workload& workload, const HealthRequest& request) {
                    request.cancellation);
 }
 
-// One round of the gate: who is alive, whose port it is (once), and the probe. An error ends the gate; UNAVAILABLE and
-// NOT_FOUND are for trying again.
+// One round of the gate: who is alive, whose port it is (once), and the probe. An error ends the
+// gate; UNAVAILABLE and NOT_FOUND are for trying again.
 absl::Status Round(SlotProbe& probe, bool& owner_known, ProbeResult& result) {
   absl::Status status = probe.CheckAlive();
   if (status.ok() && !owner_known) {
@@ -91,13 +92,14 @@ HealthOutcome HealthGate::Wait(const HealthRequest& request) {
       evidence.set_last_body(result.body);
     }
     if (now >= deadline) {
-      outcome.status = Failure(
-          pb::FAILURE_REASON_UNHEALTHY,
-          absl::StrCat("not healthy within ", FormatDuration(deadline - start), " (", evidence.probes(),
-                       " probes): ", evidence.last_failure()));
+      outcome.status =
+          Failure(pb::FAILURE_REASON_UNHEALTHY,
+                  absl::StrCat("not healthy within ", FormatDuration(deadline - start), " (",
+                               evidence.probes(), " probes): ", evidence.last_failure()));
       break;
     }
-    if (Pause(clock_, request.cancellation, std::min<std::chrono::nanoseconds>(pause, deadline - now))) {
+    if (Pause(clock_, request.cancellation,
+              std::min<std::chrono::nanoseconds>(pause, deadline - now))) {
       outcome.status = absl::CancelledError("cancelled while waiting for the slot to be healthy");
       break;
     }
@@ -133,9 +135,9 @@ BakeOutcome HealthGate::Watch(const HealthRequest& request, std::chrono::nanosec
       evidence.set_last_failure(result.failure);
     }
     if (in_a_row >= limit) {
-      outcome.status = Failure(pb::FAILURE_REASON_BAKE,
-                               absl::StrCat("after the switch ", in_a_row, " probes in a row failed: ",
-                                            result.failure));
+      outcome.status = Failure(
+          pb::FAILURE_REASON_BAKE,
+          absl::StrCat("after the switch ", in_a_row, " probes in a row failed: ", result.failure));
       break;
     }
     // A failure at the very end is followed up, or the last probes would not count.

@@ -1,5 +1,5 @@
-// The health gate: is what runs in a slot ready to serve, and, after the switch, does it stay so. Probes are asked of the
-// slot's own port, never through nginx.
+// The health gate: is what runs in a slot ready to serve, and, after the switch, does it stay so.
+// Probes are asked of the slot's own port, never through nginx.
 #pragma once
 
 #include <chrono>
@@ -7,6 +7,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+
 #include "common/cancellation.h"
 #include "common/clock.h"
 #include "common/protos.h"
@@ -33,7 +34,8 @@ struct HealthRequest {
 };
 
 struct HealthOutcome {
-  // OK; UNHEALTHY with the last failure; CONTAINER_DIED; PORT_TAKEN when another container owns the port; CANCELLED.
+  // OK; UNHEALTHY with the last failure; CONTAINER_DIED; PORT_TAKEN when another container owns the
+  // port; CANCELLED.
   absl::Status status;
   // Filled in whatever the status.
   pb::HealthEvidence evidence;
@@ -49,11 +51,13 @@ class HealthGate {
  public:
   HealthGate(Workload& workload, Clock& clock) : workload_(workload), clock_(clock) {}
 
-  // Until spec.successes probes in a row were answered, spanning at least spec.stable. First pauses are 50 ms, then they grow
-  // to spec.interval. Each round looks at the slot's containers first: one that died or was restarted ends the gate at once.
+  // Until spec.successes probes in a row were answered, spanning at least spec.stable. First pauses
+  // are 50 ms, then they grow to spec.interval. Each round looks at the slot's containers first:
+  // one that died or was restarted ends the gate at once.
   HealthOutcome Wait(const HealthRequest& request);
 
-  // Probes for the whole time; a container that dies, or spec.successes failures in a row, end it early.
+  // Probes for the whole time; a container that dies, or spec.successes failures in a row, end it
+  // early.
   BakeOutcome Watch(const HealthRequest& request, std::chrono::nanoseconds duration);
 
  private:

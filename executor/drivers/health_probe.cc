@@ -2,11 +2,11 @@
 
 #include <algorithm>
 
-#include <nlohmann/json.hpp>
-
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include <nlohmann/json.hpp>
+
 #include "common/durations.h"
 #include "executor/drivers/evidence_text.h"
 #include "executor/failure.h"
@@ -118,7 +118,8 @@ absl::Status SlotProbe::Compare(const ObservedContainer& before, const ObservedS
 
 absl::Status SlotProbe::CheckAlive() {
   absl::StatusOr<ObservedSlot> now = workload_.Observe(app_, slot_);
-  // Docker may be restarting: the containers are judged when it answers again, the gate's deadline goes on.
+  // Docker may be restarting: the containers are judged when it answers again, the gate's deadline
+  // goes on.
   if (!now.ok()) return absl::UnavailableError(now.status().message());
   last_ = *std::move(now);
   if (!first_.has_value()) {
@@ -140,8 +141,8 @@ absl::Status SlotProbe::CheckPortOwner() {
                                 [&owner](const auto& c) { return c.id == owner->id; });
   if (ours) return absl::OkStatus();
   return Failure(pb::FAILURE_REASON_PORT_TAKEN,
-                 absl::StrCat("port ", port_, " belongs to another container, ", owner->id.substr(0, 12),
-                              " (service ", owner->service, ")"),
+                 absl::StrCat("port ", port_, " belongs to another container, ",
+                              owner->id.substr(0, 12), " (service ", owner->service, ")"),
                  "Stop that container, or give the application other slot ports.");
 }
 
@@ -188,10 +189,11 @@ ProbeResult SlotProbe::ProbeCommand() {
   const pb::CommandProbe& probe = spec_.command();
   for (const ObservedContainer& container : last_.containers) {
     if (container.service != probe.service()) continue;
-    const absl::StatusOr<int> code = workload_.RunInContainer(
-        container.id, {probe.command().begin(), probe.command().end()},
-        FromProto(spec_.probe_timeout()));
-    if (!code.ok()) return Failed(absl::StrCat("the command did not run: ", code.status().message()));
+    const absl::StatusOr<int> code =
+        workload_.RunInContainer(container.id, {probe.command().begin(), probe.command().end()},
+                                 FromProto(spec_.probe_timeout()));
+    if (!code.ok())
+      return Failed(absl::StrCat("the command did not run: ", code.status().message()));
     if (*code != 0) return Failed(absl::StrCat("the command ended with ", *code));
     return {true, "", ""};
   }

@@ -1,4 +1,5 @@
-// One look at a slot: are its containers the same and alive, is the port theirs, does the probe succeed.
+// One look at a slot: are its containers the same and alive, is the port theirs, does the probe
+// succeed.
 #pragma once
 
 #include <cstdint>
@@ -6,10 +7,10 @@
 #include <string>
 #include <vector>
 
-#include <google/protobuf/struct.pb.h>
-
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include <google/protobuf/struct.pb.h>
+
 #include "common/cancellation.h"
 #include "common/protos.h"
 #include "executor/drivers/http_client.h"
@@ -26,8 +27,8 @@ struct ProbeResult {
   std::string body;
 };
 
-// True when each key of `wanted` is in the JSON object with an equal value, objects compared the same way and everything else
-// exactly. False for what is not JSON.
+// True when each key of `wanted` is in the JSON object with an equal value, objects compared the
+// same way and everything else exactly. False for what is not JSON.
 bool JsonContains(absl::string_view body, const google::protobuf::Struct& wanted);
 
 // An HTTP answer against the spec; `failure` says the first thing that is wrong.
@@ -39,9 +40,11 @@ class SlotProbe {
   SlotProbe(Workload& workload, std::string app, pb::Slot slot, pb::HealthSpec spec,
             std::string address, uint32_t port, Cancellation* cancellation);
 
-  // CONTAINER_DIED when a container that was there is gone, has stopped or was restarted; START when there is none at all.
+  // CONTAINER_DIED when a container that was there is gone, has stopped or was restarted; START
+  // when there is none at all.
   absl::Status CheckAlive();
-  // PORT_TAKEN when a container that is not of the slot publishes the port. NOT_FOUND while none does.
+  // PORT_TAKEN when a container that is not of the slot publishes the port. NOT_FOUND while none
+  // does.
   absl::Status CheckPortOwner();
   ProbeResult Probe();
   // Of the container that died, or else of the first one.

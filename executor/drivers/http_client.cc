@@ -1,12 +1,13 @@
-#include "absl/strings/string_view.h"
 #include "executor/drivers/http_client.h"
 
 #include <array>
 
 #include "absl/strings/match.h"
-#include "absl/strings/strip.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
+
 #include "common/status.h"
 #include "executor/drivers/http_connection.h"
 #include "executor/drivers/http_message.h"
@@ -18,7 +19,8 @@ using SteadyClock = std::chrono::steady_clock;
 
 SteadyClock::time_point After(std::chrono::nanoseconds time) {
   // A caller's "no limit" must not overflow.
-  return SteadyClock::now() + std::min<std::chrono::nanoseconds>(time, std::chrono::hours(24 * 365));
+  return SteadyClock::now() +
+         std::min<std::chrono::nanoseconds>(time, std::chrono::hours(24 * 365));
 }
 
 }  // namespace
@@ -29,7 +31,8 @@ absl::StatusOr<HttpResponse> SendHttp(const HttpRequest& request) {
   HttpConnection connection(request.cancellation);
   SLIPWAY_RETURN_IF_ERROR(
       connection.Open(request.endpoint, std::min(deadline, After(request.connect_timeout))));
-  // A server may answer and close before it has read everything; its answer counts more than our broken pipe.
+  // A server may answer and close before it has read everything; its answer counts more than our
+  // broken pipe.
   const absl::Status written = connection.Write(text, deadline);
   if (!written.ok() && written.code() != absl::StatusCode::kAborted) return written;
 

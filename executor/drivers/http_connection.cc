@@ -1,7 +1,10 @@
-#include "absl/strings/string_view.h"
 #include "executor/drivers/http_connection.h"
 
+#include <algorithm>
 #include <arpa/inet.h>
+#include <array>
+#include <cerrno>
+#include <cstring>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -9,15 +12,11 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include <algorithm>
-#include <array>
-#include <cerrno>
-#include <cstring>
-
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
-#include "absl/strings/str_cat.h"
 #include "common/status.h"
 
 namespace slipway::executor {
@@ -106,8 +105,8 @@ absl::Status HttpConnection::Open(const HttpEndpoint& endpoint, Deadline deadlin
 
 absl::Status HttpConnection::Connect(const HttpEndpoint& endpoint, Deadline deadline) {
   SLIPWAY_ASSIGN_OR_RETURN(const SocketAddress address, AddressOf(endpoint));
-  socket_ = UniqueFd(
-      socket(address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  socket_ =
+      UniqueFd(socket(address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!socket_) return ErrnoError("socket");
   const int on = 1;
   setsockopt(socket_.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
@@ -159,8 +158,8 @@ absl::StatusOr<short> HttpConnection::AfterSsl(int result, absl::string_view wha
 
 absl::Status HttpConnection::WaitFor(short events, Deadline deadline) {
   while (true) {
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(
-        deadline - std::chrono::steady_clock::now());
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
     if (left.count() <= 0) return absl::DeadlineExceededError("no answer in time");
     std::array<pollfd, 2> polled = {pollfd{socket_.get(), events, 0},
                                     pollfd{cancel_event_.get(), POLLIN, 0}};

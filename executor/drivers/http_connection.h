@@ -1,12 +1,14 @@
-// One connected socket, plain or TLS, every wait on it bounded by a deadline and by a cancellation. Used by http_client.cc.
+// One connected socket, plain or TLS, every wait on it bounded by a deadline and by a cancellation.
+// Used by http_client.cc.
 #pragma once
 
 #include <chrono>
 #include <memory>
 
-#include "absl/strings/string_view.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
 #include "common/cancellation.h"
 #include "common/file.h"
 #include "executor/drivers/http_client.h"

@@ -1,4 +1,3 @@
-#include "absl/strings/string_view.h"
 #include "executor/drivers/http_message.h"
 
 #include <algorithm>
@@ -9,6 +8,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
 
 namespace slipway::executor {
 namespace {
@@ -16,7 +16,8 @@ namespace {
 constexpr size_t kMaxHead = 64 << 10;
 
 bool HasControl(absl::string_view text) {
-  return std::any_of(text.begin(), text.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; });
+  return std::any_of(text.begin(), text.end(),
+                     [](unsigned char c) { return c < 0x20 || c == 0x7f; });
 }
 
 bool IsToken(absl::string_view text) {
@@ -27,7 +28,8 @@ bool IsToken(absl::string_view text) {
 
 absl::StatusOr<std::string> FormatHttpRequest(const HttpRequest& request) {
   std::string host = request.host;
-  if (host.empty()) host = request.endpoint.unix_socket.empty() ? request.endpoint.address : "docker";
+  if (host.empty())
+    host = request.endpoint.unix_socket.empty() ? request.endpoint.address : "docker";
   if (!IsToken(request.method) || !IsToken(request.path) || !IsToken(host)) {
     return absl::InvalidArgumentError("the request's method, path or host is not plain text");
   }
@@ -53,7 +55,8 @@ absl::Status HttpResponseParser::Take(absl::string_view bytes) {
       return absl::OkStatus();
     }
     if (state_ == State::kCounted || state_ == State::kChunk) {
-      const absl::string_view piece = bytes.substr(0, static_cast<size_t>(std::min<uint64_t>(left_, bytes.size())));
+      const absl::string_view piece =
+          bytes.substr(0, static_cast<size_t>(std::min<uint64_t>(left_, bytes.size())));
       bytes.remove_prefix(piece.size());
       left_ -= piece.size();
       const bool last = left_ == 0;

@@ -1,13 +1,15 @@
-// The text of HTTP/1.1: requests written, answers read piece by piece. Pure. Used by http_client.cc.
+// The text of HTTP/1.1: requests written, answers read piece by piece. Pure. Used by
+// http_client.cc.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <string>
 
-#include "absl/strings/string_view.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
 #include "executor/drivers/http_client.h"
 
 namespace slipway::executor {
@@ -15,7 +17,8 @@ namespace slipway::executor {
 // INVALID_ARGUMENT when a part holds a control character or a space that would end it early.
 absl::StatusOr<std::string> FormatHttpRequest(const HttpRequest& request);
 
-// Takes the bytes of an answer as they come. Bodies by Content-Length, chunked, or until the connection ends.
+// Takes the bytes of an answer as they come. Bodies by Content-Length, chunked, or until the
+// connection ends.
 class HttpResponseParser {
  public:
   // False from the sink stops the parser for good.

@@ -17,7 +17,8 @@ NginxSite NginxSite::Of(const pb::ApplicationSpec& spec, const std::filesystem::
   site.keepalive = spec.nginx().keepalive();
   site.mode = spec.nginx().mode() == pb::SWITCH_MODE_MARKER ? pb::SWITCH_MODE_MARKER
                                                             : pb::SWITCH_MODE_RELOAD;
-  site.marker = spec.nginx().marker().empty() ? marker : std::filesystem::path(spec.nginx().marker());
+  site.marker =
+      spec.nginx().marker().empty() ? marker : std::filesystem::path(spec.nginx().marker());
   for (int i = 0; i < std::min(2, spec.nginx().proof_ports_size()); ++i) {
     site.proof_ports[static_cast<size_t>(i)] = spec.nginx().proof_ports(i);
   }
@@ -30,7 +31,8 @@ uint32_t NginxSite::PortOfSlot(pb::Slot slot) const {
   return slot == pb::SLOT_BLUE ? blue_port : slot == pb::SLOT_GREEN ? green_port : 0;
 }
 
-ManagedFile NginxSite::FileFor(uint64_t generation, pb::Slot slot, absl::string_view address) const {
+ManagedFile NginxSite::FileFor(uint64_t generation, pb::Slot slot,
+                               absl::string_view address) const {
   ManagedFile managed;
   managed.app = app;
   managed.upstream = upstream;

@@ -1,17 +1,21 @@
 // The host's nginx: what it has loaded, and how an application's slot is changed in it with proof.
 //
-// Exit codes prove nothing: nginx answers 0 and keeps the old configuration when the new one cannot be applied. So each
-// managed file carries a proof server on a loopback port that answers its generation, and nothing counts but its answer on
-// fresh connections (see nginx_render.h for the file).
+// Exit codes prove nothing: nginx answers 0 and keeps the old configuration when the new one cannot
+// be applied. So each managed file carries a proof server on a loopback port that answers its
+// generation, and nothing counts but its answer on fresh connections (see nginx_render.h for the
+// file).
 //
-// Two proof ports in turn: generation G listens on port[G mod 2]. A switch from L to G is proven when port[G mod 2] answers G
-// and port[L mod 2] is *refused*: an old worker closes all its listening sockets in one step, so the refusal says that no old
-// worker accepts anywhere any more. It follows that G must be of the other parity than L, the generation that is *loaded*;
-// and, so that an answer can never be mistaken, greater than any generation ever written, also in vain. After a failed G the
-// old text with generation L is back, and the next attempt takes G + 2. NextGeneration() does this sum.
+// Two proof ports in turn: generation G listens on port[G mod 2]. A switch from L to G is proven
+// when port[G mod 2] answers G and port[L mod 2] is *refused*: an old worker closes all its
+// listening sockets in one step, so the refusal says that no old worker accepts anywhere any more.
+// It follows that G must be of the other parity than L, the generation that is *loaded*; and, so
+// that an answer can never be mistaken, greater than any generation ever written, also in vain.
+// After a failed G the old text with generation L is back, and the next attempt takes G + 2.
+// NextGeneration() does this sum.
 //
-// The caller journals a SwitchIntent before Switch() and gives the same request to Recover() after a crash. Safe from several
-// threads for different applications; calls for one application come one at a time.
+// The caller journals a SwitchIntent before Switch() and gives the same request to Recover() after
+// a crash. Safe from several threads for different applications; calls for one application come one
+// at a time.
 #pragma once
 
 #include <array>
@@ -27,6 +31,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+
 #include "common/clock.h"
 #include "common/protos.h"
 #include "executor/drivers/nginx_render.h"
@@ -86,11 +91,14 @@ struct NginxPreflight {
   std::string nginx_version;
   // The managed file's text on disk, if any.
   std::optional<std::string> file_text;
-  // The file on disk is one of ours that names another generation or slot than what serves: RepairLatentSwitch().
+  // The file on disk is one of ours that names another generation or slot than what serves:
+  // RepairLatentSwitch().
   bool latent_switch = false;
-  // Set when nothing of ours is loaded and a script's upstream file is there: where it sends the requests.
+  // Set when nothing of ours is loaded and a script's upstream file is there: where it sends the
+  // requests.
   std::optional<ForeignUpstream> adoptable;
-  // `nginx -t` fails for no other reason than that the managed file is not there yet; the first switch cures it.
+  // `nginx -t` fails for no other reason than that the managed file is not there yet; the first
+  // switch cures it.
   bool waits_for_first_file = false;
 };
 
@@ -102,8 +110,9 @@ struct SwitchRequest {
   uint64_t generation = 0;
   // The managed file before the switch, as journaled; empty when there was none.
   std::optional<std::string> old_text;
-  // The first switch of a host where a script's file serves: that target is first written with a proof server of ours, which
-  // changes no traffic, so that the switch itself has both halves of the proof.
+  // The first switch of a host where a script's file serves: that target is first written with a
+  // proof server of ours, which changes no traffic, so that the switch itself has both halves of
+  // the proof.
   std::optional<ForeignUpstream> adopt;
   std::optional<pb::FrontDoor> front_door;
 };
@@ -114,35 +123,41 @@ struct SwitchOutcome {
   pb::SwitchEvidence evidence;
   // What is loaded now, as proven last. After a failed adoption this may be generation - 1.
   LoadedConfig loaded;
-  // Workers that had the old configuration loaded; Drain waits for them. Empty in mode marker without a reload.
+  // Workers that had the old configuration loaded; Drain waits for them. Empty in mode marker
+  // without a reload.
   std::vector<ProcessId> old_workers;
 };
 
-// Greater than `highest_written` and of the other parity than `loaded` (0 when nothing of ours is loaded). With `adopt`,
-// leaves room for generation - 1.
+// Greater than `highest_written` and of the other parity than `loaded` (0 when nothing of ours is
+// loaded). With `adopt`, leaves room for generation - 1.
 uint64_t NextGeneration(uint64_t loaded, uint64_t highest_written, bool adopt = false);
 
 class NginxDriver {
  public:
-  NginxDriver(ProcessRunner& runner, Clock& clock, NginxOptions options, ProcReader proc = ProcReader());
+  NginxDriver(ProcessRunner& runner, Clock& clock, NginxOptions options,
+              ProcReader proc = ProcReader());
 
-  // Asks both proof ports. UNAVAILABLE when nginx is up and stays in between two generations, or does not answer.
+  // Asks both proof ports. UNAVAILABLE when nginx is up and stays in between two generations, or
+  // does not answer.
   absl::StatusOr<LoadedConfig> Loaded(const NginxSite& site);
 
-  // Touches nothing. Failures: FOREIGN_NGINX_FILE (the file at fault is the detail's subject), PORT_TAKEN, PREFLIGHT.
+  // Touches nothing. Failures: FOREIGN_NGINX_FILE (the file at fault is the detail's subject),
+  // PORT_TAKEN, PREFLIGHT.
   absl::StatusOr<NginxPreflight> Preflight(const NginxSite& site);
 
-  // One local transaction: steps 6 and 7 of the protocol. It either ends with `to` proven, or puts the old text back and
-  // proves that. It cannot be cancelled half way; it is bounded by its own deadlines.
+  // One local transaction: steps 6 and 7 of the protocol. It either ends with `to` proven, or puts
+  // the old text back and proves that. It cannot be cancelled half way; it is bounded by its own
+  // deadlines.
   SwitchOutcome Switch(const SwitchRequest& request);
 
-  // After a crash inside Switch(): finishes it when the new generation is on disk, loaded and fully proven; goes back, proven,
-  // otherwise (also when it was going back when it was killed). May be repeated. An OK status means that `to` serves.
+  // After a crash inside Switch(): finishes it when the new generation is on disk, loaded and fully
+  // proven; goes back, proven, otherwise (also when it was going back when it was killed). May be
+  // repeated. An OK status means that `to` serves.
   SwitchOutcome Recover(const SwitchRequest& request);
 
-  // When the file on disk is not what is loaded: puts back what serves, reloads and proves, so that no foreign reload can
-  // carry the switch out behind our back. `text` is what to put back; without it, it is rendered from what is loaded. True
-  // when there was something to repair.
+  // When the file on disk is not what is loaded: puts back what serves, reloads and proves, so that
+  // no foreign reload can carry the switch out behind our back. `text` is what to put back; without
+  // it, it is rendered from what is loaded. True when there was something to repair.
   absl::StatusOr<bool> RepairLatentSwitch(const NginxSite& site,
                                           const std::optional<std::string>& text = std::nullopt);
 
@@ -164,7 +179,8 @@ class NginxDriver {
     // 0: nothing of ours.
     uint64_t generation = 0;
     pb::Slot slot = pb::SLOT_UNSPECIFIED;
-    // Workers that must be gone or shutting down, for when the ports alone cannot tell the reload from none.
+    // Workers that must be gone or shutting down, for when the ports alone cannot tell the reload
+    // from none.
     std::vector<ProcessId> retired;
   };
   struct Proof {

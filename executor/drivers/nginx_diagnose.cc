@@ -1,15 +1,15 @@
 #include "executor/drivers/nginx_diagnose.h"
 
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <fstream>
+#include <sys/stat.h>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+
 #include "common/status.h"
 #include "executor/drivers/evidence_text.h"
 #include "executor/drivers/nginx_render.h"
@@ -79,22 +79,25 @@ absl::Status ExplainTestFailure(absl::string_view standard_error,
     status = Failure(
         pb::FAILURE_REASON_PREFLIGHT,
         absl::StrCat("nginx reads the upstream ", upstream, " twice: ", complaint->message),
-        absl::StrCat("Remove one of the two: either the line `include ", our_file.string(),
-                     ";` from the site (nginx.conf includes conf.d/*.conf already), or the other file that "
-                     "defines this upstream."));
+        absl::StrCat(
+            "Remove one of the two: either the line `include ", our_file.string(),
+            ";` from the site (nginx.conf includes conf.d/*.conf already), or the other file that "
+            "defines this upstream."));
   } else if (complaint->file.empty()) {
-    status = Failure(pb::FAILURE_REASON_PREFLIGHT, absl::StrCat("nginx -t fails: ", complaint->message),
-                     "Run nginx -t and cure what it says.");
+    status =
+        Failure(pb::FAILURE_REASON_PREFLIGHT, absl::StrCat("nginx -t fails: ", complaint->message),
+                "Run nginx -t and cure what it says.");
   } else if (SameFile(complaint->file, our_file)) {
     status = Failure(pb::FAILURE_REASON_NGINX_TEST,
                      absl::StrCat("nginx refuses the managed file: ", complaint->message));
   } else {
-    status = Failure(pb::FAILURE_REASON_FOREIGN_NGINX_FILE,
-                     absl::StrCat("nginx -t fails because of ", place, ", which is not Slipway's: ",
-                                  complaint->message),
-                     absl::StrCat("Repair or remove ", complaint->file,
-                                  " until nginx -t passes, then deploy again; no site on this host can "
-                                  "reload nginx before that."));
+    status =
+        Failure(pb::FAILURE_REASON_FOREIGN_NGINX_FILE,
+                absl::StrCat("nginx -t fails because of ", place,
+                             ", which is not Slipway's: ", complaint->message),
+                absl::StrCat("Repair or remove ", complaint->file,
+                             " until nginx -t passes, then deploy again; no site on this host can "
+                             "reload nginx before that."));
   }
   pb::ErrorDetail detail = DetailOf(status);
   detail.set_subject(place);
@@ -106,8 +109,10 @@ bool ComplainsOfMissingFile(absl::string_view standard_error, const std::filesys
                             absl::string_view upstream) {
   const std::optional<NginxComplaint> complaint = ParseComplaint(standard_error);
   if (!complaint.has_value()) return false;
-  return absl::StrContains(complaint->message, absl::StrCat("open() \"", our_file.string(), "\" failed (2:")) ||
-         absl::StrContains(complaint->message, absl::StrCat("host not found in upstream \"", upstream, "\""));
+  return absl::StrContains(complaint->message,
+                           absl::StrCat("open() \"", our_file.string(), "\" failed (2:")) ||
+         absl::StrContains(complaint->message,
+                           absl::StrCat("host not found in upstream \"", upstream, "\""));
 }
 
 ConfigUse ParseConfigDump(absl::string_view dump, const std::filesystem::path& our_file,

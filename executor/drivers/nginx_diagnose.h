@@ -1,4 +1,5 @@
-// What nginx's own words mean: the errors of `nginx -t`, the error log, the output of `nginx -T`. Pure but for the log.
+// What nginx's own words mean: the errors of `nginx -t`, the error log, the output of `nginx -T`.
+// Pure but for the log.
 #pragma once
 
 #include <cstdint>
@@ -22,8 +23,9 @@ struct NginxComplaint {
 // The first [emerg] of `nginx -t`'s standard error.
 std::optional<NginxComplaint> ParseComplaint(absl::string_view standard_error);
 
-// A failed `nginx -t` as a failure that names the file at fault and the cure: FOREIGN_NGINX_FILE when it is another file than
-// `our_file`, NGINX_TEST when it is ours, PREFLIGHT for an upstream that stands twice.
+// A failed `nginx -t` as a failure that names the file at fault and the cure: FOREIGN_NGINX_FILE
+// when it is another file than `our_file`, NGINX_TEST when it is ours, PREFLIGHT for an upstream
+// that stands twice.
 absl::Status ExplainTestFailure(absl::string_view standard_error,
                                 const std::filesystem::path& our_file, absl::string_view upstream);
 
@@ -35,7 +37,8 @@ bool ComplainsOfMissingFile(absl::string_view standard_error, const std::filesys
 struct ConfigUse {
   // The file is part of the configuration.
   bool included = false;
-  // Some proxy_pass (or grpc_pass, uwsgi_pass ...) names the upstream; in mode marker by `NAME_$variable` or `NAME_blue`.
+  // Some proxy_pass (or grpc_pass, uwsgi_pass ...) names the upstream; in mode marker by
+  // `NAME_$variable` or `NAME_blue`.
   bool passed_to = false;
   // open_file_cache is on somewhere: nginx would see the marker late.
   bool caches_files = false;
@@ -47,7 +50,8 @@ ConfigUse ParseConfigDump(absl::string_view dump, const std::filesystem::path& o
 class ErrorLogTail {
  public:
   explicit ErrorLogTail(std::filesystem::path path);
-  // At most 20 of level emerg, alert or crit, each as evidence text. Follows a rotation by starting at the new file's top.
+  // At most 20 of level emerg, alert or crit, each as evidence text. Follows a rotation by starting
+  // at the new file's top.
   std::vector<std::string> Since() const;
 
  private:

@@ -3,6 +3,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+
 #include "common/file.h"
 #include "common/status.h"
 #include "executor/drivers/evidence_text.h"
@@ -43,8 +44,10 @@ absl::StatusOr<NginxPreflight> NginxDriver::Preflight(const NginxSite& site) {
   SLIPWAY_ASSIGN_OR_RETURN(const ProcessResult version, RunTest("-v"));
   const size_t slash = version.standard_error.find("nginx/");
   if (slash != std::string::npos) {
-    found.nginx_version = EvidenceText(
-        version.standard_error.substr(slash + 6, version.standard_error.find_first_of(" \n", slash) - slash - 6), 64);
+    found.nginx_version =
+        EvidenceText(version.standard_error.substr(
+                         slash + 6, version.standard_error.find_first_of(" \n", slash) - slash - 6),
+                     64);
   }
   if (auto text = ReadFile(site.file); text.ok()) found.file_text = *std::move(text);
   SLIPWAY_ASSIGN_OR_RETURN(const ProcessResult test, RunTest("-t"));
@@ -63,18 +66,20 @@ absl::StatusOr<NginxPreflight> NginxDriver::Preflight(const NginxSite& site) {
   }
   SLIPWAY_ASSIGN_OR_RETURN(found.loaded, Loaded(site));
   for (const uint32_t port : site.proof_ports) {
-    const bool serves = found.loaded.generation != 0 && port == site.ProofPort(found.loaded.generation);
+    const bool serves =
+        found.loaded.generation != 0 && port == site.ProofPort(found.loaded.generation);
     if (!serves && !PortIsFree(port)) {
       return Failure(pb::FAILURE_REASON_PORT_TAKEN,
-                     absl::StrCat("the proof port ", options_.address, ":", port,
-                                  " of ", site.app, " is taken by another program"),
+                     absl::StrCat("the proof port ", options_.address, ":", port, " of ", site.app,
+                                  " is taken by another program"),
                      "Free it, or name two other ports in nginx.proof_ports.");
     }
   }
   if (found.file_text.has_value()) {
     if (const auto ours = ParseManagedFile(*found.file_text); ours.ok()) {
-      found.latent_switch = ours->generation != found.loaded.generation ||
-                            (ours->mode == pb::SWITCH_MODE_RELOAD && ours->slot != found.loaded.slot);
+      found.latent_switch =
+          ours->generation != found.loaded.generation ||
+          (ours->mode == pb::SWITCH_MODE_RELOAD && ours->slot != found.loaded.slot);
     } else if (found.loaded.generation == 0 && absl::IsNotFound(ours.status())) {
       const auto foreign = ParseForeignUpstream(*found.file_text, site.upstream);
       if (foreign.ok()) found.adoptable = *foreign;
@@ -91,7 +96,8 @@ absl::Status NginxDriver::CheckIncluded(const NginxSite& site, const NginxPrefli
   if (found.file_text.has_value() && !use.included) {
     return Failure(pb::FAILURE_REASON_PREFLIGHT,
                    absl::StrCat("nginx's configuration does not include ", site.file.string()),
-                   absl::StrCat("Add `include ", site.file.string(), ";` to the http block or beside the "
+                   absl::StrCat("Add `include ", site.file.string(),
+                                ";` to the http block or beside the "
                                 "site's server block."));
   }
   if (found.file_text.has_value() && !use.passed_to && (!marker || found.loaded.generation != 0)) {

@@ -1,11 +1,11 @@
 // What nginx has loaded, asked of nginx itself.
+#include <algorithm>
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-#include <algorithm>
-
 #include "absl/strings/str_cat.h"
+
 #include "common/file.h"
 #include "common/spec.h"
 #include "common/status.h"
@@ -21,7 +21,8 @@ constexpr std::chrono::seconds kAnswerTimeout{1};
 
 }  // namespace
 
-// Each question is a fresh connection: a kept one would be answered by the worker that accepted it, old or new.
+// Each question is a fresh connection: a kept one would be answered by the worker that accepted it,
+// old or new.
 NginxDriver::PortAnswer NginxDriver::AskPort(const NginxSite& site, uint32_t port) {
   HttpRequest request;
   request.endpoint.address = options_.address;
@@ -33,7 +34,8 @@ NginxDriver::PortAnswer NginxDriver::AskPort(const NginxSite& site, uint32_t por
   if (absl::IsUnavailable(response.status())) {
     answer.kind = PortAnswer::Kind::kRefused;
   } else if (absl::IsDeadlineExceeded(response.status()) || absl::IsAborted(response.status())) {
-    // Aborted: an old worker that was told to quit while our connection waited to be accepted. Ask again.
+    // Aborted: an old worker that was told to quit while our connection waited to be accepted. Ask
+    // again.
     answer.kind = PortAnswer::Kind::kSilent;
   } else {
     answer.kind = PortAnswer::Kind::kStranger;
@@ -47,7 +49,8 @@ NginxDriver::PortAnswer NginxDriver::AskPort(const NginxSite& site, uint32_t por
   return answer;
 }
 
-// By the same bind that nginx will do. Connecting would miss a socket that is bound and listens on another backlog.
+// By the same bind that nginx will do. Connecting would miss a socket that is bound and listens on
+// another backlog.
 bool NginxDriver::PortIsFree(uint32_t port) const {
   const UniqueFd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   const int on = 1;
@@ -127,11 +130,13 @@ NginxDriver::Proof NginxDriver::WaitForProof(const NginxSite& site, const Expect
         new_half = answer.kind == PortAnswer::Kind::kOurs &&
                    answer.proof.generation == expected.generation &&
                    answer.proof.slot == expected.slot;
-        if (!new_half) absl::StrAppend(&proof.missing, "port ", port, " does not answer generation ", expected.generation, "; ");
+        if (!new_half)
+          absl::StrAppend(&proof.missing, "port ", port, " does not answer generation ",
+                          expected.generation, "; ");
       } else {
         // A stranger's answer is as good as a refusal here: the port is not our workers'.
-        old_half &= answer.kind == PortAnswer::Kind::kRefused ||
-                    answer.kind == PortAnswer::Kind::kStranger;
+        old_half &=
+            answer.kind == PortAnswer::Kind::kRefused || answer.kind == PortAnswer::Kind::kStranger;
         if (!old_half) absl::StrAppend(&proof.missing, "port ", port, " is still open; ");
       }
     }

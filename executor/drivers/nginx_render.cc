@@ -1,17 +1,17 @@
-#include "absl/strings/string_view.h"
 #include "executor/drivers/nginx_render.h"
 
-#include <arpa/inet.h>
-
 #include <algorithm>
+#include <arpa/inet.h>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
 #include "absl/strings/substitute.h"
+
 #include "common/names.h"
 #include "common/spec.h"
 #include "common/status.h"
@@ -20,7 +20,8 @@ namespace slipway::executor {
 namespace {
 
 constexpr absl::string_view kHead = "# slipway: ";
-// Idle connections to the slot that no longer serves must end by themselves, or the drain would wait for them.
+// Idle connections to the slot that no longer serves must end by themselves, or the drain would
+// wait for them.
 constexpr absl::string_view kMarkerIdle = "    keepalive_timeout 2s;\n";
 
 bool IsPort(uint32_t port) { return port > 0 && port < 65536; }
@@ -69,7 +70,8 @@ std::string Upstream(const ManagedFile& file, absl::string_view suffix, uint32_t
 }
 
 std::string Answer(const ManagedFile& file, pb::Slot slot) {
-  return absl::StrCat("return 200 \"", file.app, " ", file.generation, " ", SlotWord(slot), "\\n\";");
+  return absl::StrCat("return 200 \"", file.app, " ", file.generation, " ", SlotWord(slot),
+                      "\\n\";");
 }
 
 std::string ProofServer(const ManagedFile& file) {
@@ -88,10 +90,10 @@ std::string ProofServer(const ManagedFile& file) {
 std::string Render(const ManagedFile& file) {
   const bool marker = file.mode == pb::SWITCH_MODE_MARKER;
   std::string text = absl::StrCat(
-      "# Managed by Slipway; the next deployment of ", file.app, " overwrites what is changed here.\n",
-      kHead, "app=", file.app, " mode=", ModeWord(file.mode), " generation=", file.generation,
-      " slot=", SlotWord(file.slot), " upstream=", file.upstream, " address=", file.address,
-      " proof=", file.proof_port, " keepalive=", file.keepalive);
+      "# Managed by Slipway; the next deployment of ", file.app,
+      " overwrites what is changed here.\n", kHead, "app=", file.app, " mode=", ModeWord(file.mode),
+      " generation=", file.generation, " slot=", SlotWord(file.slot), " upstream=", file.upstream,
+      " address=", file.address, " proof=", file.proof_port, " keepalive=", file.keepalive);
   if (marker) {
     absl::StrAppend(&text, " blue=", file.blue_port, " green=", file.green_port,
                     " marker=", file.marker, "\n", Upstream(file, "_blue", file.blue_port),
@@ -102,7 +104,8 @@ std::string Render(const ManagedFile& file) {
   return absl::StrCat(text, ProofServer(file));
 }
 
-// True when the key is known and the value fits; Check() and the comparison with the rendered text do the rest.
+// True when the key is known and the value fits; Check() and the comparison with the rendered text
+// do the rest.
 bool SetField(absl::string_view key, absl::string_view value, ManagedFile& file) {
   if (key == "app") {
     file.app = std::string(value);
@@ -155,9 +158,8 @@ absl::StatusOr<ForeignUpstream> ParseServer(absl::string_view text) {
 bool IsUpstreamName(absl::string_view name) {
   return !name.empty() && name.size() <= 63 &&
          (absl::ascii_isalpha(name.front()) || name.front() == '_') &&
-         std::all_of(name.begin(), name.end(), [](char c) {
-           return absl::ascii_isalnum(c) || c == '_' || c == '-';
-         });
+         std::all_of(name.begin(), name.end(),
+                     [](char c) { return absl::ascii_isalnum(c) || c == '_' || c == '-'; });
 }
 
 bool IsMarkerPath(absl::string_view path) {
@@ -196,7 +198,8 @@ absl::StatusOr<ForeignUpstream> ParseForeignUpstream(absl::string_view text,
   std::vector<std::string> servers;
   bool found = false;
   for (size_t i = 0; i + 2 < words.size(); ++i) {
-    if (!words[i].Is("upstream") || words[i + 1].text != upstream || !words[i + 2].Is("{")) continue;
+    if (!words[i].Is("upstream") || words[i + 1].text != upstream || !words[i + 2].Is("{"))
+      continue;
     if (found) return absl::InvalidArgumentError("the upstream stands there twice");
     found = true;
     bool at_start = true;
@@ -205,7 +208,8 @@ absl::StatusOr<ForeignUpstream> ParseForeignUpstream(absl::string_view text,
       if (at_start && words[i].Is("server") && i + 1 < words.size()) {
         // `down` servers get nothing; everything else may.
         bool down = false;
-        for (size_t j = i + 2; j < words.size() && !words[j].Is(";"); ++j) down |= words[j].Is("down");
+        for (size_t j = i + 2; j < words.size() && !words[j].Is(";"); ++j)
+          down |= words[j].Is("down");
         if (!down) servers.push_back(words[i + 1].text);
       }
       at_start = words[i].Is(";");
@@ -213,8 +217,8 @@ absl::StatusOr<ForeignUpstream> ParseForeignUpstream(absl::string_view text,
   }
   if (!found) return absl::NotFoundError(absl::StrCat("no upstream ", upstream, " in it"));
   if (servers.size() != 1) {
-    return absl::InvalidArgumentError(absl::StrCat("the upstream has ", servers.size(),
-                                                   " servers; one was expected"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("the upstream has ", servers.size(), " servers; one was expected"));
   }
   return ParseServer(servers.front());
 }
@@ -255,7 +259,8 @@ absl::StatusOr<std::vector<NginxWord>> SplitNginxWords(absl::string_view text) {
         if (text[i] == '\\' && i + 1 < text.size()) {
           ++i;
         } else if (word.quoted ? text[i] == quote
-                               : absl::ascii_isspace(text[i]) || text[i] == ';' || text[i] == '{' || text[i] == '}') {
+                               : absl::ascii_isspace(text[i]) || text[i] == ';' || text[i] == '{' ||
+                                     text[i] == '}') {
           // `${name}` is part of a word.
           if (word.quoted || text[i] != '{' || word.text.empty() || word.text.back() != '$') break;
           const size_t end = text.find('}', i);
@@ -266,7 +271,8 @@ absl::StatusOr<std::vector<NginxWord>> SplitNginxWords(absl::string_view text) {
         }
         word.text.push_back(text[i++]);
       }
-      if (word.quoted && i >= text.size()) return absl::InvalidArgumentError("a quote is left open");
+      if (word.quoted && i >= text.size())
+        return absl::InvalidArgumentError("a quote is left open");
       i += word.quoted ? 1 : 0;
       words.push_back(std::move(word));
     }

@@ -1,7 +1,9 @@
-// The managed upstream file as text: written from numbers and strict names, read back, and a foreign one understood. Pure.
+// The managed upstream file as text: written from numbers and strict names, read back, and a
+// foreign one understood. Pure.
 //
-// Mode reload has one upstream; the proof server answers `APP GENERATION SLOT` on the generation's own port. Mode marker has
-// one upstream per slot, and the proof server answers the slot by the same look at the marker file that the site does, as in
+// Mode reload has one upstream; the proof server answers `APP GENERATION SLOT` on the generation's
+// own port. Mode marker has one upstream per slot, and the proof server answers the slot by the
+// same look at the marker file that the site does, as in
 //   set $slot blue; if (-f MARKER) { set $slot green; } proxy_pass http://NAME_$slot;
 #pragma once
 
@@ -10,9 +12,10 @@
 #include <string>
 #include <vector>
 
-#include "absl/strings/string_view.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
 #include "common/protos.h"
 
 #include "slipway/v1/applications.pb.h"
@@ -44,15 +47,17 @@ bool IsUpstreamName(absl::string_view name);
 // Absolute, of [A-Za-z0-9._/-] only, without `..`.
 bool IsMarkerPath(absl::string_view path);
 
-// INVALID_ARGUMENT for anything that is not of the grammar, so that no value can break out of its place.
+// INVALID_ARGUMENT for anything that is not of the grammar, so that no value can break out of its
+// place.
 absl::StatusOr<std::string> RenderManagedFile(const ManagedFile& file);
 
-// NOT_FOUND when the text is not one of ours, INVALID_ARGUMENT when it was and has been edited: what is accepted is exactly
-// what RenderManagedFile() writes.
+// NOT_FOUND when the text is not one of ours, INVALID_ARGUMENT when it was and has been edited:
+// what is accepted is exactly what RenderManagedFile() writes.
 absl::StatusOr<ManagedFile> ParseManagedFile(absl::string_view text);
 
-// Where an upstream file that a script wrote sends its requests: the one IPv4 server of `upstream NAME`. NOT_FOUND when it
-// has no such upstream; INVALID_ARGUMENT, saying why, when that has several servers or one that is not ADDRESS:PORT.
+// Where an upstream file that a script wrote sends its requests: the one IPv4 server of `upstream
+// NAME`. NOT_FOUND when it has no such upstream; INVALID_ARGUMENT, saying why, when that has
+// several servers or one that is not ADDRESS:PORT.
 struct ForeignUpstream {
   std::string address;
   uint32_t port = 0;
@@ -71,8 +76,8 @@ struct ProofText {
 // `APP GENERATION SLOT\n`; INVALID_ARGUMENT for anything else.
 absl::StatusOr<ProofText> ParseProof(absl::string_view body);
 
-// The words of nginx's configuration language: comments dropped, quotes and escapes undone; `{`, `}` and `;` are words of
-// their own. INVALID_ARGUMENT for an open quote.
+// The words of nginx's configuration language: comments dropped, quotes and escapes undone; `{`,
+// `}` and `;` are words of their own. INVALID_ARGUMENT for an open quote.
 struct NginxWord {
   std::string text;
   // A separator that stood in quotes is a plain word.

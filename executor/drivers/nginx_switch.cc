@@ -1,10 +1,10 @@
 #include "executor/drivers/nginx_switch.h"
 
+#include <cerrno>
 #include <unistd.h>
 
-#include <cerrno>
-
 #include "absl/strings/str_cat.h"
+
 #include "common/durations.h"
 #include "common/failpoint.h"
 #include "common/file.h"
@@ -55,8 +55,8 @@ absl::Status NginxTransaction::Check() const {
     return absl::InvalidArgumentError("a switch needs a slot with a port, and two proof ports");
   }
   if (first == 0 || first <= loaded || (loaded != 0 && first % 2 == loaded % 2)) {
-    return absl::InvalidArgumentError(absl::StrCat("generation ", request_.generation,
-                                                   " cannot follow the loaded ", loaded));
+    return absl::InvalidArgumentError(
+        absl::StrCat("generation ", request_.generation, " cannot follow the loaded ", loaded));
   }
   if (marker && request_.adopt.has_value()) {
     return Failure(pb::FAILURE_REASON_PREFLIGHT,
@@ -66,9 +66,9 @@ absl::Status NginxTransaction::Check() const {
   if (!request_.old_text.has_value()) return absl::OkStatus();
   const auto old = ParseManagedFile(*request_.old_text);
   if (old.ok() && old->generation != loaded) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("the file on disk names generation ", old->generation, ", nginx has loaded ",
-                     loaded, ": repair the latent switch first"));
+    return absl::FailedPreconditionError(absl::StrCat("the file on disk names generation ",
+                                                      old->generation, ", nginx has loaded ",
+                                                      loaded, ": repair the latent switch first"));
   }
   return absl::OkStatus();
 }
@@ -99,14 +99,14 @@ absl::Status NginxTransaction::SwitchByMarker() {
   flipped_ = true;
   SLIPWAY_RETURN_IF_ERROR(SetMarker(request_.to));
   SLIPWAY_FAILPOINT("nginx.switch.after_flip");
-  const auto proof =
-      nginx_.WaitForProof(site_, {base_.loaded.generation, request_.to, {}});
+  const auto proof = nginx_.WaitForProof(site_, {base_.loaded.generation, request_.to, {}});
   *outcome_.evidence.mutable_first_answer() = ToProto(proof.first_answer);
   *outcome_.evidence.mutable_proven() = ToProto(proof.complete);
   if (!proof.proven) {
-    return Failure(pb::FAILURE_REASON_RELOAD_NOT_EFFECTIVE,
-                   absl::StrCat("nginx does not see the marker ", site_.marker.string(), ": ", proof.missing),
-                   "Its folder must be searchable by nginx's workers.");
+    return Failure(
+        pb::FAILURE_REASON_RELOAD_NOT_EFFECTIVE,
+        absl::StrCat("nginx does not see the marker ", site_.marker.string(), ": ", proof.missing),
+        "Its folder must be searchable by nginx's workers.");
   }
   outcome_.loaded.slot = request_.to;
   SLIPWAY_FAILPOINT("nginx.switch.after_proof");
@@ -120,7 +120,8 @@ absl::Status NginxTransaction::Commit(const ManagedFile& file, pb::Slot expected
 
 absl::Status NginxTransaction::WriteAndTest(const ManagedFile& file) {
   SLIPWAY_ASSIGN_OR_RETURN(const std::string text, RenderManagedFile(file));
-  // A taken port would be the silent refusal: nginx -t and the reload answer 0, and the old workers stay.
+  // A taken port would be the silent refusal: nginx -t and the reload answer 0, and the old workers
+  // stay.
   if (!nginx_.PortIsFree(file.proof_port)) {
     return Failure(pb::FAILURE_REASON_PORT_TAKEN,
                    absl::StrCat("the proof port ", file.address, ":", file.proof_port,
@@ -141,12 +142,14 @@ absl::Status NginxTransaction::WriteAndTest(const ManagedFile& file) {
   const absl::Status explained = ExplainTestFailure(tested.message(), site_.file, site_.upstream);
   return ReasonOf(explained) == pb::FAILURE_REASON_FOREIGN_NGINX_FILE
              ? explained
-             : Failure(pb::FAILURE_REASON_NGINX_TEST, explained.message(), DetailOf(explained).cure());
+             : Failure(pb::FAILURE_REASON_NGINX_TEST, explained.message(),
+                       DetailOf(explained).cure());
 }
 
 absl::Status NginxTransaction::ReloadAndProve(const ManagedFile& file, pb::Slot expected_slot) {
   const ErrorLogTail log(nginx_.options_.error_log);
-  // Without a generation of ours before, no port can be refused: then the workers themselves must be seen to retire.
+  // Without a generation of ours before, no port can be refused: then the workers themselves must
+  // be seen to retire.
   const std::vector<ProcessId> before = nginx_.ServingWorkers();
   const auto start = nginx_.clock_.Now();
   reloaded_ = true;
@@ -162,9 +165,10 @@ absl::Status NginxTransaction::ReloadAndProve(const ManagedFile& file, pb::Slot 
     ++nginx_.reloads_[NginxDriver::kNotEffective];
     for (std::string& line : log.Since()) outcome_.evidence.add_nginx_errors(std::move(line));
     const auto& errors = outcome_.evidence.nginx_errors();
-    return Failure(pb::FAILURE_REASON_RELOAD_NOT_EFFECTIVE,
-                   absl::StrCat("nginx accepted the reload and did not carry it out (", proof.missing,
-                                errors.empty() ? ")" : absl::StrCat("): ", errors[0])));
+    return Failure(
+        pb::FAILURE_REASON_RELOAD_NOT_EFFECTIVE,
+        absl::StrCat("nginx accepted the reload and did not carry it out (", proof.missing,
+                     errors.empty() ? ")" : absl::StrCat("): ", errors[0])));
   }
   ++nginx_.reloads_[NginxDriver::kOk];
   outcome_.loaded.generation = file.generation;
@@ -174,8 +178,9 @@ absl::Status NginxTransaction::ReloadAndProve(const ManagedFile& file, pb::Slot 
   return absl::OkStatus();
 }
 
-// All that are shutting down now, whoever's reload it was: a foreign reload may have started workers with the old text after
-// any list made before ours, and each may still pass requests to the old slot.
+// All that are shutting down now, whoever's reload it was: a foreign reload may have started
+// workers with the old text after any list made before ours, and each may still pass requests to
+// the old slot.
 void NginxTransaction::CollectOldWorkers() {
   outcome_.old_workers.clear();
   const auto master = nginx_.proc_.NginxMaster(nginx_.options_.pid_file);
@@ -188,7 +193,8 @@ void NginxTransaction::CollectOldWorkers() {
 }
 
 absl::Status NginxTransaction::KnockAtFrontDoor() {
-  if (!request_.front_door.has_value() || request_.front_door->url().empty()) return absl::OkStatus();
+  if (!request_.front_door.has_value() || request_.front_door->url().empty())
+    return absl::OkStatus();
   const pb::FrontDoor& door = *request_.front_door;
   HttpRequest request;
   SLIPWAY_ASSIGN_OR_RETURN(request.endpoint, ParseHttpUrl(door.url(), &request.path));
@@ -197,12 +203,14 @@ absl::Status NginxTransaction::KnockAtFrontDoor() {
   request.timeout = kFrontDoorTimeout;
   const absl::StatusOr<HttpResponse> response = SendHttp(request);
   const int wanted = door.status() == 0 ? 200 : static_cast<int>(door.status());
-  if (response.ok()) outcome_.evidence.set_front_door_status(static_cast<uint32_t>(response->status));
+  if (response.ok())
+    outcome_.evidence.set_front_door_status(static_cast<uint32_t>(response->status));
   if (response.ok() && response->status == wanted) return absl::OkStatus();
   const std::string got = response.ok() ? absl::StrCat("answered ", response->status)
                                         : std::string(response.status().message());
   return Failure(pb::FAILURE_REASON_FRONT_DOOR,
-                 absl::StrCat(door.url(), " (", door.host(), ") through nginx: ", got, " instead of ", wanted));
+                 absl::StrCat(door.url(), " (", door.host(), ") through nginx: ", got,
+                              " instead of ", wanted));
 }
 
 absl::Status NginxTransaction::GoBack(const absl::Status& failure) {
@@ -223,8 +231,9 @@ absl::Status NginxTransaction::GoBack(const absl::Status& failure) {
   outcome_.evidence.set_restored(back.ok());
   const absl::Status told(
       failure.code(),
-      absl::StrCat(failure.message(), back.ok() ? "; what served before serves, proven"
-                                                : absl::StrCat("; GOING BACK IS NOT PROVEN: ", back.message())));
+      absl::StrCat(failure.message(),
+                   back.ok() ? "; what served before serves, proven"
+                             : absl::StrCat("; GOING BACK IS NOT PROVEN: ", back.message())));
   absl::Status result = told;
   SetDetail(result, DetailOf(failure));
   return result;
@@ -238,12 +247,14 @@ absl::Status NginxTransaction::RestoreFile() {
   return absl::OkStatus();
 }
 
-// The text is back on disk. A reload that was asked for and not seen may still come about (200 sites take seconds), so the
-// ports alone do not prove anything: the workers from before *this* reload must be retired too.
+// The text is back on disk. A reload that was asked for and not seen may still come about (200
+// sites take seconds), so the ports alone do not prove anything: the workers from before *this*
+// reload must be retired too.
 absl::Status NginxTransaction::ProveRestored() {
   const uint64_t generation = base_.loaded.generation;
   if (!reloaded_) {
-    // nginx -t refused the text, so nobody's reload can have loaded it; spare the clients' idle connections.
+    // nginx -t refused the text, so nobody's reload can have loaded it; spare the clients' idle
+    // connections.
     const absl::StatusOr<LoadedConfig> now = nginx_.Loaded(site_);
     if (now.ok() && now->generation == generation) return absl::OkStatus();
   }
@@ -262,14 +273,16 @@ absl::Status NginxTransaction::ProveRestored() {
   ++nginx_.reloads_[NginxDriver::kNotEffective];
   const std::vector<std::string> errors = log.Since();
   for (const std::string& line : errors) outcome_.evidence.add_nginx_errors(line);
-  // nginx refused this reload too and said so: then what is loaded has never changed, and the ports tell what that is.
+  // nginx refused this reload too and said so: then what is loaded has never changed, and the ports
+  // tell what that is.
   const absl::StatusOr<LoadedConfig> now = nginx_.Loaded(site_);
   if (now.ok()) outcome_.loaded = *now;
   if (now.ok() && now->generation == generation && (!errors.empty() || !tested.ok())) {
     return absl::OkStatus();
   }
   if (!asked.ok()) return asked;
-  return Failure(pb::FAILURE_REASON_RELOAD_NOT_EFFECTIVE, absl::StrCat("after going back, ", proof.missing));
+  return Failure(pb::FAILURE_REASON_RELOAD_NOT_EFFECTIVE,
+                 absl::StrCat("after going back, ", proof.missing));
 }
 
 absl::Status NginxTransaction::SetMarker(pb::Slot slot) {
@@ -284,16 +297,16 @@ pb::Slot NginxTransaction::MarkedSlot() const {
 absl::StatusOr<bool> NginxTransaction::MarkerFileIsLoaded() const {
   const uint64_t loaded = base_.loaded.generation;
   if (loaded == 0) return false;
-  const auto wanted = RenderManagedFile(
-      site_.FileFor(loaded, pb::SLOT_UNSPECIFIED, nginx_.options_.address));
+  const auto wanted =
+      RenderManagedFile(site_.FileFor(loaded, pb::SLOT_UNSPECIFIED, nginx_.options_.address));
   if (!wanted.ok()) return wanted.status();
   const auto text = ReadFile(site_.file);
   return text.ok() && *text == *wanted;
 }
 
 bool NginxTransaction::NewTextIsOnDisk() const {
-  const auto wanted = RenderManagedFile(
-      site_.FileFor(request_.generation, request_.to, nginx_.options_.address));
+  const auto wanted =
+      RenderManagedFile(site_.FileFor(request_.generation, request_.to, nginx_.options_.address));
   const auto text = ReadFile(site_.file);
   return wanted.ok() && text.ok() && *text == *wanted;
 }
@@ -337,7 +350,8 @@ SwitchOutcome NginxTransaction::Recover() {
   outcome_.loaded = *loaded;
   base_ = BaseForRecovery(*loaded);
   const bool marker = site_.mode == pb::SWITCH_MODE_MARKER;
-  // The old text on disk under a loaded new generation: it was going back already when it was killed.
+  // The old text on disk under a loaded new generation: it was going back already when it was
+  // killed.
   const bool right_file = marker ? MarkerFileIsLoaded().value_or(false)
                                  : loaded->generation == request_.generation && NewTextIsOnDisk();
   absl::Status status = absl::InternalError("the switch was interrupted");
@@ -347,7 +361,8 @@ SwitchOutcome NginxTransaction::Recover() {
     status = KnockAtFrontDoor();
   }
   if (!status.ok()) {
-    // In mode marker the marker alone says who serves, unless the crash came while the file itself was changed.
+    // In mode marker the marker alone says who serves, unless the crash came while the file itself
+    // was changed.
     flipped_ = marker && right_file;
     wrote_ = !flipped_;
     reloaded_ = true;
@@ -398,12 +413,13 @@ absl::StatusOr<bool> NginxDriver::RepairLatentSwitch(const NginxSite& site,
   std::optional<std::string> put_back = text;
   if (!put_back.has_value() && loaded.generation != 0 &&
       (marker || loaded.slot != pb::SLOT_UNSPECIFIED)) {
-    SLIPWAY_ASSIGN_OR_RETURN(
-        put_back, RenderManagedFile(site.FileFor(loaded.generation, loaded.slot, options_.address)));
+    SLIPWAY_ASSIGN_OR_RETURN(put_back, RenderManagedFile(site.FileFor(
+                                           loaded.generation, loaded.slot, options_.address)));
   }
   if (!put_back.has_value()) {
     return Failure(pb::FAILURE_REASON_PREFLIGHT,
-                   absl::StrCat(site.file.string(), " is not what nginx has loaded, and nothing says what that is"),
+                   absl::StrCat(site.file.string(),
+                                " is not what nginx has loaded, and nothing says what that is"),
                    "Write the upstream that serves into the file, reload nginx, and deploy again.");
   }
   SwitchRequest request;

@@ -1,10 +1,12 @@
-// One switch of one application, from the first write to the proof or to the proven way back. Made by NginxDriver per call.
+// One switch of one application, from the first write to the proof or to the proven way back. Made
+// by NginxDriver per call.
 #pragma once
 
 #include <optional>
 #include <string>
 
 #include "absl/status/status.h"
+
 #include "executor/drivers/nginx.h"
 
 namespace slipway::executor {

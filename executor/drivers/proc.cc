@@ -1,9 +1,7 @@
-#include "absl/strings/string_view.h"
 #include "executor/drivers/proc.h"
 
-#include <arpa/inet.h>
-
 #include <algorithm>
+#include <arpa/inet.h>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -11,6 +9,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
+
 #include "common/file.h"
 #include "common/status.h"
 
@@ -82,8 +82,7 @@ absl::StatusOr<std::vector<NginxWorker>> ProcReader::NginxWorkers(int master) co
     if (!stat.has_value() || stat->parent != master) continue;
     const auto title = ReadFile(entry->path() / "cmdline");
     if (!title.ok() || absl::StartsWith(*title, "nginx: cache")) continue;
-    workers.push_back(
-        {{pid, stat->start_ticks}, absl::StrContains(*title, "is shutting down")});
+    workers.push_back({{pid, stat->start_ticks}, absl::StrContains(*title, "is shutting down")});
   }
   if (error) return absl::InternalError(absl::StrCat(root_.string(), ": ", error.message()));
   std::sort(workers.begin(), workers.end(),
@@ -104,7 +103,8 @@ absl::StatusOr<uint32_t> ProcReader::EstablishedTo(absl::string_view address, ui
   const std::string four = absl::StrFormat("%08X:%04X", binary.s_addr, port);
   SLIPWAY_ASSIGN_OR_RETURN(const std::string table, ReadFile(root_ / "net/tcp"));
   uint32_t count = CountEstablished(table, four);
-  // An IPv6 socket that speaks IPv4 shows the mapped address. A kernel without IPv6 has no such table.
+  // An IPv6 socket that speaks IPv4 shows the mapped address. A kernel without IPv6 has no such
+  // table.
   if (const auto six = ReadFile(root_ / "net/tcp6"); six.ok()) {
     count += CountEstablished(*six, absl::StrCat("0000000000000000FFFF0000", four));
   }

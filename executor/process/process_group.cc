@@ -1,21 +1,21 @@
 #include "executor/process/process_group.h"
 
+#include <cerrno>
 #include <fcntl.h>
+#include <filesystem>
 #include <linux/close_range.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <filesystem>
 #include <thread>
+#include <unistd.h>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
+
 #include "common/status.h"
 
 namespace slipway::executor {
@@ -29,12 +29,14 @@ std::vector<char*> Pointers(const std::vector<std::string>& strings) {
   return pointers;
 }
 
-// Moves a descriptor to where the child expects it. The three sources are above 2 (see Start), so none is overwritten.
+// Moves a descriptor to where the child expects it. The three sources are above 2 (see Start), so
+// none is overwritten.
 void Place(int from, int to) {
   if (dup2(from, to) < 0) _exit(126);
 }
 
-// Between fork and exec: only async-signal-safe calls, because other threads may hold any lock, malloc's included.
+// Between fork and exec: only async-signal-safe calls, because other threads may hold any lock,
+// malloc's included.
 [[noreturn]] void RunChild(const ChildSetup& setup, char* const* argv, char* const* environment,
                            pid_t parent, int error_pipe) {
   const auto fail = [error_pipe] {
@@ -51,7 +53,8 @@ void Place(int from, int to) {
   Place(setup.standard_error, 2);
   // Libraries (libssh, libgrpc) open descriptors without close-on-exec.
   close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
-  // The daemons block SIGTERM and ignore SIGPIPE; both would be inherited, and a TERM would never arrive.
+  // The daemons block SIGTERM and ignore SIGPIPE; both would be inherited, and a TERM would never
+  // arrive.
   for (int signal_number = 1; signal_number < NSIG; ++signal_number) {
     if (signal_number == SIGKILL || signal_number == SIGSTOP) continue;
     signal(signal_number, SIG_DFL);
@@ -65,7 +68,8 @@ void Place(int from, int to) {
   _exit(126);
 }
 
-// kill(-group, 0) would count zombies, which stay until whoever inherited them gets round to reaping.
+// kill(-group, 0) would count zombies, which stay until whoever inherited them gets round to
+// reaping.
 bool HasLivingMember(pid_t group) {
   std::error_code error;
   for (std::filesystem::directory_iterator entry("/proc", error), end; !error && entry != end;
@@ -75,8 +79,8 @@ bool HasLivingMember(pid_t group) {
     const auto stat = ReadFile(entry->path() / "stat");
     if (!stat.ok()) continue;
     // `PID (COMMAND) STATE PARENT GROUP`; the command may hold anything.
-    const std::vector<absl::string_view> fields =
-        absl::StrSplit(absl::string_view(*stat).substr(stat->rfind(')') + 1), ' ', absl::SkipEmpty());
+    const std::vector<absl::string_view> fields = absl::StrSplit(
+        absl::string_view(*stat).substr(stat->rfind(')') + 1), ' ', absl::SkipEmpty());
     int member_of = 0;
     if (fields.size() > 2 && fields[0] != "Z" && fields[0] != "X" &&
         absl::SimpleAtoi(fields[2], &member_of) && member_of == group) {
@@ -124,7 +128,8 @@ int ProcessGroup::Finish(std::chrono::milliseconds grace) {
   int status = 0;
   while (waitpid(leader_, &status, 0) < 0 && errno == EINTR) {
   }
-  // The others are not our children and nothing tells of their end. The group's number stays taken while one of them lives.
+  // The others are not our children and nothing tells of their end. The group's number stays taken
+  // while one of them lives.
   const auto kill_at = std::chrono::steady_clock::now() + grace;
   const auto give_up_at = kill_at + std::chrono::seconds(1);
   while (kill(-leader_, 0) == 0 && HasLivingMember(leader_) &&

@@ -1,13 +1,14 @@
-// One child in a process group of its own: fork, exec and the end of the group. Used by process_runner.cc alone.
+// One child in a process group of its own: fork, exec and the end of the group. Used by
+// process_runner.cc alone.
 #pragma once
-
-#include <sys/types.h>
 
 #include <chrono>
 #include <string>
+#include <sys/types.h>
 #include <vector>
 
 #include "absl/status/statusor.h"
+
 #include "common/file.h"
 
 namespace slipway::executor {
@@ -25,15 +26,15 @@ struct ChildSetup {
 
 class ProcessGroup {
  public:
-  // Forks and execs; an exec that fails is this call's error. The calling thread must outlive the child: the kernel kills the
-  // child when the thread that forked it ends (see process_runner.h).
+  // Forks and execs; an exec that fails is this call's error. The calling thread must outlive the
+  // child: the kernel kills the child when the thread that forked it ends (see process_runner.h).
   static absl::StatusOr<ProcessGroup> Start(const ChildSetup& setup);
 
   // Readable when the leader has ended.
   int pidfd() const { return pidfd_.get(); }
   void Signal(int signal) const;
-  // Waits for the leader, which must have ended, lets the others have `grace` to end by themselves, kills what is left, and
-  // answers the leader's exit code (128 + N for signal N).
+  // Waits for the leader, which must have ended, lets the others have `grace` to end by themselves,
+  // kills what is left, and answers the leader's exit code (128 + N for signal N).
   int Finish(std::chrono::milliseconds grace);
 
  private:

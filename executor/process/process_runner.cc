@@ -1,22 +1,22 @@
 #include "executor/process/process_runner.h"
 
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdlib>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-#include <algorithm>
-#include <array>
-#include <cerrno>
-#include <cstdlib>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
+
 #include "common/file.h"
 #include "common/status.h"
 #include "executor/process/process_group.h"
@@ -29,7 +29,8 @@ using SteadyClock = std::chrono::steady_clock;
 constexpr size_t kMaxOutput = 4 << 20;
 constexpr size_t kMaxLine = 64 << 10;
 constexpr std::chrono::seconds kGrace{2};
-constexpr absl::string_view kDefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+constexpr absl::string_view kDefaultPath =
+    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 // One of the child's outputs: keeps the beginning, hands out lines.
 class Output {
@@ -109,7 +110,8 @@ absl::StatusOr<std::string> FindProgram(const std::string& name) {
   return absl::NotFoundError(absl::StrCat("no program '", name, "' in PATH"));
 }
 
-// A file in memory instead of a pipe: nothing to write while the child runs, and no SIGPIPE when it does not read.
+// A file in memory instead of a pipe: nothing to write while the child runs, and no SIGPIPE when it
+// does not read.
 absl::StatusOr<UniqueFd> OpenInput(const std::string& text) {
   if (text.empty()) {
     UniqueFd null(open("/dev/null", O_RDONLY | O_CLOEXEC));
@@ -136,7 +138,8 @@ std::vector<std::string> Environment(const Command& command) {
 // Why the child was told to stop; kNone while it may run.
 enum class Stop { kNone, kDeadline, kCancelled };
 
-// Reads both outputs until the leader has ended; asks the group to end at the deadline or on cancellation.
+// Reads both outputs until the leader has ended; asks the group to end at the deadline or on
+// cancellation.
 Stop Supervise(const ProcessGroup& group, Output& out, Output& error, int cancel_event,
                SteadyClock::time_point deadline) {
   Stop stop = Stop::kNone;
@@ -169,11 +172,12 @@ Stop Supervise(const ProcessGroup& group, Output& out, Output& error, int cancel
 std::string Command::ToString() const {
   std::vector<std::string> words;
   for (const std::string& word : argv) {
-    const bool plain =
-        !word.empty() && std::all_of(word.begin(), word.end(), [](unsigned char c) {
-          return std::isalnum(c) != 0 || absl::string_view("-_./:=,@%+").find(static_cast<char>(c)) != absl::string_view::npos;
-        });
-    words.push_back(plain ? word : absl::StrCat("'", absl::StrReplaceAll(word, {{"'", "'\\''"}}), "'"));
+    const bool plain = !word.empty() && std::all_of(word.begin(), word.end(), [](unsigned char c) {
+      return std::isalnum(c) != 0 ||
+             absl::string_view("-_./:=,@%+").find(static_cast<char>(c)) != absl::string_view::npos;
+    });
+    words.push_back(plain ? word
+                          : absl::StrCat("'", absl::StrReplaceAll(word, {{"'", "'\\''"}}), "'"));
   }
   return absl::StrJoin(words, " ");
 }

@@ -1,15 +1,14 @@
 // The Engine API on the real dockerd, with an image from scratch that holds a static busybox.
 #include "executor/drivers/docker_engine.h"
 
-#include <unistd.h>
-
 #include <filesystem>
 #include <thread>
+#include <unistd.h>
 
+#include "absl/strings/str_cat.h"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "absl/strings/str_cat.h"
 #include "common/file.h"
 #include "common/mutex.h"
 #include "executor/drivers/http_client.h"
@@ -29,9 +28,11 @@ class Docker : public ::testing::Test {
   static void SetUpTestSuite() {
     const slipway::testing::TemporaryFolder folder;
     std::filesystem::copy_file("/bin/busybox", folder.path() / "busybox");
-    ASSERT_TRUE(WriteFileAtomically(folder.path() / "Dockerfile",
-                                    "FROM scratch\nCOPY busybox /bin/busybox\nLABEL slipway.test=1\n"
-                                    "ENTRYPOINT [\"/bin/busybox\"]\n").ok());
+    ASSERT_TRUE(
+        WriteFileAtomically(folder.path() / "Dockerfile",
+                            "FROM scratch\nCOPY busybox /bin/busybox\nLABEL slipway.test=1\n"
+                            "ENTRYPOINT [\"/bin/busybox\"]\n")
+            .ok());
     Command build;
     build.argv = {"docker", "build", "-q", "-t", image_, folder.path().string()};
     build.environment = {{"DOCKER_BUILDKIT", "0"}};
@@ -50,11 +51,13 @@ class Docker : public ::testing::Test {
   }
 
   // Creates (and with `docker run -d` starts) a container of busybox.
-  std::string Run(std::vector<std::string> options, std::vector<std::string> command, bool start = true) {
+  std::string Run(std::vector<std::string> options, std::vector<std::string> command,
+                  bool start = true) {
     Command run;
     run.argv = {"docker", start ? "run" : "create"};
     if (start) run.argv.push_back("-d");
-    run.argv.insert(run.argv.end(), {"--label", "slipway.test=1", "--label", absl::StrCat("slipway.run=", getpid())});
+    run.argv.insert(run.argv.end(), {"--label", "slipway.test=1", "--label",
+                                     absl::StrCat("slipway.run=", getpid())});
     run.argv.insert(run.argv.end(), options.begin(), options.end());
     run.argv.push_back(image_);
     run.argv.insert(run.argv.end(), command.begin(), command.end());
@@ -85,7 +88,8 @@ TEST_F(Docker, ThatDoesNotListenIsUnavailable) {
 }
 
 TEST_F(Docker, FindsContainersByLabelAndSeesThemWhole) {
-  const std::string id = Run({"-p", "127.0.0.1:18999:8000", "--label", "color=blue"}, {"sleep", "100"});
+  const std::string id =
+      Run({"-p", "127.0.0.1:18999:8000", "--label", "color=blue"}, {"sleep", "100"});
   Run({"--label", "color=green"}, {"sleep", "100"});
   DockerLabels blue = labels_;
   blue["color"] = "blue";
@@ -143,27 +147,37 @@ TEST_F(Docker, ReadsATerminalsOutputRaw) {
 }
 
 TEST_F(Docker, FollowsLogsUntilTheSinkHasEnoughOrTheContainerEnds) {
-  const std::string id = Run({}, {"sh", "-c", "i=0; while true; do echo line $i; i=$((i+1)); sleep 0.02; done"});
+  const std::string id =
+      Run({}, {"sh", "-c", "i=0; while true; do echo line $i; i=$((i+1)); sleep 0.02; done"});
   std::vector<std::string> lines;
-  EXPECT_TRUE(docker_.StreamLogs(id, true, -1, nullptr, [&](absl::string_view line) {
-    lines.emplace_back(line);
-    return lines.size() < 5;
-  }).ok());
+  EXPECT_TRUE(docker_
+                  .StreamLogs(id, true, -1, nullptr,
+                              [&](absl::string_view line) {
+                                lines.emplace_back(line);
+                                return lines.size() < 5;
+                              })
+                  .ok());
   EXPECT_THAT(lines, ElementsAre("line 0", "line 1", "line 2", "line 3", "line 4"));
   Cancellation cancellation;
-  EXPECT_TRUE(absl::IsCancelled(docker_.StreamLogs(id, true, 0, &cancellation, [&](absl::string_view) {
-    cancellation.Cancel();
-    return true;
-  })));
-  EXPECT_TRUE(docker_.StreamLogs(id, true, 0, nullptr, [&](absl::string_view) {
-    docker_.Remove(id).IgnoreError();
-    return true;
-  }).ok());
+  EXPECT_TRUE(
+      absl::IsCancelled(docker_.StreamLogs(id, true, 0, &cancellation, [&](absl::string_view) {
+        cancellation.Cancel();
+        return true;
+      })));
+  EXPECT_TRUE(docker_
+                  .StreamLogs(id, true, 0, nullptr,
+                              [&](absl::string_view) {
+                                docker_.Remove(id).IgnoreError();
+                                return true;
+                              })
+                  .ok());
 }
 
 TEST_F(Docker, RunsACommandInAContainer) {
   const std::string id = Run({}, {"sleep", "100"});
-  const auto good = docker_.Exec(id, {"/bin/busybox", "sh", "-c", "echo seen; echo too >&2; exit 3"}, std::chrono::seconds(10));
+  const auto good =
+      docker_.Exec(id, {"/bin/busybox", "sh", "-c", "echo seen; echo too >&2; exit 3"},
+                   std::chrono::seconds(10));
   ASSERT_TRUE(good.ok()) << good.status();
   EXPECT_EQ(good->exit_code, 3);
   EXPECT_THAT(good->output, HasSubstr("seen\n"));
@@ -197,7 +211,8 @@ TEST_F(Docker, ConnectsContainersToNetworksByAlias) {
   EXPECT_EQ(docker_.Exec(client, lookup, std::chrono::seconds(10))->exit_code, 0);
   EXPECT_TRUE(docker_.Disconnect(*network, server).ok());
   EXPECT_TRUE(docker_.Disconnect(*network, server).ok());
-  EXPECT_THAT(docker_.Inspect(server)->networks, ::testing::Not(::testing::Contains(Pair(name, ::testing::_))));
+  EXPECT_THAT(docker_.Inspect(server)->networks,
+              ::testing::Not(::testing::Contains(Pair(name, ::testing::_))));
 }
 
 TEST_F(Docker, ReportsAContainersDeathAsAnEvent) {

@@ -1,4 +1,5 @@
-// A Workload whose containers are whatever the test says, and which records nothing it is not asked about.
+// A Workload whose containers are whatever the test says, and which records nothing it is not asked
+// about.
 #pragma once
 
 #include <functional>
@@ -18,7 +19,9 @@ class FakeWorkload : public executor::Workload {
   using Container = executor::ObservedContainer;
 
   // What Observe() answers; called each time.
-  std::function<absl::StatusOr<Slot>()> observe = [this] { return Slot{pb::SLOT_BLUE, containers}; };
+  std::function<absl::StatusOr<Slot>()> observe = [this] {
+    return Slot{pb::SLOT_BLUE, containers};
+  };
   std::vector<Container> containers;
   absl::StatusOr<Container> port_owner = absl::NotFoundError("nobody");
   std::function<absl::StatusOr<int>(const std::vector<std::string>&)> run_in_container =
@@ -35,21 +38,29 @@ class FakeWorkload : public executor::Workload {
 
   absl::Status Prepare(const Release&, absl::string_view, const Call&) override { return Unused(); }
   absl::StatusOr<pb::BuildEvidence> Build(const Release&, const Call&) override { return Unused(); }
-  absl::StatusOr<pb::SharedEvidence> EnsureShared(const Release&, const Call&) override { return Unused(); }
-  absl::StatusOr<pb::StartEvidence> StartSlot(const Release&, pb::Slot, const Call&) override { return Unused(); }
+  absl::StatusOr<pb::SharedEvidence> EnsureShared(const Release&, const Call&) override {
+    return Unused();
+  }
+  absl::StatusOr<pb::StartEvidence> StartSlot(const Release&, pb::Slot, const Call&) override {
+    return Unused();
+  }
   absl::Status AnswerToNames(const Release&, pb::Slot) override { return Unused(); }
-  absl::StatusOr<std::vector<std::string>> RemoveSlot(const std::string&, pb::Slot, const Call&) override {
+  absl::StatusOr<std::vector<std::string>> RemoveSlot(const std::string&, pb::Slot,
+                                                      const Call&) override {
     return Unused();
   }
   absl::Status StopContainer(const std::string&, const Call&) override { return Unused(); }
-  absl::StatusOr<pb::WorkersEvidence> ReplaceWorkers(const Release&, const Release*, const Call&) override {
+  absl::StatusOr<pb::WorkersEvidence> ReplaceWorkers(const Release&, const Release*,
+                                                     const Call&) override {
     return Unused();
   }
-  absl::StatusOr<pb::HookEvidence> RunHook(const Release&, pb::Slot, const pb::Hook&, const Call&) override {
+  absl::StatusOr<pb::HookEvidence> RunHook(const Release&, pb::Slot, const pb::Hook&,
+                                           const Call&) override {
     return Unused();
   }
-  absl::Status StreamLogs(const std::string&, pb::Slot, const std::string&, bool, int,
-                          const std::function<bool(absl::string_view, absl::string_view)>&) override {
+  absl::Status StreamLogs(
+      const std::string&, pb::Slot, const std::string&, bool, int,
+      const std::function<bool(absl::string_view, absl::string_view)>&) override {
     return Unused();
   }
   absl::StatusOr<pb::PruneEvidence> Forget(const std::string&, const std::vector<std::string>&,

@@ -1,9 +1,8 @@
 #include "executor/drivers/docker_stream.h"
 
+#include "absl/strings/str_cat.h"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
-#include "absl/strings/str_cat.h"
 
 namespace slipway::executor {
 namespace {
@@ -26,7 +25,8 @@ TEST(DockerStream, TakesFramesApartHoweverTheyAreCut) {
       absl::StrAppend(&text, piece);
       return true;
     });
-    for (size_t i = 0; i < bytes.size(); i += size) frames.Take(absl::string_view(bytes).substr(i, size));
+    for (size_t i = 0; i < bytes.size(); i += size)
+      frames.Take(absl::string_view(bytes).substr(i, size));
     EXPECT_EQ(text, "one\ntwerror\r\no\nlast");
   }
 }

@@ -2,13 +2,12 @@
 
 #include <signal.h>
 #include <sys/wait.h>
+#include <thread>
 #include <unistd.h>
 
-#include <thread>
-
+#include "absl/strings/str_cat.h"
 #include <gtest/gtest.h>
 
-#include "absl/strings/str_cat.h"
 #include "common/durations.h"
 #include "common/file.h"
 #include "executor/drivers/http_client.h"
@@ -74,8 +73,10 @@ TEST(Drain, CountsWhatIsLeftAtTheDeadline) {
   const Child child;
   const slipway::testing::TemporaryFolder folder;
   ASSERT_TRUE(MakeFolders(folder.path() / "net").ok());
-  ASSERT_TRUE(WriteFileAtomically(folder.path() / "net/tcp",
-                                  "h\n 0: 0100007F:A000 0100007F:1F40 01 0\n 1: 0100007F:A001 0100007F:1F40 01 0\n").ok());
+  ASSERT_TRUE(WriteFileAtomically(
+                  folder.path() / "net/tcp",
+                  "h\n 0: 0100007F:A000 0100007F:1F40 01 0\n 1: 0100007F:A001 0100007F:1F40 01 0\n")
+                  .ok());
   DrainRequest request;
   request.port = 8000;
   request.timeout = milliseconds(60);

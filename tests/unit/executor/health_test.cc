@@ -1,9 +1,9 @@
 #include "executor/drivers/health.h"
 
+#include "absl/strings/str_cat.h"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "absl/strings/str_cat.h"
 #include "common/durations.h"
 #include "executor/failure.h"
 #include "tests/support/fake_clock.h"
@@ -16,10 +16,10 @@ namespace {
 using ::slipway::testing::FakeClock;
 using ::slipway::testing::FakeWorkload;
 using ::slipway::testing::TinyServer;
-using ::testing::ElementsAre;
-using ::testing::HasSubstr;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 ObservedContainer Api() {
   ObservedContainer container;
@@ -162,7 +162,8 @@ TEST_F(Health, GoesOnWhileDockerIsBeingRestarted) {
   int observations = 0;
   workload_.observe = [&]() -> absl::StatusOr<ObservedSlot> {
     ++observations;
-    if (observations > 1 && observations < 6) return absl::UnavailableError("connect: Connection refused");
+    if (observations > 1 && observations < 6)
+      return absl::UnavailableError("connect: Connection refused");
     return ObservedSlot{pb::SLOT_BLUE, workload_.containers};
   };
   EXPECT_TRUE(gate_.Wait(request_).status.ok());
@@ -173,7 +174,8 @@ TEST_F(Health, ComparesASubsetOfTheJson) {
   wanted["status"].set_string_value("ok");
   EXPECT_TRUE(gate_.Wait(request_).status.ok());
   *request_.spec.mutable_timeout() = ToProto(seconds(1));
-  for (const std::string body : {"", "ok", "null", "[]", "{", R"({"status":"no"})", R"({"status":1})", "\xff\xfe", R"({"status":["ok"]})"}) {
+  for (const std::string body : {"", "ok", "null", "[]", "{", R"({"status":"no"})",
+                                 R"({"status":1})", "\xff\xfe", R"({"status":["ok"]})"}) {
     answer_.body = body;
     EXPECT_EQ(ReasonOf(gate_.Wait(request_).status), pb::FAILURE_REASON_UNHEALTHY) << body;
   }
@@ -224,7 +226,8 @@ TEST_F(Health, ByDockerBelievesTheContainersOwnCheck) {
   EXPECT_TRUE(gate_.Wait(request_).status.ok());
   workload_.containers[0].health.clear();
   *request_.spec.mutable_timeout() = ToProto(seconds(1));
-  EXPECT_THAT(gate_.Wait(request_).evidence.last_failure(), HasSubstr("no container of the slot has a health check"));
+  EXPECT_THAT(gate_.Wait(request_).evidence.last_failure(),
+              HasSubstr("no container of the slot has a health check"));
 }
 
 TEST_F(Health, ByTcpWantsAConnectionThatStaysOpen) {

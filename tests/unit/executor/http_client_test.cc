@@ -3,14 +3,13 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <thread>
 #include <unistd.h>
 
-#include <thread>
-
+#include "absl/strings/str_cat.h"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "absl/strings/str_cat.h"
 #include "executor/drivers/http_message.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/tiny_server.h"
@@ -19,9 +18,9 @@ namespace slipway::executor {
 namespace {
 
 using ::slipway::testing::TinyServer;
-using ::testing::HasSubstr;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
+using ::testing::HasSubstr;
 
 HttpRequest To(const TinyServer& server) {
   HttpRequest request;
@@ -30,7 +29,9 @@ HttpRequest To(const TinyServer& server) {
 }
 
 TinyServer::Handler Raw(std::string text) {
-  return [text = std::move(text)](const std::string&) { return TinyServer::Answer{0, "", "", text}; };
+  return [text = std::move(text)](const std::string&) {
+    return TinyServer::Answer{0, "", "", text};
+  };
 }
 
 // Parses an answer in pieces of every size; all must agree.
@@ -43,7 +44,8 @@ absl::StatusOr<HttpResponse> ParseInPieces(const std::string& text) {
       status = parser.Take(absl::string_view(text).substr(i, size));
     }
     if (status.ok()) status = parser.End();
-    absl::StatusOr<HttpResponse> now = status.ok() ? absl::StatusOr<HttpResponse>(parser.response()) : status;
+    absl::StatusOr<HttpResponse> now =
+        status.ok() ? absl::StatusOr<HttpResponse>(parser.response()) : status;
     if (size < text.size()) {
       EXPECT_EQ(now.status().code(), result.status().code()) << size;
       if (now.ok() && result.ok()) {
@@ -78,11 +80,13 @@ TEST(HttpClient, SendsWhatWasAskedAndReadsTheAnswer) {
 TEST(HttpClient, TellsRefusedFromEverythingElse) {
   HttpRequest request;
   {
-    const TinyServer server("127.0.0.1", 0, [](const std::string&) { return TinyServer::Answer{}; });
+    const TinyServer server("127.0.0.1", 0,
+                            [](const std::string&) { return TinyServer::Answer{}; });
     request = To(server);
   }
   EXPECT_TRUE(absl::IsUnavailable(SendHttp(request).status()));
-  const TinyServer hangs_up("127.0.0.1", 0, Raw("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"));
+  const TinyServer hangs_up("127.0.0.1", 0,
+                            Raw("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"));
   EXPECT_TRUE(absl::IsAborted(SendHttp(To(hangs_up)).status()));
   const TinyServer speaks_otherwise("127.0.0.1", 0, Raw("SSH-2.0-OpenSSH_9.2\r\n\r\n"));
   EXPECT_TRUE(absl::IsInternal(SendHttp(To(speaks_otherwise)).status()));
@@ -121,13 +125,16 @@ TEST(HttpClient, SpeaksOverAUnixSocket) {
   HttpRequest request;
   request.endpoint.unix_socket = path;
   EXPECT_TRUE(absl::IsNotFound(SendHttp(request).status()));
-  const TinyServer server(path, [](const std::string&) { return TinyServer::Answer{200, "hello", "", ""}; });
+  const TinyServer server(path, [](const std::string&) {
+    return TinyServer::Answer{200, "hello", "", ""};
+  });
   EXPECT_EQ(SendHttp(request)->body, "hello");
 }
 
 TEST(HttpClient, StreamsABodyUntilTheSinkHasEnough) {
   const TinyServer server("127.0.0.1", 0,
-                          Raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n5\r\n, two\r\n0\r\n\r\n"));
+                          Raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: "
+                              "chunked\r\n\r\n3\r\none\r\n5\r\n, two\r\n0\r\n\r\n"));
   HttpRequest request = To(server);
   std::string all;
   request.on_body = [&all](absl::string_view piece) {
@@ -168,17 +175,22 @@ TEST(HttpClient, SendsNothingThatWouldBreakTheProtocol) {
 TEST(HttpMessage, ReadsEachKindOfBodyHoweverItIsCut) {
   EXPECT_EQ(ParseInPieces("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc")->body, "abc");
   EXPECT_EQ(ParseInPieces("HTTP/1.1 200 OK\r\n\r\nuntil the end")->body, "until the end");
-  EXPECT_EQ(ParseInPieces("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n1\r\nd\r\n0\r\nT: v\r\n\r\n")->body,
+  EXPECT_EQ(ParseInPieces("HTTP/1.1 200 OK\r\nTransfer-Encoding: "
+                          "chunked\r\n\r\n3;x=y\r\nabc\r\n1\r\nd\r\n0\r\nT: v\r\n\r\n")
+                ->body,
             "abcd");
-  EXPECT_EQ(ParseInPieces("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n")->status, 204);
+  EXPECT_EQ(ParseInPieces("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n")->status,
+            204);
   EXPECT_EQ(ParseInPieces("HTTP/1.0 200\n\nx")->body, "x");
 }
 
 TEST(HttpMessage, RefusesGarbage) {
   for (const std::string bad :
-       {"\r\n\r\n", "GET / HTTP/1.1\r\n\r\n", "HTTP/1.1 999999 X\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nno colon\r\n\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nabc\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n",
+       {"\r\n\r\n", "GET / HTTP/1.1\r\n\r\n", "HTTP/1.1 999999 X\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", "HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nabc\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n",
         "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabc", "HTTP/1.1 200 OK"}) {
     EXPECT_FALSE(ParseInPieces(bad).ok()) << bad;
   }
@@ -198,13 +210,15 @@ TEST(HttpUrl, TakesAddressPortAndPathApart) {
   EXPECT_EQ(tls->address, "::1");
   EXPECT_EQ(tls->port, 8443u);
   EXPECT_EQ(path, "/");
-  for (const std::string bad : {"ftp://x/", "http://", "http://1.2.3.4:x/", "http://1.2.3.4:99999/", "http://[::1/", "127.0.0.1"}) {
+  for (const std::string bad : {"ftp://x/", "http://", "http://1.2.3.4:x/", "http://1.2.3.4:99999/",
+                                "http://[::1/", "127.0.0.1"}) {
     EXPECT_FALSE(ParseHttpUrl(bad, &path).ok()) << bad;
   }
 }
 
 TEST(TryTcp, IsNotFooledByAProxyThatAcceptsAndHangsUp) {
-  // Accepts, and ends the connection before a byte is said, as docker-proxy does when nobody listens behind it.
+  // Accepts, and ends the connection before a byte is said, as docker-proxy does when nobody
+  // listens behind it.
   const UniqueFd listener(socket(AF_INET, SOCK_STREAM, 0));
   sockaddr_in name{};
   name.sin_family = AF_INET;

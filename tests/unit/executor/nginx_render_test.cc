@@ -1,10 +1,10 @@
 #include "executor/drivers/nginx_render.h"
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
 #include "executor/drivers/nginx.h"
 
 namespace slipway::executor {
@@ -38,7 +38,9 @@ ManagedFile Marked() {
 TEST(NginxRender, WritesTheUpstreamAndItsProof) {
   const auto text = RenderManagedFile(Blue());
   ASSERT_TRUE(text.ok()) << text.status();
-  EXPECT_THAT(*text, HasSubstr("upstream gifty_backend {\n    server 127.0.0.1:8000;\n    keepalive 32;\n}\n"));
+  EXPECT_THAT(
+      *text,
+      HasSubstr("upstream gifty_backend {\n    server 127.0.0.1:8000;\n    keepalive 32;\n}\n"));
   EXPECT_THAT(*text, HasSubstr("listen 127.0.0.1:18710;"));
   EXPECT_THAT(*text, HasSubstr("return 200 \"gifty 42 blue\\n\";"));
   ManagedFile none = Blue();
@@ -49,8 +51,10 @@ TEST(NginxRender, WritesTheUpstreamAndItsProof) {
 TEST(NginxRender, WritesBothSlotsInModeMarker) {
   const auto text = RenderManagedFile(Marked());
   ASSERT_TRUE(text.ok()) << text.status();
-  EXPECT_THAT(*text, HasSubstr("upstream gifty_backend_blue {\n    server 127.0.0.1:8000 max_fails=0;\n"));
-  EXPECT_THAT(*text, HasSubstr("upstream gifty_backend_green {\n    server 127.0.0.1:8001 max_fails=0;\n"));
+  EXPECT_THAT(*text,
+              HasSubstr("upstream gifty_backend_blue {\n    server 127.0.0.1:8000 max_fails=0;\n"));
+  EXPECT_THAT(
+      *text, HasSubstr("upstream gifty_backend_green {\n    server 127.0.0.1:8001 max_fails=0;\n"));
   EXPECT_THAT(*text, HasSubstr("if (-f /var/lib/slipway/gifty.green)"));
 }
 
@@ -67,9 +71,15 @@ TEST(NginxRender, NoticesAnyEdit) {
   EXPECT_TRUE(absl::IsNotFound(ParseManagedFile("upstream x { server 127.0.0.1:80; }").status()));
   EXPECT_TRUE(absl::IsNotFound(ParseManagedFile("").status()));
   for (const auto& [from, to] : std::vector<std::pair<std::string, std::string>>{
-           {":8000;", ":8001;"}, {"generation=42", "generation=43"}, {"generation=42", "generation=-1"},
-           {"slot=blue", "slot=red"}, {"app=gifty", "app=../x"}, {"}\n", "}\n\n"}, {" proof=", " prof="},
-           {"mode=reload", "mode=marker"}, {"generation=42", "generation=99999999999999999999"}}) {
+           {":8000;", ":8001;"},
+           {"generation=42", "generation=43"},
+           {"generation=42", "generation=-1"},
+           {"slot=blue", "slot=red"},
+           {"app=gifty", "app=../x"},
+           {"}\n", "}\n\n"},
+           {" proof=", " prof="},
+           {"mode=reload", "mode=marker"},
+           {"generation=42", "generation=99999999999999999999"}}) {
     const std::string edited = absl::StrReplaceAll(text, {{from, to}});
     ASSERT_NE(edited, text);
     EXPECT_TRUE(absl::IsInvalidArgument(ParseManagedFile(edited).status())) << from << " " << to;
@@ -78,7 +88,8 @@ TEST(NginxRender, NoticesAnyEdit) {
 }
 
 TEST(NginxRender, LetsNothingBreakOut) {
-  for (const std::string bad : {"", "x;", "x}", "x y", "x\n", "-x", "1x", "x$y", "x\"", "x'", "x{", "../x", std::string(64, 'x').c_str()}) {
+  for (const std::string bad : {"", "x;", "x}", "x y", "x\n", "-x", "1x", "x$y", "x\"", "x'", "x{",
+                                "../x", std::string(64, 'x').c_str()}) {
     ManagedFile file = Blue();
     file.upstream = bad;
     EXPECT_FALSE(RenderManagedFile(file).ok()) << bad;
@@ -104,8 +115,11 @@ TEST(NginxRender, LetsNothingBreakOut) {
 
 TEST(NginxRender, UnderstandsAScriptsUpstream) {
   for (const std::string text :
-       {"upstream gifty_backend { server 127.0.0.1:8000; }", "# upstream gifty_backend { server 127.0.0.1:1; }\nupstream gifty_backend {\n  server localhost:8000 weight=1;\n keepalive 8; }",
-        "upstream other { server 127.0.0.1:9; }\nupstream \"gifty_backend\" { server 127.0.0.1:9 down; server '127.0.0.1:8000'; }"}) {
+       {"upstream gifty_backend { server 127.0.0.1:8000; }",
+        "# upstream gifty_backend { server 127.0.0.1:1; }\nupstream gifty_backend {\n  server "
+        "localhost:8000 weight=1;\n keepalive 8; }",
+        "upstream other { server 127.0.0.1:9; }\nupstream \"gifty_backend\" { server 127.0.0.1:9 "
+        "down; server '127.0.0.1:8000'; }"}) {
     const auto found = ParseForeignUpstream(text, "gifty_backend");
     ASSERT_TRUE(found.ok()) << text << found.status();
     EXPECT_EQ(found->port, 8000u);
@@ -114,15 +128,21 @@ TEST(NginxRender, UnderstandsAScriptsUpstream) {
 }
 
 TEST(NginxRender, TakesOverNoUpstreamItDoesNotUnderstand) {
-  const auto parse = [](const std::string& text) { return ParseForeignUpstream(text, "gifty_backend").status(); };
+  const auto parse = [](const std::string& text) {
+    return ParseForeignUpstream(text, "gifty_backend").status();
+  };
   EXPECT_TRUE(absl::IsNotFound(parse("upstream other { server 127.0.0.1:1; }")));
   EXPECT_TRUE(absl::IsNotFound(parse("")));
   for (const std::string text :
-       {"upstream gifty_backend { server 127.0.0.1; }", "upstream gifty_backend { server app:8000; }",
+       {"upstream gifty_backend { server 127.0.0.1; }",
+        "upstream gifty_backend { server app:8000; }",
         "upstream gifty_backend { server unix:/run/app.sock; }", "upstream gifty_backend { }",
-        "upstream gifty_backend { server 127.0.0.1:1; server 127.0.0.1:2; }", "upstream gifty_backend { server 127.0.0.1:0; }",
-        "upstream gifty_backend { server 127.0.0.1:99999; }", "upstream gifty_backend { server \"127.0.0.1:1",
-        "upstream gifty_backend { server 127.0.0.1:1; } upstream gifty_backend { server 127.0.0.1:1; }",
+        "upstream gifty_backend { server 127.0.0.1:1; server 127.0.0.1:2; }",
+        "upstream gifty_backend { server 127.0.0.1:0; }",
+        "upstream gifty_backend { server 127.0.0.1:99999; }",
+        "upstream gifty_backend { server \"127.0.0.1:1",
+        "upstream gifty_backend { server 127.0.0.1:1; } upstream gifty_backend { server "
+        "127.0.0.1:1; }",
         "upstream gifty_backend { { server 127.0.0.1:1; } }"}) {
     EXPECT_TRUE(absl::IsInvalidArgument(parse(text))) << text << parse(text);
   }
@@ -133,8 +153,9 @@ TEST(NginxRender, ReadsAProofAndNothingElse) {
   ASSERT_TRUE(proof.ok());
   EXPECT_EQ(*proof, (ProofText{"gifty", 42, pb::SLOT_GREEN}));
   EXPECT_EQ(ParseProof("gifty 1 none\n")->slot, pb::SLOT_UNSPECIFIED);
-  for (const std::string bad : {"", "\n", "gifty 42 green", "gifty 42\n", "gifty 0 blue\n", "gifty -1 blue\n", "gifty +1 blue\n",
-                                "gifty  42 blue\n", "gifty 42 red\n", "<html>\n", "Gifty 42 blue\n"}) {
+  for (const std::string bad :
+       {"", "\n", "gifty 42 green", "gifty 42\n", "gifty 0 blue\n", "gifty -1 blue\n",
+        "gifty +1 blue\n", "gifty  42 blue\n", "gifty 42 red\n", "<html>\n", "Gifty 42 blue\n"}) {
     EXPECT_FALSE(ParseProof(bad).ok()) << bad;
   }
 }

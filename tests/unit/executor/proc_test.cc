@@ -2,10 +2,10 @@
 
 #include <unistd.h>
 
+#include "absl/strings/str_cat.h"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "absl/strings/str_cat.h"
 #include "common/file.h"
 #include "tests/support/temporary_folder.h"
 
@@ -22,7 +22,8 @@ class Proc : public ::testing::Test {
     ASSERT_TRUE(MakeFolders(folder).ok());
     std::string stat = absl::StrCat(pid, " (", command, ") ", std::string(1, state), " ", parent);
     for (int field = 5; field < 22; ++field) absl::StrAppend(&stat, " 0");
-    ASSERT_TRUE(WriteFileAtomically(folder / "stat", absl::StrCat(stat, " ", start, " 0 0\n")).ok());
+    ASSERT_TRUE(
+        WriteFileAtomically(folder / "stat", absl::StrCat(stat, " ", start, " 0 0\n")).ok());
     ASSERT_TRUE(WriteFileAtomically(folder / "cmdline", title).ok());
   }
   void AddTable(const std::string& name, const std::string& text) {
@@ -83,10 +84,11 @@ TEST_F(Proc, CountsEstablishedConnectionsToOnePort) {
            "   4: 0100007F:A002 0100007F:1F41 01 0\n"
            "   5: 0200007F:A003 0200007F:1F40 01 0\n");
   EXPECT_EQ(*proc_.EstablishedTo("127.0.0.1", 8000), 1u);
-  AddTable("tcp6",
-           "  sl  local_address rem_address st\n"
-           "   0: 0000000000000000FFFF00000100007F:A000 0000000000000000FFFF00000100007F:1F40 01 0\n"
-           "garbage\n");
+  AddTable(
+      "tcp6",
+      "  sl  local_address rem_address st\n"
+      "   0: 0000000000000000FFFF00000100007F:A000 0000000000000000FFFF00000100007F:1F40 01 0\n"
+      "garbage\n");
   EXPECT_EQ(*proc_.EstablishedTo("127.0.0.1", 8000), 2u);
   EXPECT_FALSE(proc_.EstablishedTo("localhost", 8000).ok());
 }

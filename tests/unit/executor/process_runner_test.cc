@@ -1,18 +1,17 @@
 #include "executor/process/process_runner.h"
 
-#include <signal.h>
-#include <unistd.h>
-
 #include <chrono>
 #include <filesystem>
+#include <signal.h>
 #include <thread>
-
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
 #include "common/file.h"
 #include "executor/drivers/proc.h"
 #include "tests/support/temporary_folder.h"
@@ -20,11 +19,11 @@
 namespace slipway::executor {
 namespace {
 
+using std::chrono::milliseconds;
+using std::chrono::seconds;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::UnorderedElementsAre;
-using std::chrono::milliseconds;
-using std::chrono::seconds;
 
 // The tests' own scripts may use a shell; the product never does.
 Command Shell(const std::string& script) {
@@ -35,7 +34,8 @@ Command Shell(const std::string& script) {
 
 size_t OpenDescriptors() {
   size_t count = 0;
-  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) ++count;
+  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator("/proc/self/fd"))
+    ++count;
   return count;
 }
 
@@ -102,7 +102,8 @@ TEST(ProcessRunner, FeedsStandardInputHoweverLong) {
   Command command;
   command.argv = {"wc", "-c"};
   command.standard_input = std::string(3 << 20, 'x');
-  EXPECT_EQ(absl::StripAsciiWhitespace(SystemProcessRunner().Run(command)->standard_output), "3145728");
+  EXPECT_EQ(absl::StripAsciiWhitespace(SystemProcessRunner().Run(command)->standard_output),
+            "3145728");
   command.standard_input.clear();
   EXPECT_EQ(absl::StripAsciiWhitespace(SystemProcessRunner().Run(command)->standard_output), "0");
 }
@@ -136,7 +137,8 @@ TEST(ProcessRunner, HandsOutLinesAsTheyCome) {
   const std::string flag = (folder.path() / "flag").string();
   std::vector<std::string> lines;
   // The program goes on only when its first line has been seen.
-  Command command = Shell(absl::StrCat("echo first; while [ ! -e ", flag, " ]; do :; done; printf last"));
+  Command command =
+      Shell(absl::StrCat("echo first; while [ ! -e ", flag, " ]; do :; done; printf last"));
   command.on_line = [&](absl::string_view line) {
     lines.emplace_back(line);
     if (line == "first") {
@@ -151,7 +153,9 @@ TEST(ProcessRunner, KillsTheGrandchildAtTheTimeout) {
   int grandchild = 0;
   Command command = Shell("sleep 100 & echo $!; wait");
   command.timeout = milliseconds(200);
-  command.on_line = [&grandchild](absl::string_view line) { ASSERT_TRUE(absl::SimpleAtoi(line, &grandchild)); };
+  command.on_line = [&grandchild](absl::string_view line) {
+    ASSERT_TRUE(absl::SimpleAtoi(line, &grandchild));
+  };
   const auto start = std::chrono::steady_clock::now();
   const absl::Status status = SystemProcessRunner().Run(command).status();
   EXPECT_TRUE(absl::IsDeadlineExceeded(status)) << status;
@@ -228,7 +232,8 @@ TEST(ProcessRunner, RunsManyAtOnce) {
   for (int i = 0; i < 8; ++i) {
     threads.emplace_back([i] {
       for (int j = 0; j < 20; ++j) {
-        const auto result = SystemProcessRunner().Run(Shell(absl::StrCat("echo ", i, "; exit ", i)));
+        const auto result =
+            SystemProcessRunner().Run(Shell(absl::StrCat("echo ", i, "; exit ", i)));
         EXPECT_EQ(result->exit_code, i);
         EXPECT_EQ(result->standard_output, absl::StrCat(i, "\n"));
       }
