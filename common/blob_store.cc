@@ -88,20 +88,16 @@ absl::Status BlobStore::Sync() {
   return absl::OkStatus();
 }
 
-absl::StatusOr<uint64_t> BlobStore::RemoveAllBut(const std::set<std::string>& keep) {
+absl::StatusOr<uint64_t> BlobStore::Remove(const std::set<std::string>& digests) {
   uint64_t freed = 0;
-  std::error_code error;
-  for (const auto& shelf : fs::directory_iterator(folder_, error)) {
-    const std::string prefix = shelf.path().filename().string();
-    if (prefix.size() != 2) continue;
-    for (const auto& blob : fs::directory_iterator(shelf.path(), error)) {
-      const std::string hex = absl::StrCat(prefix, blob.path().filename().string());
-      if (keep.contains(absl::HexStringToBytes(hex))) continue;
-      const uint64_t size = blob.file_size(error);
-      if (fs::remove(blob.path(), error)) freed += size;
-    }
+  for (const std::string& digest : digests) {
+    std::error_code error;
+    const fs::path path = PathOf(digest);
+    const uint64_t size = fs::file_size(path, error);
+    if (error) continue;
+    if (unlink(path.c_str()) != 0) return ErrnoError(path.string());
+    freed += size;
   }
-  if (error) return absl::InternalError(absl::StrCat(folder_.string(), ": ", error.message()));
   return freed;
 }
 

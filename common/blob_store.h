@@ -57,8 +57,8 @@ class BlobStore {
   // Writes blobs back to the disk in one go: renames before this call survive a power cut after it.
   absl::Status Sync();
 
-  // Removes every blob that `keep` does not name; answers how many bytes that freed.
-  absl::StatusOr<uint64_t> RemoveAllBut(const std::set<std::string>& keep);
+  // Removes these; answers how many bytes that freed. One that is not there is fine.
+  absl::StatusOr<uint64_t> Remove(const std::set<std::string>& digests);
 
  private:
   explicit BlobStore(std::filesystem::path folder) : folder_(std::move(folder)) {}

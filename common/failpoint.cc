@@ -45,7 +45,7 @@ void Note(absl::string_view name) {
 
 }  // namespace
 
-void ReachFailpoint(const char* name) {
+void ReachFailpoint(const std::string& name) {
   static std::atomic<int> reached{0};
   Note(name);
   const Target target = ChosenTarget();

@@ -67,6 +67,8 @@ absl::StatusOr<std::unique_ptr<grpc::Server>> StartGrpcServer(
                            grpc::InsecureServerCredentials());
   for (grpc::Service* service : services) builder.RegisterService(service);
 
+  if (options.configure) options.configure(builder);
+
   // The socket comes into being with the mode it is to have: there is no moment at which others may open it.
   const mode_t old_mask = umask(static_cast<mode_t>(~options.socket_mode & 0777));
   std::unique_ptr<grpc::Server> server = builder.BuildAndStart();

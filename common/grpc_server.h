@@ -2,6 +2,7 @@
 // 1 MiB and a little, keepalive floors that our clients keep, bounded threads.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "absl/status/statusor.h"
 
 #include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
 
 namespace slipway {
 
@@ -20,6 +22,8 @@ struct GrpcServerOptions {
   std::string socket;
   // Of the socket; who may open it may call it.
   mode_t socket_mode = 0660;
+  // Called before the server is built: for interceptors.
+  std::function<void(grpc::ServerBuilder&)> configure;
 };
 
 // Listens and serves until the server is shut down. The services must outlive it.

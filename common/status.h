@@ -32,12 +32,14 @@ absl::Status ErrnoError(int error_number, absl::string_view what);
 #define SLIPWAY_CONCAT_INNER(a, b) a##b
 #define SLIPWAY_CONCAT(a, b) SLIPWAY_CONCAT_INNER(a, b)
 
-#define SLIPWAY_RETURN_IF_ERROR(expression)                        \
-  do {                                                             \
-    if (absl::Status slipway_status = (expression); !slipway_status.ok()) { \
-      return slipway_status;                                       \
-    }                                                              \
+// Numbered, because a macro may stand in a lambda that is an argument of another one, all on one line for the compiler.
+#define SLIPWAY_RETURN_IF_ERROR_INNER(result, expression)             \
+  do {                                                                \
+    if (absl::Status result = (expression); !result.ok()) return result; \
   } while (false)
+
+#define SLIPWAY_RETURN_IF_ERROR(expression) \
+  SLIPWAY_RETURN_IF_ERROR_INNER(SLIPWAY_CONCAT(slipway_status_, __COUNTER__), expression)
 
 #define SLIPWAY_ASSIGN_OR_RETURN_INNER(result, target, expression) \
   auto result = (expression);                                      \
@@ -45,6 +47,6 @@ absl::Status ErrnoError(int error_number, absl::string_view what);
   target = std::move(result).value()
 
 #define SLIPWAY_ASSIGN_OR_RETURN(target, expression) \
-  SLIPWAY_ASSIGN_OR_RETURN_INNER(SLIPWAY_CONCAT(slipway_or_, __LINE__), target, expression)
+  SLIPWAY_ASSIGN_OR_RETURN_INNER(SLIPWAY_CONCAT(slipway_or_, __COUNTER__), target, expression)
 
 }  // namespace slipway

@@ -26,6 +26,7 @@ class ExecutorClient {
   // what it recorded. ABORTED with reason STALE_EPOCH when another owner has taken over.
   virtual absl::StatusOr<xpb::StepResult> Execute(
       const xpb::ExecuteRequest& request, const LogSink& log) = 0;
+  // NOT_FOUND when no such operation runs on the host.
   virtual absl::Status Cancel(const std::string& app, const std::string& operation_id) = 0;
 
   // Sends what the host lacks of a release's blobs.
@@ -39,6 +40,9 @@ class ExecutorClient {
   virtual absl::Status StreamLogs(
       const xpb::StreamLogsRequest& request,
       const std::function<bool(const xpb::StreamLogsResponse&)>& sink) = 0;
+
+  // Abandons the calls under way and all later ones: they return CANCELLED. The host goes on with what it does.
+  virtual void Shutdown() = 0;
 };
 
 }  // namespace slipway::controller

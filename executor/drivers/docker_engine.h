@@ -140,6 +140,10 @@ class DockerEngine {
   absl::StatusOr<std::vector<DockerNetwork>> ListNetworks(const DockerLabels& labels);
   // The id; a network of this name that is there already is fine.
   absl::StatusOr<std::string> CreateNetwork(const std::string& name, const DockerLabels& labels);
+  // A volume of this name that is there already is fine, and keeps what it was made with.
+  absl::Status CreateVolume(const std::string& name, const std::string& driver,
+                            const std::map<std::string, std::string>& options,
+                            const DockerLabels& labels);
   // Being connected already is fine, though with the aliases of then.
   absl::Status Connect(const std::string& network, const std::string& container,
                        const std::vector<std::string>& aliases);

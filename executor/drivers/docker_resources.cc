@@ -81,6 +81,14 @@ absl::StatusOr<std::string> DockerEngine::CreateNetwork(const std::string& name,
   return StringAt(json, "Id");
 }
 
+absl::Status DockerEngine::CreateVolume(const std::string& name, const std::string& driver,
+                                        const std::map<std::string, std::string>& options,
+                                        const DockerLabels& labels) {
+  const DockerJson body{
+      {"Name", name}, {"Driver", driver}, {"DriverOpts", options}, {"Labels", labels}};
+  return Send("POST", "/volumes/create", DumpDockerJson(body)).status();
+}
+
 absl::Status DockerEngine::Connect(const std::string& network, const std::string& container,
                                    const std::vector<std::string>& aliases) {
   SLIPWAY_ASSIGN_OR_RETURN(const std::string part, PathPart(network));

@@ -1,8 +1,8 @@
-// The Workload seam: the containers (or files) of one application on this host. The compose driver is one implementation;
-// tests record. Nothing here knows of nginx, epochs or the journal.
+// The Workload seam: the containers (or files) of one application on this host. The compose driver
+// is one implementation; tests record. Nothing here knows of nginx, epochs or the journal.
 //
-// Everything that an implementation creates has a deterministic name and labels (see executor/paths.h), so that Observe()
-// finds it without any memory, also after a crash.
+// Everything that an implementation creates has a deterministic name and labels (see
+// executor/paths.h), so that Observe() finds it without any memory, also after a crash.
 #pragma once
 
 #include <chrono>
@@ -13,11 +13,13 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+
 #include "common/cancellation.h"
 #include "common/protos.h"
 
 #include "slipway/v1/applications.pb.h"
 #include "slipway/v1/evidence.pb.h"
+#include "slipway/v1/releases.pb.h"
 
 namespace slipway::executor {
 
@@ -59,36 +61,43 @@ class Workload {
  public:
   virtual ~Workload() = default;
 
-  // Turns the release's definition into what the calls below need; idempotent. Wrong input: INVALID_COMPOSE_FILE.
-  virtual absl::Status Prepare(const StagedRelease& release, absl::string_view env_file,
-                               const CallContext& call) = 0;
+  // Turns the unpacked release's definition into what the calls below need; idempotent. Wrong
+  // input: INVALID_COMPOSE_FILE. When it returns, the env file stands in the release, byte for
+  // byte.
+  virtual absl::Status Prepare(const StagedRelease& release, const pb::Manifest& manifest,
+                               absl::string_view env_file, const CallContext& call) = 0;
   virtual absl::StatusOr<pb::BuildEvidence> Build(const StagedRelease& release,
                                                   const CallContext& call) = 0;
   // Starts the shared services that are absent and waits for their health checks.
   virtual absl::StatusOr<pb::SharedEvidence> EnsureShared(const StagedRelease& release,
                                                           const CallContext& call) = 0;
-  // Starts the release in the slot; a slot that already runs it is left alone, one that runs another is replaced.
+  // Starts the release in the slot; a slot that already runs it is left alone, one that runs
+  // another is replaced.
   virtual absl::StatusOr<pb::StartEvidence> StartSlot(const StagedRelease& release, pb::Slot slot,
                                                       const CallContext& call) = 0;
-  // Lets the slot answer to the services' names for shared services and workers; the other one no longer does.
+  // Lets the slot answer to the services' names for shared services and workers; the other one no
+  // longer does.
   virtual absl::Status AnswerToNames(const StagedRelease& release, pb::Slot slot) = 0;
   // Stops and removes the slot's containers; answers their ids. A slot that is not there is fine.
   virtual absl::StatusOr<std::vector<std::string>> RemoveSlot(const std::string& app, pb::Slot slot,
                                                               const CallContext& call) = 0;
   virtual absl::StatusOr<ObservedSlot> Observe(const std::string& app, pb::Slot slot) = 0;
-  // The container that publishes the port, by whatever project; NOT_FOUND when Docker knows of none.
+  // The container that publishes the port, by whatever project; NOT_FOUND when Docker knows of
+  // none.
   virtual absl::StatusOr<ObservedContainer> OwnerOfPort(uint32_t port) = 0;
   // Stops one container of an adopted installation.
   virtual absl::Status StopContainer(const std::string& id, const CallContext& call) = 0;
 
-  // Stops the workers of other releases, then starts these; never two at once. When one does not start, the previous
-  // release's is started again.
+  // Stops the workers of other releases, then starts these; never two at once. When one does not
+  // start, the previous release's is started again.
   virtual absl::StatusOr<pb::WorkersEvidence> ReplaceWorkers(const StagedRelease& release,
                                                              const StagedRelease* previous,
                                                              const CallContext& call) = 0;
-  // Runs the hook in a new container of the release and removes it.
-  virtual absl::StatusOr<pb::HookEvidence> RunHook(const StagedRelease& release, pb::Slot slot,
-                                                   const pb::Hook& hook,
+  // Runs the hook in a container of its own and waits for its end. The container is the record:
+  // with the same key it is never started a second time, and its exit code is answered again. It
+  // stays until a hook with another key runs.
+  virtual absl::StatusOr<pb::HookEvidence> RunHook(const StagedRelease& release,
+                                                   const pb::Hook& hook, const std::string& key,
                                                    const CallContext& call) = 0;
   // Exit code of a command in a running container.
   virtual absl::StatusOr<int> RunInContainer(const std::string& container,

@@ -1,0 +1,94 @@
+#include "clients/cli/application_file.h"
+
+#include <cstdlib>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+
+#include "common/file.h"
+#include "common/manifest.h"
+#include "common/names.h"
+#include "common/spec.h"
+#include "common/status.h"
+#include "common/yaml_proto.h"
+
+namespace slipway::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+// The commit that a ref names, loose or packed.
+std::string ResolveRef(const fs::path& git, const std::string& ref) {
+  if (const auto loose = ReadFile(git / ref); loose.ok()) {
+    return std::string(absl::StripAsciiWhitespace(*loose));
+  }
+  const auto packed = ReadFile(git / "packed-refs");
+  if (!packed.ok()) return "";
+  for (absl::string_view line : absl::StrSplit(*packed, '\n')) {
+    if (absl::EndsWith(line, absl::StrCat(" ", ref))) return std::string(line.substr(0, 40));
+  }
+  return "";
+}
+
+}  // namespace
+
+absl::StatusOr<ApplicationFile> ReadApplicationFile(const std::string& path) {
+  auto text = ReadFile(path);
+  if (absl::IsNotFound(text.status())) {
+    return Error(
+        absl::StatusCode::kNotFound, "NO_APPLICATION_FILE",
+        absl::StrCat("there is no ", path, " here"),
+        "run `slipway init` to write one from your compose file, or name another with --file");
+  }
+  SLIPWAY_RETURN_IF_ERROR(text.status());
+  ApplicationFile application;
+  SLIPWAY_RETURN_IF_ERROR(ParseYaml(*text, path, application.spec));
+  ApplyDefaults(application.spec);
+  if (absl::Status status = ValidateSpec(application.spec); !status.ok()) {
+    return Annotate(status, path);
+  }
+  application.folder = fs::absolute(path).parent_path();
+  return application;
+}
+
+absl::StatusOr<std::string> ApplicationOf(const std::string& named, const std::string& file) {
+  if (!named.empty()) {
+    if (IsApplicationName(named)) return named;
+    return Error(absl::StatusCode::kInvalidArgument, "BAD_NAME",
+                 absl::StrCat("'", named, "' is no application name"));
+  }
+  SLIPWAY_ASSIGN_OR_RETURN(const ApplicationFile application, ReadApplicationFile(file));
+  return application.spec.app();
+}
+
+absl::StatusOr<pb::Manifest> ScanWorkingCopy(const ApplicationFile& application) {
+  const auto ignored = ReadFile(application.folder / ".slipwayignore");
+  IgnoreRules rules = IgnoreRules::Parse(ignored.ok() ? *ignored : "");
+  rules.Add(absl::StrCat("/", application.spec.compose().env_file()));
+  return ScanFolder(application.folder, rules);
+}
+
+Commit ReadCommit(const fs::path& folder) {
+  Commit commit;
+  const char* sha = std::getenv("GITHUB_SHA");
+  if (sha != nullptr && IsCommitName(sha)) {
+    commit.id = sha;
+    return commit;
+  }
+  for (fs::path at = folder; !at.empty(); at = at.parent_path()) {
+    if (const auto head = ReadFile(at / ".git" / "HEAD"); head.ok()) {
+      absl::string_view text = absl::StripAsciiWhitespace(*head);
+      commit.id = absl::ConsumePrefix(&text, "ref: ") ? ResolveRef(at / ".git", std::string(text))
+                                                      : std::string(text);
+      if (!IsCommitName(commit.id)) commit.id.clear();
+      return commit;
+    }
+    if (at == at.root_path()) break;
+  }
+  return commit;
+}
+
+}  // namespace slipway::cli

@@ -1,0 +1,41 @@
+// slipway.yaml and the working copy around it.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include <google/protobuf/timestamp.pb.h>
+
+#include "common/protos.h"
+
+#include "slipway/v1/applications.pb.h"
+#include "slipway/v1/releases.pb.h"
+
+namespace slipway::cli {
+
+struct ApplicationFile {
+  pb::ApplicationSpec spec;
+  // Where the file stands; what is deployed is this folder.
+  std::filesystem::path folder;
+};
+
+// Reads, completes and checks the file. NOT_FOUND says how to make one.
+absl::StatusOr<ApplicationFile> ReadApplicationFile(const std::string& path);
+
+// The application named on the command line, else the one of the file.
+absl::StatusOr<std::string> ApplicationOf(const std::string& named, const std::string& file);
+
+// Every file that a deployment sends: the folder without .git, the managed env file and what
+// .slipwayignore names.
+absl::StatusOr<pb::Manifest> ScanWorkingCopy(const ApplicationFile& application);
+
+struct Commit {
+  // Empty outside a git repository.
+  std::string id;
+  google::protobuf::Timestamp time;
+};
+// GITHUB_SHA, else HEAD of the repository around the folder, read without running git.
+Commit ReadCommit(const std::filesystem::path& folder);
+
+}  // namespace slipway::cli

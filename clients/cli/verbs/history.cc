@@ -1,0 +1,96 @@
+// slipway history: deployments of an application, newest first; with --audit the hash chain.
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+
+#include "clients/cli/application_file.h"
+#include "clients/cli/verb.h"
+#include "common/durations.h"
+#include "common/enum_word.h"
+#include "common/names.h"
+
+namespace slipway::cli {
+namespace {
+
+int Deployments(Session& session, client::ControllerClient& controller, const std::string& app,
+                int limit) {
+  pb::ListDeploymentsRequest request;
+  request.set_parent(ApplicationName(app));
+  request.set_page_size(limit);
+  const auto listed = controller.ListDeployments(request);
+  if (!listed.ok()) return Fail(session, listed.status());
+  if (session.output.json) {
+    session.output.Json(*listed);
+    return kExitOk;
+  }
+  std::vector<std::vector<std::string>> rows = {
+      {"DEPLOYMENT", "KIND", "OUTCOME", "RELEASE", "COMMIT", "BY", "WHEN", "TOOK", "WHAT"}};
+  for (const pb::Deployment& deployment : listed->deployments()) {
+    const bool ended = deployment.has_end_time();
+    rows.push_back(
+        {ShortName(deployment.name()), EnumWord(deployment.kind()),
+         session.output.Paint(StateTone(deployment.state()), StateWord(deployment.state())),
+         ShortName(deployment.release()),
+         deployment.commit().empty() ? "-" : deployment.commit().substr(0, 8), deployment.actor(),
+         Ago(deployment.create_time()),
+         ended ? FormatDuration(FromProto(deployment.end_time()) -
+                                FromProto(deployment.create_time()))
+               : "-",
+         deployment.description().empty() ? deployment.message().substr(0, 60)
+                                          : deployment.description()});
+  }
+  session.output.Table(rows);
+  return kExitOk;
+}
+
+int Audit(Session& session, client::ControllerClient& controller, const std::string& app,
+          int limit) {
+  pb::ListHistoryRequest request;
+  request.set_parent(ApplicationName(app));
+  request.set_page_size(limit);
+  const auto listed = controller.ListHistory(request);
+  if (!listed.ok()) return Fail(session, listed.status());
+  if (session.output.json) {
+    session.output.Json(*listed);
+    return kExitOk;
+  }
+  std::vector<std::vector<std::string>> rows = {
+      {"#", "WHEN", "WHO", "DID", "TO", "OUTCOME", "HASH"}};
+  for (const pb::HistoryEntry& entry : listed->entries()) {
+    rows.push_back({absl::StrCat(entry.sequence()), Ago(entry.time()), entry.actor(),
+                    entry.action(), entry.subject(), entry.outcome(),
+                    absl::BytesToHexString(entry.hash()).substr(0, 12)});
+  }
+  session.output.Table(rows);
+  return kExitOk;
+}
+
+struct Options {
+  std::string app;
+  int limit = 20;
+  bool audit = false;
+};
+
+int History(Session& session, const Options& options) {
+  const auto app = ApplicationOf(options.app, session.file);
+  if (!app.ok()) return Fail(session, app.status());
+  const auto controller = session.Controller();
+  if (!controller.ok()) return Fail(session, controller.status());
+  return (options.audit ? Audit : Deployments)(session, **controller, *app, options.limit);
+}
+
+}  // namespace
+
+Verb HistoryVerb() {
+  return {"history",
+          "Deployments, newest first",
+          {"slipway history", "slipway history gifty --limit 50", "slipway history --audit"},
+          [](CLI::App& app) -> std::function<int(Session&)> {
+            auto options = std::make_shared<Options>();
+            app.add_option("APP", options->app, "Default: the application of slipway.yaml");
+            app.add_option("--limit,-n", options->limit, "How many")->check(CLI::Range(1, 1000));
+            app.add_flag("--audit", options->audit, "Show the hash chain instead");
+            return [options](Session& session) { return History(session, *options); };
+          }};
+}
+
+}  // namespace slipway::cli

@@ -1,0 +1,227 @@
+// slipway init: a commented slipway.yaml from an existing compose file. Guesses are marked as such;
+// nothing is overwritten.
+#include <filesystem>
+#include <set>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
+#include <yaml-cpp/yaml.h>
+
+#include "clients/cli/verb.h"
+#include "common/file.h"
+#include "common/names.h"
+#include "common/status.h"
+
+namespace slipway::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Options {
+  std::string compose;
+  std::string app;
+  std::string host = "web-1";
+};
+
+// What the compose file suggests.
+struct Guess {
+  std::string compose_file;
+  std::set<std::string> slotted;
+  std::set<std::string> workers;
+  std::set<std::string> shared;
+  std::string port_variable;
+  uint32_t port = 8000;
+  std::string health_path = "/health";
+};
+
+std::string FindComposeFile(const std::string& named) {
+  if (!named.empty()) return named;
+  for (const char* name :
+       {"compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml"}) {
+    if (fs::exists(name)) return name;
+  }
+  return "docker-compose.yml";
+}
+
+// 127.0.0.1:${APP_PORT:-8000}:8000 names the variable and the port.
+void ReadPort(const std::string& text, Guess& guess) {
+  const size_t start = text.find("${");
+  const size_t end = text.find('}', start);
+  if (start == std::string::npos || end == std::string::npos) {
+    const size_t last = text.rfind(':');
+    if (last == std::string::npos || last == 0) return;
+    const size_t before = text.rfind(':', last - 1);
+    const std::string host = text.substr(before == std::string::npos ? 0 : before + 1,
+                                         last - (before == std::string::npos ? 0 : before + 1));
+    if (!host.empty() && absl::ascii_isdigit(static_cast<unsigned char>(host[0]))) {
+      guess.port = static_cast<uint32_t>(std::strtoul(host.c_str(), nullptr, 10));
+    }
+    return;
+  }
+  const std::string inside = text.substr(start + 2, end - start - 2);
+  const size_t dash = inside.find_first_of(":-?+");
+  if (IsVariableName(inside.substr(0, dash))) guess.port_variable = inside.substr(0, dash);
+  const size_t value = inside.find_last_not_of("0123456789");
+  if (value != std::string::npos && value + 1 < inside.size()) {
+    guess.port = static_cast<uint32_t>(std::strtoul(inside.c_str() + value + 1, nullptr, 10));
+  }
+}
+
+// A service that is built and publishes a port answers requests; one that is built and publishes
+// none works in the background; what comes as an image is a database or the like.
+absl::StatusOr<Guess> ReadComposeFile(const std::string& path) {
+  SLIPWAY_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
+  Guess guess;
+  guess.compose_file = path;
+  try {
+    const YAML::Node root = YAML::Load(text);
+    const YAML::Node services = root["services"];
+    if (!services || !services.IsMap())
+      return absl::InvalidArgumentError(absl::StrCat(path, ": has no services"));
+    for (const auto& item : services) {
+      const std::string name = item.first.Scalar();
+      const YAML::Node service = item.second;
+      const bool built = service["build"].IsDefined();
+      const bool publishes = service["ports"].IsDefined() && service["ports"].size() > 0;
+      if (!built) {
+        guess.shared.insert(name);
+      } else if (publishes) {
+        guess.slotted.insert(name);
+        if (service["ports"][0].IsScalar()) ReadPort(service["ports"][0].Scalar(), guess);
+      } else {
+        guess.workers.insert(name);
+      }
+    }
+  } catch (const YAML::Exception& exception) {
+    return Error(absl::StatusCode::kInvalidArgument, "INVALID_YAML",
+                 absl::StrCat(path, ":", exception.mark.line + 1, ":", exception.mark.column + 1,
+                              ": ", exception.msg));
+  }
+  if (guess.slotted.empty()) {
+    return Error(absl::StatusCode::kInvalidArgument, "NO_SLOTTED_SERVICE",
+                 absl::StrCat(path, ": no service both has `build` and publishes a port"),
+                 "write slipway.yaml by hand, with compose.slotted naming the service that answers "
+                 "requests");
+  }
+  return guess;
+}
+
+std::string DefaultName() {
+  std::string name = fs::current_path().filename().string();
+  absl::AsciiStrToLower(&name);
+  for (char& c : name) {
+    if (!absl::ascii_isalnum(static_cast<unsigned char>(c))) c = '-';
+  }
+  return IsApplicationName(name) ? name : "app";
+}
+
+std::string Render(const std::string& app, const std::string& host, const Guess& guess) {
+  const std::string upstream = absl::StrCat(absl::StrReplaceAll(app, {{"-", "_"}}), "_backend");
+  std::string text = absl::StrCat(
+      "# What slipway deploys, and how. `slipway apply --check` checks it, `slipway plan` shows "
+      "what a deployment would do.\n"
+      "app: ",
+      app, "\n",
+      "# Hosts by the names that the controller's configuration gives them.\n"
+      "hosts: [",
+      host,
+      "]\n\n"
+      "compose:\n  file: ",
+      guess.compose_file,
+      "   # used as it is\n"
+      "  # One copy per slot: what answers requests.\n"
+      "  slotted: [",
+      absl::StrJoin(guess.slotted, ", "), "]\n");
+  if (!guess.workers.empty()) {
+    absl::StrAppend(&text, "  # Replaced after the switch, never two at once.\n  workers: [",
+                    absl::StrJoin(guess.workers, ", "), "]\n");
+  }
+  if (!guess.shared.empty()) {
+    absl::StrAppend(&text, "  # Everything else is shared by both slots and left running: ",
+                    absl::StrJoin(guess.shared, ", "), "\n");
+  }
+  absl::StrAppend(
+      &text,
+      "  # An installation that runs already is adopted by its compose project's name:\n"
+      "  # project: ",
+      app,
+      "\n\n"
+      "# The two host ports between which nginx switches.\n"
+      "slots: {blue: ",
+      guess.port, ", green: ", guess.port + 1, "}\n");
+  if (!guess.port_variable.empty()) {
+    absl::StrAppend(
+        &text,
+        "# The variable by which the compose file names the published port.\nport_variable: ",
+        guess.port_variable, "\n");
+  }
+  absl::StrAppend(
+      &text,
+      "\n# When a new version is ready: this many parsed answers in a row, within the time.\n"
+      "health:\n  http: {path: ",
+      guess.health_path,
+      ", status: 200}   # also json: {status: ok}, body, headers; or tcp, command, docker\n"
+      "  timeout: 120s\n  successes: 3\n\n"
+      "# The site's own server block keeps `proxy_pass http://",
+      upstream,
+      ";`. Slipway owns this file.\n"
+      "nginx:\n  upstream: ",
+      upstream, "\n  file: /etc/nginx/conf.d/", app,
+      "_upstream.conf\n"
+      "  # A request through nginx that must succeed after the switch:\n"
+      "  # front_door: {url: http://127.0.0.1/health, host: example.org}\n\n"
+      "# Commands of the new version before it gets traffic:\n"
+      "# hooks:\n#   before_switch: [{name: migrate, service: ",
+      *guess.slotted.begin(),
+      ", command: [alembic, upgrade, head], once: true}]\n\n"
+      "rollout: {bake: 5s, drain: 30s}\n"
+      "# The old version stays up this long, for an instant `slipway rollback`.\n"
+      "keep: {warm: 10m, releases: 5}\n");
+  return text;
+}
+
+int Init(Session& session, const Options& options) {
+  if (fs::exists(session.file)) {
+    return Fail(session,
+                Error(absl::StatusCode::kAlreadyExists, "FILE_EXISTS",
+                      absl::StrCat(session.file, " is there already and was left as it is"),
+                      "remove it first, or name another with --file"));
+  }
+  const std::string app = options.app.empty() ? DefaultName() : options.app;
+  if (!IsApplicationName(app)) {
+    return Fail(session, absl::InvalidArgumentError(absl::StrCat(
+                             "'", app, "' is no application name: [a-z][a-z0-9-]{0,39}")));
+  }
+  const auto guess = ReadComposeFile(FindComposeFile(options.compose));
+  if (!guess.ok()) return Fail(session, guess.status());
+  if (absl::Status status = WriteFileAtomically(session.file, Render(app, options.host, *guess));
+      !status.ok()) {
+    return Fail(session, status);
+  }
+  session.output.Line(absl::StrCat(
+      "wrote ", session.file, ": slotted ", absl::StrJoin(guess->slotted, ", "), "; workers ",
+      guess->workers.empty() ? "none" : absl::StrJoin(guess->workers, ", "), "; shared ",
+      guess->shared.empty() ? "none" : absl::StrJoin(guess->shared, ", ")));
+  session.output.Line("read it through, then: slipway plan");
+  return kExitOk;
+}
+
+}  // namespace
+
+Verb InitVerb() {
+  return {"init",
+          "Write a commented slipway.yaml from a compose file",
+          {"slipway init", "slipway init --compose docker-compose.yml --app gifty --host web-1"},
+          [](CLI::App& app) -> std::function<int(Session&)> {
+            auto options = std::make_shared<Options>();
+            app.add_option("--compose", options->compose, "Default: the compose file here");
+            app.add_option("--app", options->app, "Default: the folder's name");
+            app.add_option("--host", options->host, "The first host's name");
+            return [options](Session& session) { return Init(session, *options); };
+          }};
+}
+
+}  // namespace slipway::cli

@@ -1,0 +1,82 @@
+// slipway rollback: back to the previous good release; instant while it is warm. And slipway
+// cancel.
+#include "absl/strings/str_cat.h"
+
+#include "clients/cli/application_file.h"
+#include "clients/cli/follow.h"
+#include "clients/cli/plan_text.h"
+#include "clients/cli/verb.h"
+#include "common/names.h"
+
+namespace slipway::cli {
+namespace {
+
+struct Options {
+  std::string app;
+  std::string to;
+  bool plan_only = false;
+  bool verbose = false;
+};
+
+int Rollback(Session& session, const Options& options) {
+  const auto app = ApplicationOf(options.app, session.file);
+  if (!app.ok()) return Fail(session, app.status());
+  const auto controller = session.Controller();
+  if (!controller.ok()) return Fail(session, controller.status());
+  pb::RollbackApplicationRequest request;
+  request.set_name(ApplicationName(*app));
+  if (!options.to.empty()) request.set_release(ReleaseName(*app, options.to));
+  request.set_request_id(client::NewRequestId());
+  request.set_validate_only(options.plan_only);
+  const auto created = (*controller)->Rollback(request);
+  if (!created.ok()) return Fail(session, created.status());
+  if (options.plan_only) return ShowPlan(session, created->plan(), false);
+  return FollowDeployment(session, **controller, created->deployment(), options.verbose);
+}
+
+int Cancel(Session& session, const std::string& named, const std::string& deployment) {
+  const auto app = ApplicationOf(named, session.file);
+  if (!app.ok()) return Fail(session, app.status());
+  const auto controller = session.Controller();
+  if (!controller.ok()) return Fail(session, controller.status());
+  const auto cancelled = (*controller)->Cancel(DeploymentNameOf(*app, deployment));
+  if (!cancelled.ok()) return Fail(session, cancelled.status());
+  if (session.output.json) {
+    session.output.Json(*cancelled);
+  } else {
+    session.output.Line(absl::StrCat(ShortName(cancelled->name()),
+                                     " was asked to stop; `slipway watch` shows how it ends"));
+  }
+  return kExitOk;
+}
+
+}  // namespace
+
+Verb RollbackVerb() {
+  return {"rollback",
+          "Back to the previous good release; instant while it is warm",
+          {"slipway rollback", "slipway rollback --to 9b01cd3f2c1a", "slipway rollback --plan"},
+          [](CLI::App& app) -> std::function<int(Session&)> {
+            auto options = std::make_shared<Options>();
+            app.add_option("APP", options->app, "Default: the application of slipway.yaml");
+            app.add_option("--to", options->to, "A release id; `slipway history` has them");
+            app.add_flag("--plan", options->plan_only, "Only show what it would change");
+            app.add_flag("--verbose,-v", options->verbose, "Show what compose prints");
+            return [options](Session& session) { return Rollback(session, *options); };
+          }};
+}
+
+Verb CancelVerb() {
+  return {"cancel",
+          "Stop a running deployment and undo it",
+          {"slipway cancel", "slipway cancel 20261122-3f2c1a"},
+          [](CLI::App& app) -> std::function<int(Session&)> {
+            auto deployment = std::make_shared<std::string>();
+            auto named = std::make_shared<std::string>();
+            app.add_option("DEPLOYMENT", *deployment, "Default: the newest");
+            app.add_option("--app", *named, "Default: the application of slipway.yaml");
+            return [=](Session& session) { return Cancel(session, *named, *deployment); };
+          }};
+}
+
+}  // namespace slipway::cli

@@ -1,0 +1,80 @@
+// The controller as a client sees it: StatusOr calls over the generated stubs. Every call has a
+// deadline; UNAVAILABLE is tried again with growing pauses where the call carries a request id or
+// changes nothing. Thread-safe.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+#include "common/manifest.h"
+#include "common/protos.h"
+
+#include "slipway/v1/applications.grpc.pb.h"
+#include "slipway/v1/deployments.grpc.pb.h"
+#include "slipway/v1/hosts.grpc.pb.h"
+#include "slipway/v1/releases.grpc.pb.h"
+
+namespace slipway::client {
+
+struct UploadStats {
+  uint64_t files_sent = 0;
+  uint64_t bytes_sent = 0;
+};
+
+class ControllerClient {
+ public:
+  explicit ControllerClient(std::shared_ptr<grpc::Channel> channel);
+
+  absl::StatusOr<pb::ApplyApplicationResponse> Apply(const pb::ApplyApplicationRequest& request);
+  absl::StatusOr<pb::Application> GetApplication(const std::string& app);
+  absl::StatusOr<pb::ListApplicationsResponse> ListApplications(
+      const pb::ListApplicationsRequest& request);
+  absl::StatusOr<pb::SetEnvironmentResponse> SetEnvironment(
+      const pb::SetEnvironmentRequest& request);
+  absl::StatusOr<pb::ListEnvironmentResponse> ListEnvironment(const std::string& app);
+
+  // Sends what the controller lacks of the folder that `manifest` describes.
+  absl::StatusOr<UploadStats> Upload(const std::filesystem::path& folder,
+                                     const pb::Manifest& manifest, std::string* manifest_digest);
+  absl::StatusOr<pb::Release> CreateRelease(const pb::CreateReleaseRequest& request);
+  absl::StatusOr<pb::Release> GetRelease(const std::string& name);
+
+  absl::StatusOr<pb::CreateDeploymentResponse> CreateDeployment(
+      const pb::CreateDeploymentRequest& request);
+  absl::StatusOr<pb::RollbackApplicationResponse> Rollback(
+      const pb::RollbackApplicationRequest& request);
+  absl::StatusOr<pb::Deployment> GetDeployment(const std::string& name);
+  absl::StatusOr<pb::ListDeploymentsResponse> ListDeployments(
+      const pb::ListDeploymentsRequest& request);
+  absl::StatusOr<pb::ListHistoryResponse> ListHistory(const pb::ListHistoryRequest& request);
+  absl::StatusOr<pb::Deployment> Cancel(const std::string& name);
+  // Calls `sink` with each event after `after`, across lost connections, until the deployment has
+  // ended or the sink answers false.
+  absl::Status Watch(const std::string& name, uint64_t after,
+                     const std::function<bool(const pb::Event&)>& sink);
+  absl::Status StreamLogs(const pb::StreamLogsRequest& request,
+                          const std::function<bool(const pb::StreamLogsResponse&)>& sink);
+
+  absl::StatusOr<pb::ListHostsResponse> ListHosts(const pb::ListHostsRequest& request);
+  absl::StatusOr<pb::CheckHostResponse> CheckHost(const pb::CheckHostRequest& request);
+  absl::StatusOr<pb::GetServerInfoResponse> GetServerInfo();
+
+ private:
+  absl::StatusOr<std::vector<std::string>> FindMissing(const std::string& manifest_digest);
+
+  std::unique_ptr<pb::ApplicationService::Stub> applications_;
+  std::unique_ptr<pb::ReleaseService::Stub> releases_;
+  std::unique_ptr<pb::DeploymentService::Stub> deployments_;
+  std::unique_ptr<pb::HostService::Stub> hosts_;
+};
+
+// A request id: 128 random bits in hexadecimal.
+std::string NewRequestId();
+
+}  // namespace slipway::client

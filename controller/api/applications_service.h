@@ -1,0 +1,50 @@
+// slipway.v1.ApplicationService.
+#pragma once
+
+#include "controller/catalog/applications.h"
+#include "controller/fleet/fleet.h"
+#include "controller/store/store.h"
+
+#include "slipway/v1/applications.grpc.pb.h"
+
+namespace slipway::controller {
+
+class ApplicationsService : public pb::ApplicationService::Service {
+ public:
+  ApplicationsService(Store& store, Applications& applications, const SecretBox& box, Fleet& fleet)
+      : store_(store), applications_(applications), box_(box), fleet_(fleet) {}
+
+  grpc::Status ApplyApplication(grpc::ServerContext* context,
+                                const pb::ApplyApplicationRequest* request,
+                                pb::ApplyApplicationResponse* response) override;
+  grpc::Status GetApplication(grpc::ServerContext* context,
+                              const pb::GetApplicationRequest* request,
+                              pb::GetApplicationResponse* response) override;
+  grpc::Status ListApplications(grpc::ServerContext* context,
+                                const pb::ListApplicationsRequest* request,
+                                pb::ListApplicationsResponse* response) override;
+  grpc::Status SetEnvironment(grpc::ServerContext* context,
+                              const pb::SetEnvironmentRequest* request,
+                              pb::SetEnvironmentResponse* response) override;
+  grpc::Status ListEnvironment(grpc::ServerContext* context,
+                               const pb::ListEnvironmentRequest* request,
+                               pb::ListEnvironmentResponse* response) override;
+
+ private:
+  absl::Status Apply(const std::string& actor, const pb::ApplyApplicationRequest& request,
+                     pb::ApplyApplicationResponse& response);
+  absl::Status Get(const pb::GetApplicationRequest& request, pb::GetApplicationResponse& response);
+  absl::Status List(const pb::ListApplicationsRequest& request,
+                    pb::ListApplicationsResponse& response);
+  absl::Status Set(const std::string& actor, const pb::SetEnvironmentRequest& request,
+                   pb::SetEnvironmentResponse& response);
+  absl::Status Names(const pb::ListEnvironmentRequest& request,
+                     pb::ListEnvironmentResponse& response);
+
+  Store& store_;
+  Applications& applications_;
+  const SecretBox& box_;
+  Fleet& fleet_;
+};
+
+}  // namespace slipway::controller

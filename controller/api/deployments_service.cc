@@ -1,0 +1,185 @@
+#include "controller/api/deployments_service.h"
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "common/grpc_status.h"
+#include "common/names.h"
+#include "common/status.h"
+#include "controller/api/edge.h"
+#include "controller/api/watch.h"
+
+namespace slipway::controller {
+namespace {
+
+// `release` may be empty for a rollback.
+absl::StatusOr<std::string> ReleaseIn(const std::string& app, const std::string& name) {
+  if (name.empty()) return "";
+  SLIPWAY_ASSIGN_OR_RETURN(const ReleaseRef ref, ParseReleaseName(name));
+  if (ref.app == app) return ref.release;
+  return Error(absl::StatusCode::kInvalidArgument, "OTHER_APPLICATION",
+               absl::StrCat(name, " is a release of another application"));
+}
+
+}  // namespace
+
+absl::Status DeploymentsService::Create(const std::string& actor,
+                                        const pb::CreateDeploymentRequest& request,
+                                        pb::CreateDeploymentResponse& response) {
+  Wish wish;
+  SLIPWAY_ASSIGN_OR_RETURN(wish.app, ParseApplicationName(request.parent()));
+  SLIPWAY_ASSIGN_OR_RETURN(wish.release, ReleaseIn(wish.app, request.release()));
+  if (wish.release.empty()) {
+    return Error(absl::StatusCode::kInvalidArgument, "NO_RELEASE", "release: is empty");
+  }
+  wish.force = request.force();
+  wish.actor = actor;
+  if (request.validate_only()) {
+    SLIPWAY_ASSIGN_OR_RETURN(*response.mutable_plan(), preview_.Of(wish));
+    return absl::OkStatus();
+  }
+  SLIPWAY_ASSIGN_OR_RETURN(const Admitted admitted,
+                           admission_.Admit(wish, RequestOf(request, request.request_id())));
+  response.set_up_to_date(!admitted.deployment.has_value());
+  if (admitted.deployment) *response.mutable_deployment() = ToProto(*admitted.deployment);
+  return absl::OkStatus();
+}
+
+absl::Status DeploymentsService::Rollback(const std::string& actor,
+                                          const pb::RollbackApplicationRequest& request,
+                                          pb::RollbackApplicationResponse& response) {
+  Wish wish;
+  wish.kind = pb::DEPLOYMENT_KIND_ROLLBACK;
+  wish.actor = actor;
+  // Asked to go back to what serves already, it is done again rather than nothing said.
+  wish.force = true;
+  SLIPWAY_ASSIGN_OR_RETURN(wish.app, ParseApplicationName(request.name()));
+  SLIPWAY_ASSIGN_OR_RETURN(wish.release, ReleaseIn(wish.app, request.release()));
+  if (request.validate_only()) {
+    SLIPWAY_ASSIGN_OR_RETURN(*response.mutable_plan(), preview_.Of(wish));
+    return absl::OkStatus();
+  }
+  SLIPWAY_ASSIGN_OR_RETURN(const Admitted admitted,
+                           admission_.Admit(wish, RequestOf(request, request.request_id())));
+  if (admitted.deployment) *response.mutable_deployment() = ToProto(*admitted.deployment);
+  return absl::OkStatus();
+}
+
+absl::Status DeploymentsService::Get(const pb::GetDeploymentRequest& request,
+                                     pb::GetDeploymentResponse& response) {
+  SLIPWAY_ASSIGN_OR_RETURN(const DeploymentRef ref, ParseDeploymentName(request.name()));
+  SLIPWAY_ASSIGN_OR_RETURN(const DeploymentRecord record,
+                           store_.GetDeployment(ref.app, ref.deployment));
+  *response.mutable_deployment() = ToProto(record);
+  return absl::OkStatus();
+}
+
+absl::Status DeploymentsService::List(const pb::ListDeploymentsRequest& request,
+                                      pb::ListDeploymentsResponse& response) {
+  SLIPWAY_ASSIGN_OR_RETURN(const std::string app, ParseApplicationName(request.parent()));
+  SLIPWAY_ASSIGN_OR_RETURN(const int size, PageSize(request.page_size()));
+  SLIPWAY_RETURN_IF_ERROR(store_.GetApplication(app).status());
+  SLIPWAY_ASSIGN_OR_RETURN(const auto records,
+                           store_.ListDeployments(app, request.page_token(), size));
+  for (const DeploymentRecord& record : records) *response.add_deployments() = ToProto(record);
+  if (static_cast<int>(records.size()) == size) response.set_next_page_token(records.back().id);
+  return absl::OkStatus();
+}
+
+absl::Status DeploymentsService::Cancel(const std::string& actor,
+                                        const pb::CancelDeploymentRequest& request,
+                                        pb::CancelDeploymentResponse& response) {
+  SLIPWAY_ASSIGN_OR_RETURN(const DeploymentRef ref, ParseDeploymentName(request.name()));
+  SLIPWAY_ASSIGN_OR_RETURN(const DeploymentRecord record,
+                           admission_.Cancel(ref.app, ref.deployment,
+                                             RequestOf(request, request.request_id()), actor));
+  *response.mutable_deployment() = ToProto(record);
+  return absl::OkStatus();
+}
+
+absl::Status DeploymentsService::Logs(grpc::ServerContext& context,
+                                      const pb::StreamLogsRequest& request,
+                                      grpc::ServerWriter<pb::StreamLogsResponse>& writer) {
+  SLIPWAY_ASSIGN_OR_RETURN(const std::string app, ParseApplicationName(request.name()));
+  SLIPWAY_ASSIGN_OR_RETURN(const ApplicationRecord record, store_.GetApplication(app));
+  std::string host = request.host();
+  if (host.empty() && record.spec.hosts_size() > 0) host = record.spec.hosts(0);
+  const auto client = fleet_.Client(host);
+  if (client == nullptr) {
+    return Error(absl::StatusCode::kNotFound, "UNKNOWN_HOST",
+                 absl::StrCat("the controller knows no host '", host, "'"));
+  }
+  xpb::StreamLogsRequest relayed;
+  relayed.set_app(app);
+  relayed.set_service(request.service());
+  relayed.set_follow(request.follow());
+  relayed.set_tail(request.tail() <= 0 ? 100 : request.tail());
+  return client->StreamLogs(relayed, [&](const xpb::StreamLogsResponse& line) {
+    pb::StreamLogsResponse response;
+    response.set_host(host);
+    response.set_service(line.service());
+    response.set_line(line.line());
+    return !context.IsCancelled() && writer.Write(response);
+  });
+}
+
+absl::Status DeploymentsService::History(const pb::ListHistoryRequest& request,
+                                         pb::ListHistoryResponse& response) {
+  std::string app;
+  if (!request.parent().empty()) {
+    SLIPWAY_ASSIGN_OR_RETURN(app, ParseApplicationName(request.parent()));
+  }
+  SLIPWAY_ASSIGN_OR_RETURN(const int size, PageSize(request.page_size()));
+  uint64_t before = 0;
+  if (!request.page_token().empty() && !absl::SimpleAtoi(request.page_token(), &before)) {
+    return Error(absl::StatusCode::kInvalidArgument, "BAD_PAGE_TOKEN", "page_token: not one of ours");
+  }
+  SLIPWAY_ASSIGN_OR_RETURN(const auto rows, store_.ListHistory(app, before, size));
+  for (const HistoryRecord& row : rows) *response.add_entries() = ToProto(row);
+  if (static_cast<int>(rows.size()) == size) {
+    response.set_next_page_token(absl::StrCat(rows.back().sequence));
+  }
+  return absl::OkStatus();
+}
+
+grpc::ServerWriteReactor<pb::WatchDeploymentResponse>* DeploymentsService::WatchDeployment(
+    grpc::CallbackServerContext*, const pb::WatchDeploymentRequest* request) {
+  return StartWatch(store_, hub_, *request);
+}
+
+grpc::Status DeploymentsService::CreateDeployment(grpc::ServerContext* context,
+                                                  const pb::CreateDeploymentRequest* request,
+                                                  pb::CreateDeploymentResponse* response) {
+  return ToGrpc(Create(ActorOf(*context), *request, *response));
+}
+grpc::Status DeploymentsService::RollbackApplication(grpc::ServerContext* context,
+                                                     const pb::RollbackApplicationRequest* request,
+                                                     pb::RollbackApplicationResponse* response) {
+  return ToGrpc(Rollback(ActorOf(*context), *request, *response));
+}
+grpc::Status DeploymentsService::GetDeployment(grpc::ServerContext*,
+                                               const pb::GetDeploymentRequest* request,
+                                               pb::GetDeploymentResponse* response) {
+  return ToGrpc(Get(*request, *response));
+}
+grpc::Status DeploymentsService::ListDeployments(grpc::ServerContext*,
+                                                 const pb::ListDeploymentsRequest* request,
+                                                 pb::ListDeploymentsResponse* response) {
+  return ToGrpc(List(*request, *response));
+}
+grpc::Status DeploymentsService::CancelDeployment(grpc::ServerContext* context,
+                                                  const pb::CancelDeploymentRequest* request,
+                                                  pb::CancelDeploymentResponse* response) {
+  return ToGrpc(Cancel(ActorOf(*context), *request, *response));
+}
+grpc::Status DeploymentsService::StreamLogs(grpc::ServerContext* context,
+                                            const pb::StreamLogsRequest* request,
+                                            grpc::ServerWriter<pb::StreamLogsResponse>* writer) {
+  return ToGrpc(Logs(*context, *request, *writer));
+}
+grpc::Status DeploymentsService::ListHistory(grpc::ServerContext*,
+                                             const pb::ListHistoryRequest* request,
+                                             pb::ListHistoryResponse* response) {
+  return ToGrpc(History(*request, *response));
+}
+
+}  // namespace slipway::controller

@@ -1,0 +1,98 @@
+#include "controller/api/preview.h"
+
+#include <map>
+
+#include "common/manifest.h"
+#include "common/spec.h"
+#include "common/status.h"
+#include "controller/rollout/blue_green.h"
+
+namespace slipway::controller {
+namespace {
+
+// The steps that would run where the host's plan says what is there now.
+void AddSteps(const pb::ApplicationSpec& spec, const Wish& wish, const pb::HostPlan& host,
+              pb::Plan& plan) {
+  RolloutContext context;
+  context.spec = spec;
+  DeploymentRecord deployment;
+  deployment.kind = wish.kind;
+  RolloutRecord rollout;
+  rollout.slot = host.to();
+  StepRecord preflight;
+  preflight.name = "preflight";
+  preflight.evidence.mutable_preflight()->set_active_slot(host.from());
+  preflight.evidence.mutable_preflight()->set_candidate_slot(host.to());
+  rollout.steps.push_back(preflight);
+  for (const StepDefinition& step : BlueGreen(spec)) {
+    if (!step.wanted || step.wanted({context, deployment, rollout})) plan.add_steps(step.name);
+  }
+}
+
+}  // namespace
+
+absl::Status Preview::CompareWithServing(const ReleaseRecord& release, const std::string& serving,
+                                         pb::Plan& plan) {
+  const auto before = store_.GetRelease(release.app, serving);
+  pb::Manifest old_files;
+  std::map<std::string, std::string> old_environment;
+  if (before.ok()) {
+    const auto manifest = releases_.ManifestOf(*before);
+    if (manifest.ok()) old_files = *manifest;
+    SLIPWAY_ASSIGN_OR_RETURN(old_environment,
+                             applications_.Environment(before->app, before->environment_revision));
+  }
+  SLIPWAY_ASSIGN_OR_RETURN(const pb::Manifest files, releases_.ManifestOf(release));
+  uint32_t unchanged = 0;
+  for (const pb::FileChange& change : CompareManifests(old_files, files, &unchanged)) {
+    *plan.add_files() = change;
+  }
+  plan.set_files_unchanged(unchanged);
+  SLIPWAY_ASSIGN_OR_RETURN(const auto environment,
+                           applications_.Environment(release.app, release.environment_revision));
+  for (const auto& [name, value] : environment) {
+    const auto found = old_environment.find(name);
+    if (found == old_environment.end()) {
+      plan.add_environment_added(name);
+    } else if (found->second != value) {
+      plan.add_environment_changed(name);
+    }
+  }
+  for (const auto& [name, value] : old_environment) {
+    if (!environment.contains(name)) plan.add_environment_removed(name);
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<pb::Plan> Preview::Of(const Wish& wish) {
+  SLIPWAY_ASSIGN_OR_RETURN(const ReleaseRecord release, admission_.ReleaseFor(wish));
+  SLIPWAY_ASSIGN_OR_RETURN(pb::ApplicationSpec spec,
+                           store_.GetSpec(wish.app, release.spec_revision));
+  ApplyDefaults(spec);
+  pb::Plan plan;
+  std::string serving;
+  for (const std::string& host : spec.hosts()) {
+    const auto client = hosts_(host);
+    xpb::PlanRequest request;
+    request.set_release(release.id);
+    *request.mutable_spec() = spec;
+    absl::StatusOr<pb::HostPlan> answer = absl::NotFoundError("not in the configuration");
+    if (client != nullptr) answer = client->Plan(request);
+    pb::HostPlan& entry = *plan.add_hosts();
+    if (answer.ok()) {
+      entry = *answer;
+    } else {
+      entry.add_problems(std::string(answer.status().message()));
+    }
+    entry.set_host(host);
+    if (serving.empty()) serving = entry.serving_release();
+  }
+  if (plan.hosts_size() > 0) {
+    const pb::HostPlan first = plan.hosts(0);
+    AddSteps(spec, wish, first, plan);
+  }
+  SLIPWAY_RETURN_IF_ERROR(CompareWithServing(release, serving, plan));
+  return plan;
+}
+
+}  // namespace slipway::controller

@@ -1,0 +1,96 @@
+#include "controller/catalog/applications.h"
+
+#include <algorithm>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "common/env_file.h"
+#include "common/spec.h"
+#include "common/status.h"
+
+namespace slipway::controller {
+namespace {
+constexpr size_t kMostBytes = 1 << 20;
+}  // namespace
+
+absl::StatusOr<pb::ApplicationSpec> Applications::Check(
+    const pb::ApplicationSpec& spec, const std::vector<std::string>& known_hosts) const {
+  pb::ApplicationSpec full = spec;
+  // With a single host there is nothing to choose.
+  if (full.hosts().empty() && known_hosts.size() == 1) full.add_hosts(known_hosts.front());
+  ApplyDefaults(full);
+  SLIPWAY_RETURN_IF_ERROR(ValidateSpec(full));
+  for (const std::string& host : full.hosts()) {
+    if (std::find(known_hosts.begin(), known_hosts.end(), host) != known_hosts.end()) continue;
+    return Error(absl::StatusCode::kInvalidArgument, "UNKNOWN_HOST",
+                 absl::StrCat("hosts: the controller knows no host '", host, "'"),
+                 "`slipway hosts list` shows those it knows; add it to the controller's configuration");
+  }
+  return full;
+}
+
+absl::StatusOr<std::string> Applications::EnvironmentText(const std::string& app,
+                                                          uint64_t revision) const {
+  if (revision == 0) return "";
+  SLIPWAY_ASSIGN_OR_RETURN(const EnvironmentRecord record, store_.GetEnvironment(app, revision));
+  return box_.Unseal(app, revision, record.sealed);
+}
+
+absl::StatusOr<std::map<std::string, std::string>> Applications::Environment(
+    const std::string& app, uint64_t revision) const {
+  SLIPWAY_ASSIGN_OR_RETURN(const std::string text, EnvironmentText(app, revision));
+  return ParseEnvFile(text);
+}
+
+absl::StatusOr<EnvironmentChange> Applications::SetEnvironment(const std::string& app,
+                                                               const std::string& text,
+                                                               const Request& request,
+                                                               const std::string& actor) {
+  SLIPWAY_ASSIGN_OR_RETURN(const ApplicationRecord record, store_.GetApplication(app));
+  SLIPWAY_ASSIGN_OR_RETURN(const std::string old,
+                           EnvironmentText(app, record.environment_revision));
+  return Put(app, record.environment_revision, old, text, request, actor);
+}
+
+absl::StatusOr<EnvironmentChange> Applications::SetVariables(
+    const std::string& app, const std::map<std::string, std::string>& variables,
+    const Request& request, const std::string& actor) {
+  SLIPWAY_ASSIGN_OR_RETURN(const ApplicationRecord record, store_.GetApplication(app));
+  SLIPWAY_ASSIGN_OR_RETURN(const std::string old,
+                           EnvironmentText(app, record.environment_revision));
+  SLIPWAY_ASSIGN_OR_RETURN(const std::string text, SetInEnvFile(old, variables));
+  return Put(app, record.environment_revision, old, text, request, actor);
+}
+
+absl::StatusOr<EnvironmentChange> Applications::Put(const std::string& app, uint64_t expected,
+                                                    const std::string& old_text,
+                                                    const std::string& text,
+                                                    const Request& request,
+                                                    const std::string& actor) {
+  if (text.size() > kMostBytes) {
+    return Error(absl::StatusCode::kInvalidArgument, "ENVIRONMENT_TOO_LARGE",
+                 absl::StrCat("the env file has ", text.size(), " bytes, at most ", kMostBytes,
+                              " are allowed"));
+  }
+  SLIPWAY_ASSIGN_OR_RETURN(const auto variables, ParseEnvFile(text));
+  EnvironmentChange change;
+  for (const auto& [name, value] : variables) change.names.push_back(name);
+  change.revision = expected;
+  SLIPWAY_ASSIGN_OR_RETURN(const auto seen, store_.FindRequest(app, request));
+  if (seen) {
+    // The answer that was given the first time.
+    if (!absl::SimpleAtoi(*seen, &change.revision)) return absl::InternalError("stored answer");
+    return change;
+  }
+  if (expected != 0 && old_text == text) {
+    SLIPWAY_RETURN_IF_ERROR(store_.RememberRequest(app, request, absl::StrCat(expected)));
+    return change;
+  }
+  SLIPWAY_ASSIGN_OR_RETURN(change.revision,
+                           store_.PutEnvironment(app, expected, box_.Seal(app, expected + 1, text),
+                                                 request, actor));
+  change.changed = true;
+  return change;
+}
+
+}  // namespace slipway::controller

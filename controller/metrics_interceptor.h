@@ -1,0 +1,19 @@
+// Sees every call of a gRPC server begin and end. Apart from metrics.h, so that only one file needs both libraries' headers.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <string>
+
+namespace grpc {
+class ServerBuilder;
+}
+
+namespace slipway::controller {
+
+using CallObserver =
+    std::function<void(const std::string& method, int code, std::chrono::nanoseconds time)>;
+
+void AddMetricsInterceptor(grpc::ServerBuilder& builder, CallObserver observer);
+
+}  // namespace slipway::controller

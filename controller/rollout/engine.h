@@ -1,0 +1,85 @@
+// Runs deployments: intend, act, probe, record. What the decider wants is stored before it is dispatched, and what a host
+// answers is stored before the next thing is decided.
+//
+// One thread per running deployment. Killed at any instant, the next engine's Resume() goes on: a step that was dispatched
+// without a recorded answer is sent again under the same operation id, and the executor, which probes and remembers, attaches
+// to it or repeats its answer.
+//
+// A host that cannot be reached is tried again, 50 ms after the first time and at most every 2 s, until the step's deadline.
+// A store that cannot write holds a deployment where it is until it can.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "common/clock.h"
+#include "common/mutex.h"
+#include "controller/fleet/executor_client.h"
+#include "controller/rollout/decide.h"
+#include "controller/rollout/event_hub.h"
+#include "controller/store/store.h"
+
+namespace slipway::controller {
+
+struct EngineParts {
+  // Null for a host that is not configured.
+  std::function<std::shared_ptr<ExecutorClient>(const std::string& host)> host;
+  // The env file of a revision, in the clear; it is put into the stage command and nowhere else.
+  std::function<absl::StatusOr<std::string>(const std::string& app, uint64_t revision)> environment;
+  // For metrics; may be null.
+  std::function<void(const DeploymentRecord&, const std::string& host, const StepRecord&)>
+      step_ended;
+  std::function<void(const DeploymentRecord&)> deployment_ended;
+  std::function<void(const DeploymentRecord&)> progressed;
+};
+
+struct EngineTimes {
+  std::chrono::nanoseconds first_pause = std::chrono::milliseconds(50);
+  std::chrono::nanoseconds longest_pause = std::chrono::seconds(2);
+  // Replaces every step's deadline when set; for tests.
+  std::chrono::nanoseconds deadline{0};
+};
+
+class Engine {
+ public:
+  Engine(Store& store, EventHub& hub, Clock& clock, EngineParts parts, EngineTimes times = {});
+  // Stops without waiting for hosts: running deployments stay in the store as they are. The caller shuts the executor
+  // clients down first, so that calls under way return.
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  // Takes up everything in the store that has not ended; answers how many.
+  absl::StatusOr<int> Resume();
+  // Runs a deployment that the store holds; nothing happens when it runs already.
+  void Start(const std::string& app, const std::string& id);
+  // Wakes the deployment after the store has taken the request, and asks the host to stop what may be stopped.
+  void Cancel(const std::string& app, const std::string& id);
+  // No run is interrupted, and none will go on: call it before the clients are shut down.
+  void Stop();
+
+ private:
+  class Run;
+  using Key = std::pair<std::string, std::string>;
+
+  // Takes out the runs that have ended; the caller destroys them without the lock.
+  std::vector<std::unique_ptr<Run>> Reap() SLIPWAY_REQUIRES(mutex_);
+
+  Store& store_;
+  EventHub& hub_;
+  Clock& clock_;
+  const EngineParts parts_;
+  const EngineTimes times_;
+  Mutex mutex_;
+  bool stopping_ SLIPWAY_GUARDED_BY(mutex_) = false;
+  std::map<Key, std::unique_ptr<Run>> runs_ SLIPWAY_GUARDED_BY(mutex_);
+};
+
+}  // namespace slipway::controller

@@ -1,0 +1,75 @@
+#include "controller/rollout/state.h"
+
+#include <algorithm>
+#include <array>
+
+#include "absl/strings/str_cat.h"
+#include "common/spec.h"
+
+namespace slipway::controller {
+
+const StepRecord* FindStep(const RolloutRecord& rollout, absl::string_view name) {
+  for (const StepRecord& step : rollout.steps) {
+    if (step.name == name) return &step;
+  }
+  return nullptr;
+}
+
+StepRecord* FindStep(RolloutRecord& rollout, absl::string_view name) {
+  return const_cast<StepRecord*>(FindStep(std::as_const(rollout), name));
+}
+
+pb::PreflightEvidence PreflightOf(const RolloutRecord& rollout) {
+  const StepRecord* step = FindStep(rollout, "preflight");
+  return step == nullptr ? pb::PreflightEvidence() : step->evidence.preflight();
+}
+
+pb::Slot PreviousSlot(const RolloutRecord& rollout) {
+  const pb::PreflightEvidence seen = PreflightOf(rollout);
+  if (seen.active_slot() != pb::SLOT_UNSPECIFIED) return seen.active_slot();
+  return seen.adopted_port() == 0 ? pb::SLOT_UNSPECIFIED : OtherSlot(rollout.slot);
+}
+
+bool Serves(const RolloutRecord& rollout) {
+  const StepRecord* step = FindStep(rollout, "switch");
+  return step != nullptr && step->state == pb::STEP_STATE_DONE;
+}
+
+bool IsWarmRollback(const DeploymentRecord& deployment, const RolloutRecord& rollout) {
+  return deployment.kind == pb::DEPLOYMENT_KIND_ROLLBACK &&
+         PreflightOf(rollout).candidate_is_warm();
+}
+
+bool IsStuck(const RolloutRecord& rollout) {
+  const auto failed = [](const StepRecord* step) {
+    return step != nullptr &&
+           (step->state == pb::STEP_STATE_FAILED || step->state == pb::STEP_STATE_UNKNOWN);
+  };
+  const StepRecord* step = FindStep(rollout, "switch");
+  if (failed(step) && !step->evidence.switch_().restored()) return true;
+  return failed(FindStep(rollout, "undo:switch"));
+}
+
+bool SwitchBegun(const DeploymentRecord& deployment) {
+  return std::any_of(deployment.rollouts.begin(), deployment.rollouts.end(),
+                     [](const RolloutRecord& rollout) {
+                       return FindStep(rollout, "switch") != nullptr;
+                     });
+}
+
+std::string CancelTooLate(const DeploymentRecord& deployment) {
+  if (IsTerminal(deployment.state)) return "the deployment has ended";
+  for (const RolloutRecord& rollout : deployment.rollouts) {
+    for (const char* late : {"drain", "retire", "workers", "prune"}) {
+      if (FindStep(rollout, late) != nullptr) {
+        return "the new release serves and has proved itself; use a rollback instead";
+      }
+    }
+    if (Serves(rollout) && PreviousSlot(rollout) == pb::SLOT_UNSPECIFIED) {
+      return "the first release already serves, and there is none to go back to";
+    }
+  }
+  return "";
+}
+
+}  // namespace slipway::controller

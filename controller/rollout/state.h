@@ -1,0 +1,36 @@
+// Questions about a deployment's stored state. Pure: no I/O, no clock.
+#pragma once
+
+#include "absl/strings/string_view.h"
+#include "common/protos.h"
+#include "controller/store/records.h"
+
+namespace slipway::controller {
+
+// Null when the host has no such step yet.
+const StepRecord* FindStep(const RolloutRecord& rollout, absl::string_view name);
+StepRecord* FindStep(RolloutRecord& rollout, absl::string_view name);
+
+// Empty before the preflight.
+pb::PreflightEvidence PreflightOf(const RolloutRecord& rollout);
+
+// The slot that served before on this host; unspecified when nothing did. An adopted older version counts as the slot that
+// is not the candidate: the executor knows which port stands behind it.
+pb::Slot PreviousSlot(const RolloutRecord& rollout);
+
+// The new release was proven to be loaded on this host, and was not switched away from since.
+bool Serves(const RolloutRecord& rollout);
+
+// A rollback to a release that still runs in the other slot of this host.
+bool IsWarmRollback(const DeploymentRecord& deployment, const RolloutRecord& rollout);
+
+// Nobody knows what this host serves, or it could not be brought back.
+bool IsStuck(const RolloutRecord& rollout);
+
+// A switch was sent to some host.
+bool SwitchBegun(const DeploymentRecord& deployment);
+
+// Why a cancel cannot be granted any more; empty while it can.
+std::string CancelTooLate(const DeploymentRecord& deployment);
+
+}  // namespace slipway::controller

@@ -1,0 +1,13 @@
+// The database's schema, as the steps that lead to it. PRAGMA user_version says how many were taken.
+#pragma once
+
+#include "absl/status/status.h"
+#include "controller/store/sqlite.h"
+
+namespace slipway::controller {
+
+// Brings the database to this program's schema, one transaction per step. FAILED_PRECONDITION (reason SCHEMA_TOO_NEW) when
+// a newer program has written it.
+absl::Status Migrate(Database& database);
+
+}  // namespace slipway::controller

@@ -1,0 +1,124 @@
+// What the controller remembers, as plain values. The rollout decider works on these very structs: what is stored is what is
+// decided on, without a translation between them.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/protos.h"
+
+#include "slipway/v1/applications.pb.h"
+#include "slipway/v1/deployments.pb.h"
+#include "slipway/v1/evidence.pb.h"
+
+namespace slipway::controller {
+
+using Time = std::chrono::system_clock::time_point;
+
+inline bool IsTerminal(pb::DeploymentState state) {
+  switch (state) {
+    case pb::DEPLOYMENT_STATE_SUCCEEDED:
+    case pb::DEPLOYMENT_STATE_FAILED:
+    case pb::DEPLOYMENT_STATE_ROLLED_BACK:
+    case pb::DEPLOYMENT_STATE_CANCELLED:
+    case pb::DEPLOYMENT_STATE_NEEDS_ATTENTION:
+      return true;
+    default:
+      return false;
+  }
+}
+
+struct ApplicationRecord {
+  std::string app;
+  pb::ApplicationSpec spec;
+  uint64_t spec_revision = 0;
+  // 0: no environment was ever set.
+  uint64_t environment_revision = 0;
+  Time create_time;
+  Time update_time;
+};
+
+struct EnvironmentRecord {
+  uint64_t revision = 0;
+  // As SecretBox sealed it; never the text.
+  std::string sealed;
+  Time create_time;
+};
+
+struct ReleaseRecord {
+  std::string app;
+  std::string id;
+  // SHA-256, 32 bytes.
+  std::string manifest_digest;
+  uint64_t spec_revision = 0;
+  uint64_t environment_revision = 0;
+  std::string commit;
+  std::optional<Time> commit_time;
+  std::string description;
+  Time create_time;
+  uint32_t files = 0;
+  uint64_t bytes = 0;
+};
+
+struct StepRecord {
+  std::string name;
+  pb::StepState state = pb::STEP_STATE_PLANNED;
+  uint32_t attempt = 0;
+  pb::FailureReason reason = pb::FAILURE_REASON_UNSPECIFIED;
+  std::string summary;
+  std::optional<Time> start_time;
+  std::chrono::nanoseconds duration{0};
+  pb::Evidence evidence;
+};
+
+// One host's part in a deployment. Steps stand in the order in which they came into being.
+struct RolloutRecord {
+  std::string host;
+  pb::DeploymentState state = pb::DEPLOYMENT_STATE_PENDING;
+  // The slot of the new release; known after the preflight.
+  pb::Slot slot = pb::SLOT_UNSPECIFIED;
+  std::vector<StepRecord> steps;
+};
+
+struct DeploymentRecord {
+  std::string app;
+  std::string id;
+  pb::DeploymentKind kind = pb::DEPLOYMENT_KIND_DEPLOY;
+  pb::DeploymentState state = pb::DEPLOYMENT_STATE_PENDING;
+  pb::FailureReason reason = pb::FAILURE_REASON_UNSPECIFIED;
+  std::string message;
+  // Ids.
+  std::string release;
+  std::string previous_release;
+  std::string commit;
+  std::string actor;
+  std::string description;
+  uint64_t epoch = 0;
+  // Which edition of the step list it began with; a newer controller resumes it with the same one.
+  uint32_t plan_version = 0;
+  Time create_time;
+  std::optional<Time> end_time;
+  bool cancel_requested = false;
+  uint64_t last_event = 0;
+  // It ended with this release observed on every host.
+  bool serves = false;
+  std::vector<RolloutRecord> rollouts;
+};
+
+struct HistoryRecord {
+  uint64_t sequence = 0;
+  Time time;
+  // Empty for what concerns no application.
+  std::string app;
+  std::string actor;
+  std::string action;
+  std::string subject;
+  std::string outcome;
+  // 32 bytes.
+  std::string hash;
+};
+
+}  // namespace slipway::controller

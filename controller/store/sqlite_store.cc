@@ -1,0 +1,123 @@
+#include "controller/store/sqlite_store.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/durations.h"
+#include "common/names.h"
+#include "common/status.h"
+#include "controller/store/migrations.h"
+#include "controller/store/sqlite_rows.h"
+
+namespace slipway::controller {
+
+absl::StatusOr<std::unique_ptr<SqliteStore>> SqliteStore::Open(const std::string& path,
+                                                               Clock& clock,
+                                                               CommitObserver observer) {
+  SLIPWAY_ASSIGN_OR_RETURN(auto writer, Database::Open(path));
+  SLIPWAY_RETURN_IF_ERROR(Migrate(*writer));
+  SLIPWAY_ASSIGN_OR_RETURN(auto reader, Database::Open(path));
+  SLIPWAY_RETURN_IF_ERROR(reader->Execute("PRAGMA query_only=ON"));
+  return std::unique_ptr<SqliteStore>(
+      new SqliteStore(std::move(writer), std::move(reader), clock, std::move(observer)));
+}
+
+SqliteStore::SqliteStore(std::unique_ptr<Database> writer, std::unique_ptr<Database> reader,
+                         Clock& clock, CommitObserver observer)
+    : clock_(clock),
+      observer_(std::move(observer)),
+      writer_(std::move(writer)),
+      reader_(std::move(reader)) {}
+
+absl::Status SqliteStore::Write(const std::function<absl::Status(Database&)>& body) {
+  MutexLock lock(write_mutex_);
+  WriteTransaction transaction(*writer_);
+  SLIPWAY_RETURN_IF_ERROR(transaction.Begin());
+  SLIPWAY_RETURN_IF_ERROR(body(*writer_));
+  const auto start = std::chrono::steady_clock::now();
+  SLIPWAY_RETURN_IF_ERROR(transaction.Commit());
+  if (observer_) observer_(std::chrono::steady_clock::now() - start);
+  return absl::OkStatus();
+}
+
+absl::Status SqliteStore::Read(const std::function<absl::Status(Database&)>& body) {
+  MutexLock lock(read_mutex_);
+  // One snapshot for all of the body's statements.
+  SLIPWAY_RETURN_IF_ERROR(reader_->Execute("BEGIN"));
+  absl::Status status = body(*reader_);
+  status.Update(reader_->Execute("COMMIT"));
+  return status;
+}
+
+absl::Status SqliteStore::LimitPagesForTesting(int pages) {
+  MutexLock lock(write_mutex_);
+  return writer_->Execute(absl::StrCat("PRAGMA max_page_count=", pages == 0 ? 1 << 30 : pages));
+}
+
+int64_t ToMicros(Time time) {
+  return std::chrono::duration_cast<std::chrono::microseconds>(time.time_since_epoch()).count();
+}
+
+Time FromMicros(int64_t micros) { return Time(std::chrono::microseconds(micros)); }
+
+void BindOptionalTime(Statement& statement, const std::optional<Time>& time) {
+  if (time) {
+    statement.Bind(ToMicros(*time));
+  } else {
+    statement.BindNull();
+  }
+}
+
+std::optional<Time> OptionalTime(const Statement& statement, int column) {
+  if (statement.IsNull(column)) return std::nullopt;
+  return FromMicros(statement.Integer(column));
+}
+
+absl::StatusOr<std::optional<std::string>> SeenRequest(Database& database, const std::string& app,
+                                                       const Request& request) {
+  if (request.id.empty()) return std::nullopt;
+  Statement find(database, "SELECT parameters_hash, answer FROM requests WHERE app=? AND id=?");
+  find.BindAll(app, request.id);
+  SLIPWAY_ASSIGN_OR_RETURN(const bool found, find.Step());
+  if (!found) return std::nullopt;
+  if (find.Text(0) != request.parameters_hash) {
+    return Error(absl::StatusCode::kAlreadyExists, "REQUEST_ID_REUSED",
+                 absl::StrCat("request id ", request.id, " was used for another request"),
+                 "use a new request id for each new request", find.Text(1));
+  }
+  return find.Text(1);
+}
+
+absl::Status SaveRequest(Database& database, const std::string& app, const Request& request,
+                         const std::string& answer) {
+  if (request.id.empty()) return absl::OkStatus();
+  Statement insert(database, "INSERT INTO requests VALUES (?, ?, ?, ?)");
+  insert.BindAll(app, request.id).BindBlob(request.parameters_hash).Bind(answer);
+  return insert.Run();
+}
+
+absl::Status NotFound(const std::string& name) {
+  return Error(absl::StatusCode::kNotFound, "NOT_FOUND", absl::StrCat(name, " does not exist"), "",
+               name);
+}
+
+absl::StatusOr<std::optional<std::string>> SqliteStore::FindRequest(const std::string& app,
+                                                                    const Request& request) {
+  std::optional<std::string> answer;
+  SLIPWAY_RETURN_IF_ERROR(Read([&](Database& database) -> absl::Status {
+    SLIPWAY_ASSIGN_OR_RETURN(answer, SeenRequest(database, app, request));
+    return absl::OkStatus();
+  }));
+  return answer;
+}
+
+absl::Status SqliteStore::RememberRequest(const std::string& app, const Request& request,
+                                          const std::string& answer) {
+  if (request.id.empty()) return absl::OkStatus();
+  return Write([&](Database& database) -> absl::Status {
+    SLIPWAY_ASSIGN_OR_RETURN(const auto seen, SeenRequest(database, app, request));
+    return seen ? absl::OkStatus() : SaveRequest(database, app, request, answer);
+  });
+}
+
+}  // namespace slipway::controller

@@ -1,0 +1,93 @@
+// The Store on SQLite: one file in WAL mode with synchronous=FULL. Two connections, one that writes and one that reads, each
+// behind a lock of its own, so that a watcher's read never waits for a commit's disk write.
+//
+// One process per file; the server's lock file sees to that.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/clock.h"
+#include "common/mutex.h"
+#include "controller/store/sqlite.h"
+#include "controller/store/store.h"
+
+namespace slipway::controller {
+
+class SqliteStore : public Store {
+ public:
+  // Told how long each commit took.
+  using CommitObserver = std::function<void(std::chrono::nanoseconds)>;
+
+  static absl::StatusOr<std::unique_ptr<SqliteStore>> Open(const std::string& path, Clock& clock,
+                                                           CommitObserver observer = nullptr);
+
+  absl::StatusOr<Applied> ApplyApplication(const pb::ApplicationSpec& spec, const Request& request,
+                                           const std::string& actor) override;
+  absl::StatusOr<ApplicationRecord> GetApplication(const std::string& app) override;
+  absl::StatusOr<pb::ApplicationSpec> GetSpec(const std::string& app, uint64_t revision) override;
+  absl::StatusOr<std::vector<ApplicationRecord>> ListApplications(const std::string& after,
+                                                                  int limit) override;
+  absl::StatusOr<uint64_t> PutEnvironment(const std::string& app, uint64_t expected,
+                                          const std::string& sealed, const Request& request,
+                                          const std::string& actor) override;
+  absl::StatusOr<EnvironmentRecord> GetEnvironment(const std::string& app,
+                                                   uint64_t revision) override;
+  absl::StatusOr<ReleaseRecord> CreateRelease(const ReleaseRecord& release, const Request& request,
+                                              const std::string& actor) override;
+  absl::StatusOr<ReleaseRecord> GetRelease(const std::string& app, const std::string& id) override;
+  absl::StatusOr<std::vector<ReleaseRecord>> ListReleases(const std::string& app,
+                                                          const std::string& before,
+                                                          int limit) override;
+  absl::StatusOr<std::optional<std::string>> FindRequest(const std::string& app,
+                                                         const Request& request) override;
+  absl::Status RememberRequest(const std::string& app, const Request& request,
+                               const std::string& answer) override;
+  absl::StatusOr<std::string> CreateDeployment(const NewDeployment& made,
+                                               const Request& request) override;
+  absl::StatusOr<uint64_t> RecordTransition(const Transition& transition) override;
+  absl::StatusOr<uint64_t> AppendEvents(const std::string& app, const std::string& id,
+                                        const std::vector<pb::Event>& events) override;
+  absl::StatusOr<bool> RequestCancel(const std::string& app, const std::string& id,
+                                     const Request& request, const std::string& actor) override;
+  absl::StatusOr<DeploymentRecord> GetDeployment(const std::string& app,
+                                                 const std::string& id) override;
+  absl::StatusOr<std::vector<DeploymentRecord>> ListDeployments(const std::string& app,
+                                                                const std::string& before,
+                                                                int limit) override;
+  absl::StatusOr<std::vector<DeploymentRecord>> ListServed(const std::string& app,
+                                                           int limit) override;
+  absl::StatusOr<std::vector<std::pair<std::string, std::string>>> ListRunning() override;
+  absl::StatusOr<std::string> LeaseHolder(const std::string& app) override;
+  absl::StatusOr<std::vector<pb::Event>> ListEvents(const std::string& app, const std::string& id,
+                                                    uint64_t after, int limit) override;
+  absl::StatusOr<uint64_t> RecordLocalEvents(const std::string& host,
+                                             const std::vector<xpb::LocalEvent>& events) override;
+  absl::Status AppendHistory(const HistoryDraft& draft) override;
+  absl::StatusOr<std::vector<HistoryRecord>> ListHistory(const std::string& app, uint64_t before,
+                                                         int limit) override;
+  absl::Status VerifyHistory() override;
+
+  // For tests that let the disk run full: no more than this many pages. 0 lifts the limit.
+  absl::Status LimitPagesForTesting(int pages);
+
+ private:
+  SqliteStore(std::unique_ptr<Database> writer, std::unique_ptr<Database> reader, Clock& clock,
+              CommitObserver observer);
+
+  // The body runs in a transaction; it is committed when the body answers OK.
+  absl::Status Write(const std::function<absl::Status(Database&)>& body);
+  absl::Status Read(const std::function<absl::Status(Database&)>& body);
+
+  Clock& clock_;
+  CommitObserver observer_;
+  Mutex write_mutex_;
+  Mutex read_mutex_;
+  std::unique_ptr<Database> writer_ SLIPWAY_GUARDED_BY(write_mutex_);
+  std::unique_ptr<Database> reader_ SLIPWAY_GUARDED_BY(read_mutex_);
+};
+
+}  // namespace slipway::controller

@@ -1,0 +1,396 @@
+// SqliteStore: deployments, their steps and events, and the leases.
+#include "absl/strings/str_cat.h"
+#include "common/durations.h"
+#include "common/enum_word.h"
+#include "common/names.h"
+#include "common/status.h"
+#include "controller/store/sqlite_rows.h"
+#include "controller/store/sqlite_store.h"
+
+namespace slipway::controller {
+namespace {
+
+constexpr absl::string_view kColumns =
+    "SELECT number, app, id, kind, state, reason, message, release, previous_release, commit_name, "
+    "actor, description, epoch, plan_version, create_time, end_time, cancel_requested, last_event, "
+    "serves FROM deployments ";
+
+DeploymentRecord ReadDeployment(const Statement& row) {
+  DeploymentRecord record;
+  record.app = row.Text(1);
+  record.id = row.Text(2);
+  record.kind = static_cast<pb::DeploymentKind>(row.Integer(3));
+  record.state = static_cast<pb::DeploymentState>(row.Integer(4));
+  record.reason = static_cast<pb::FailureReason>(row.Integer(5));
+  record.message = row.Text(6);
+  record.release = row.Text(7);
+  record.previous_release = row.Text(8);
+  record.commit = row.Text(9);
+  record.actor = row.Text(10);
+  record.description = row.Text(11);
+  record.epoch = row.Unsigned(12);
+  record.plan_version = static_cast<uint32_t>(row.Integer(13));
+  record.create_time = FromMicros(row.Integer(14));
+  record.end_time = OptionalTime(row, 15);
+  record.cancel_requested = row.Integer(16) != 0;
+  record.last_event = row.Unsigned(17);
+  record.serves = row.Integer(18) != 0;
+  return record;
+}
+
+absl::Status ReadSteps(Database& database, int64_t number, DeploymentRecord& record) {
+  Statement hosts(database,
+                  "SELECT host, state, slot FROM rollouts WHERE deployment=? ORDER BY position");
+  hosts.Bind(number);
+  while (true) {
+    SLIPWAY_ASSIGN_OR_RETURN(const bool row, hosts.Step());
+    if (!row) break;
+    record.rollouts.push_back({hosts.Text(0), static_cast<pb::DeploymentState>(hosts.Integer(1)),
+                               static_cast<pb::Slot>(hosts.Integer(2)),
+                               {}});
+  }
+  Statement steps(database,
+                  "SELECT host, name, state, attempt, reason, summary, start_time, duration, "
+                  "evidence_proto FROM steps WHERE deployment=? ORDER BY host, position");
+  steps.Bind(number);
+  while (true) {
+    SLIPWAY_ASSIGN_OR_RETURN(const bool row, steps.Step());
+    if (!row) return absl::OkStatus();
+    StepRecord& step = record.rollouts.at(steps.Unsigned(0)).steps.emplace_back();
+    step.name = steps.Text(1);
+    step.state = static_cast<pb::StepState>(steps.Integer(2));
+    step.attempt = static_cast<uint32_t>(steps.Integer(3));
+    step.reason = static_cast<pb::FailureReason>(steps.Integer(4));
+    step.summary = steps.Text(5);
+    step.start_time = OptionalTime(steps, 6);
+    step.duration = std::chrono::nanoseconds(steps.Integer(7));
+    if (!step.evidence.ParseFromString(steps.Text(8))) {
+      return Error(absl::StatusCode::kDataLoss, "STORE_DAMAGED", "stored evidence cannot be read");
+    }
+  }
+}
+
+absl::Status ReadList(Statement& list, std::vector<DeploymentRecord>& records) {
+  while (true) {
+    SLIPWAY_ASSIGN_OR_RETURN(const bool row, list.Step());
+    if (!row) return absl::OkStatus();
+    records.push_back(ReadDeployment(list));
+  }
+}
+
+absl::StatusOr<std::string> Holder(Database& database, const std::string& app, uint64_t* epoch) {
+  Statement find(database, "SELECT holder, epoch FROM leases WHERE app=?");
+  find.Bind(app);
+  SLIPWAY_ASSIGN_OR_RETURN(const bool found, find.Step());
+  *epoch = found ? find.Unsigned(1) : 0;
+  return found ? find.Text(0) : "";
+}
+
+// The lease goes to the deployment; answers its new epoch.
+absl::StatusOr<uint64_t> TakeLease(Database& database, const std::string& app,
+                                   const std::string& id, uint64_t floor) {
+  uint64_t epoch = 0;
+  SLIPWAY_ASSIGN_OR_RETURN(const std::string holder, Holder(database, app, &epoch));
+  if (!holder.empty()) {
+    const std::string name = DeploymentName(app, holder);
+    return Error(absl::StatusCode::kFailedPrecondition, "DEPLOYMENT_RUNNING",
+                 absl::StrCat(name, " is still running"),
+                 absl::StrCat("wait for it (`slipway status ", app, "`) or stop it: `slipway cancel ",
+                              app, "`"),
+                 name);
+  }
+  epoch = std::max(epoch, floor) + 1;
+  Statement upsert(database,
+                   "INSERT INTO leases VALUES (?, ?, ?) ON CONFLICT (app) DO UPDATE SET "
+                   "holder=excluded.holder, epoch=excluded.epoch");
+  SLIPWAY_RETURN_IF_ERROR(upsert.BindAll(app, id, epoch).Run());
+  return epoch;
+}
+
+absl::StatusOr<std::string> FreeId(Database& database, const std::string& app,
+                                   const std::string& wished) {
+  std::string id = wished;
+  for (int suffix = 2;; ++suffix) {
+    Statement find(database, "SELECT 1 FROM deployments WHERE app=? AND id=?");
+    find.BindAll(app, id);
+    SLIPWAY_ASSIGN_OR_RETURN(const bool taken, find.Step());
+    if (!taken) return id;
+    id = absl::StrCat(wished, "-", suffix);
+  }
+}
+
+absl::StatusOr<int64_t> InsertDeployment(Database& database, const DeploymentRecord& made) {
+  Statement insert(database,
+                   "INSERT INTO deployments (app, id, kind, state, reason, message, release, "
+                   "previous_release, commit_name, actor, description, epoch, plan_version, "
+                   "create_time) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+  insert.BindAll(made.app, made.id, static_cast<int>(made.kind), static_cast<int>(made.state),
+                 static_cast<int>(made.reason), made.message, made.release, made.previous_release,
+                 made.commit, made.actor, made.description, made.epoch, made.plan_version,
+                 ToMicros(made.create_time));
+  SLIPWAY_RETURN_IF_ERROR(insert.Run());
+  const int64_t number = database.LastInsertId();
+  for (size_t i = 0; i < made.rollouts.size(); ++i) {
+    const RolloutRecord& rollout = made.rollouts[i];
+    Statement host(database, "INSERT INTO rollouts VALUES (?, ?, ?, ?, ?)");
+    SLIPWAY_RETURN_IF_ERROR(host.BindAll(number, static_cast<uint64_t>(i), rollout.host,
+                                         static_cast<int>(rollout.state),
+                                         static_cast<int>(rollout.slot))
+                                .Run());
+  }
+  return number;
+}
+
+absl::Status UpsertStep(Database& database, int64_t number, const StepChange& change) {
+  const StepRecord& step = change.step;
+  Statement upsert(database,
+                   "INSERT INTO steps (deployment, host, position, name, state, attempt, reason, "
+                   "summary, duration, evidence_proto, start_time) VALUES (?, ?, ?, ?, ?, ?, ?, ?, "
+                   "?, ?, ?) ON CONFLICT (deployment, host, position) DO UPDATE SET "
+                   "name=excluded.name, state=excluded.state, attempt=excluded.attempt, "
+                   "reason=excluded.reason, summary=excluded.summary, duration=excluded.duration, "
+                   "evidence_proto=excluded.evidence_proto, start_time=excluded.start_time");
+  upsert.BindAll(number, static_cast<uint64_t>(change.host), static_cast<uint64_t>(change.position),
+                 step.name, static_cast<int>(step.state), step.attempt,
+                 static_cast<int>(step.reason), step.summary,
+                 static_cast<int64_t>(step.duration.count()));
+  upsert.BindBlob(step.evidence.SerializeAsString());
+  BindOptionalTime(upsert, step.start_time);
+  return upsert.Run();
+}
+
+absl::Status UpdateDeployment(Database& database, int64_t number, const Transition& transition) {
+  const DeploymentRecord& record = transition.deployment;
+  Statement update(database,
+                   "UPDATE deployments SET state=?, reason=?, message=?, previous_release=?, "
+                   "serves=?, end_time=? WHERE number=?");
+  update.BindAll(static_cast<int>(record.state), static_cast<int>(record.reason), record.message,
+                 record.previous_release, record.serves);
+  BindOptionalTime(update, record.end_time);
+  SLIPWAY_RETURN_IF_ERROR(update.Bind(number).Run());
+  for (const size_t i : transition.hosts) {
+    Statement host(database,
+                   "UPDATE rollouts SET state=?, slot=? WHERE deployment=? AND position=?");
+    const RolloutRecord& rollout = record.rollouts.at(i);
+    SLIPWAY_RETURN_IF_ERROR(host.BindAll(static_cast<int>(rollout.state),
+                                         static_cast<int>(rollout.slot), number,
+                                         static_cast<uint64_t>(i))
+                                .Run());
+  }
+  for (const StepChange& change : transition.steps) {
+    SLIPWAY_RETURN_IF_ERROR(UpsertStep(database, number, change));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<int64_t> DeploymentNumber(Database& database, const std::string& app,
+                                         const std::string& id) {
+  Statement find(database, id == "-" ? "SELECT number FROM deployments WHERE app=?1 AND ?2 = '-' "
+                                       "ORDER BY number DESC LIMIT 1"
+                                     : "SELECT number FROM deployments WHERE app=?1 AND id=?2");
+  find.BindAll(app, id);
+  SLIPWAY_ASSIGN_OR_RETURN(const bool found, find.Step());
+  if (found) return find.Integer(0);
+  if (id != "-") return NotFound(DeploymentName(app, id));
+  return Error(absl::StatusCode::kNotFound, "NO_DEPLOYMENT",
+               absl::StrCat(ApplicationName(app), " has no deployment yet"), "run `slipway deploy`");
+}
+
+absl::StatusOr<uint64_t> InsertEvents(Database& database, int64_t deployment, Time now,
+                                      const std::vector<pb::Event>& events) {
+  uint64_t last = 0;
+  {
+    Statement find(database, "SELECT last_event FROM deployments WHERE number=?");
+    find.Bind(deployment);
+    SLIPWAY_ASSIGN_OR_RETURN(const bool found, find.Step());
+    if (found) last = find.Unsigned(0);
+  }
+  for (pb::Event event : events) {
+    event.set_sequence(++last);
+    *event.mutable_time() = ToProto(now);
+    Statement insert(database, "INSERT INTO events VALUES (?, ?, ?)");
+    insert.BindAll(deployment, last).BindBlob(event.SerializeAsString());
+    SLIPWAY_RETURN_IF_ERROR(insert.Run());
+  }
+  Statement update(database, "UPDATE deployments SET last_event=? WHERE number=?");
+  SLIPWAY_RETURN_IF_ERROR(update.BindAll(last, deployment).Run());
+  return last;
+}
+
+absl::StatusOr<std::string> SqliteStore::CreateDeployment(const NewDeployment& made,
+                                                          const Request& request) {
+  std::string id;
+  const Time now = clock_.WallNow();
+  SLIPWAY_RETURN_IF_ERROR(Write([&](Database& database) -> absl::Status {
+    DeploymentRecord record = made.deployment;
+    SLIPWAY_ASSIGN_OR_RETURN(const auto seen, SeenRequest(database, record.app, request));
+    if (seen) {
+      id = *seen;
+      return absl::OkStatus();
+    }
+    SLIPWAY_ASSIGN_OR_RETURN(record.id, FreeId(database, record.app, record.id));
+    SLIPWAY_ASSIGN_OR_RETURN(record.epoch,
+                             TakeLease(database, record.app, record.id, made.epoch_floor));
+    SLIPWAY_ASSIGN_OR_RETURN(const int64_t number, InsertDeployment(database, record));
+    pb::Event event;
+    event.mutable_state()->set_state(record.state);
+    SLIPWAY_RETURN_IF_ERROR(InsertEvents(database, number, now, {event}).status());
+    SLIPWAY_RETURN_IF_ERROR(SaveRequest(database, record.app, request, record.id));
+    const std::string action =
+        record.kind == pb::DEPLOYMENT_KIND_ROLLBACK ? "rollback" : "deploy";
+    id = record.id;
+    return WriteHistory(database, now,
+                        {record.app, record.actor, action, DeploymentName(record.app, record.id),
+                         absl::StrCat("started, release ", record.release)});
+  }));
+  return id;
+}
+
+absl::StatusOr<uint64_t> SqliteStore::RecordTransition(const Transition& transition) {
+  uint64_t last = 0;
+  const Time now = clock_.WallNow();
+  const DeploymentRecord& record = transition.deployment;
+  SLIPWAY_RETURN_IF_ERROR(Write([&](Database& database) -> absl::Status {
+    uint64_t epoch = 0;
+    SLIPWAY_ASSIGN_OR_RETURN(const std::string holder, Holder(database, record.app, &epoch));
+    if (holder != record.id || epoch != record.epoch) {
+      return Error(absl::StatusCode::kAborted, "LEASE_LOST",
+                   absl::StrCat(DeploymentName(record.app, record.id), " holds no lease"));
+    }
+    SLIPWAY_ASSIGN_OR_RETURN(const int64_t number,
+                             DeploymentNumber(database, record.app, record.id));
+    SLIPWAY_RETURN_IF_ERROR(UpdateDeployment(database, number, transition));
+    SLIPWAY_ASSIGN_OR_RETURN(last, InsertEvents(database, number, now, transition.events));
+    if (transition.history) {
+      SLIPWAY_RETURN_IF_ERROR(WriteHistory(database, now, *transition.history));
+    }
+    if (!IsTerminal(record.state)) return absl::OkStatus();
+    Statement release(database, "UPDATE leases SET holder='' WHERE app=?");
+    return release.Bind(record.app).Run();
+  }));
+  return last;
+}
+
+absl::StatusOr<uint64_t> SqliteStore::AppendEvents(const std::string& app, const std::string& id,
+                                                   const std::vector<pb::Event>& events) {
+  uint64_t last = 0;
+  const Time now = clock_.WallNow();
+  SLIPWAY_RETURN_IF_ERROR(Write([&](Database& database) -> absl::Status {
+    SLIPWAY_ASSIGN_OR_RETURN(const int64_t number, DeploymentNumber(database, app, id));
+    SLIPWAY_ASSIGN_OR_RETURN(last, InsertEvents(database, number, now, events));
+    return absl::OkStatus();
+  }));
+  return last;
+}
+
+absl::StatusOr<bool> SqliteStore::RequestCancel(const std::string& app, const std::string& id,
+                                                const Request& request, const std::string& actor) {
+  bool running = false;
+  const Time now = clock_.WallNow();
+  SLIPWAY_RETURN_IF_ERROR(Write([&](Database& database) -> absl::Status {
+    SLIPWAY_ASSIGN_OR_RETURN(const auto seen, SeenRequest(database, app, request));
+    SLIPWAY_ASSIGN_OR_RETURN(const int64_t number, DeploymentNumber(database, app, id));
+    Statement find(database, "SELECT state, cancel_requested FROM deployments WHERE number=?");
+    find.Bind(number);
+    SLIPWAY_RETURN_IF_ERROR(find.Run());
+    running = !IsTerminal(static_cast<pb::DeploymentState>(find.Integer(0)));
+    const bool again = find.Integer(1) != 0;
+    if (!seen) SLIPWAY_RETURN_IF_ERROR(SaveRequest(database, app, request, id));
+    if (!running || again) return absl::OkStatus();
+    Statement update(database, "UPDATE deployments SET cancel_requested=1 WHERE number=?");
+    SLIPWAY_RETURN_IF_ERROR(update.Bind(number).Run());
+    return WriteHistory(database, now,
+                        {app, actor, "cancel", DeploymentName(app, id), "requested"});
+  }));
+  return running;
+}
+
+absl::StatusOr<DeploymentRecord> SqliteStore::GetDeployment(const std::string& app,
+                                                            const std::string& id) {
+  DeploymentRecord record;
+  SLIPWAY_RETURN_IF_ERROR(Read([&](Database& database) -> absl::Status {
+    SLIPWAY_ASSIGN_OR_RETURN(const int64_t number, DeploymentNumber(database, app, id));
+    Statement find(database, absl::StrCat(kColumns, "WHERE number=?"));
+    find.Bind(number);
+    SLIPWAY_RETURN_IF_ERROR(find.Run());
+    record = ReadDeployment(find);
+    return ReadSteps(database, number, record);
+  }));
+  return record;
+}
+
+absl::StatusOr<std::vector<DeploymentRecord>> SqliteStore::ListDeployments(
+    const std::string& app, const std::string& before, int limit) {
+  std::vector<DeploymentRecord> records;
+  SLIPWAY_RETURN_IF_ERROR(Read([&](Database& database) {
+    Statement list(database,
+                   absl::StrCat(kColumns,
+                                "WHERE app=?1 AND number < coalesce((SELECT number FROM "
+                                "deployments WHERE app=?1 AND id=?2), 9223372036854775807) "
+                                "ORDER BY number DESC LIMIT ?3"));
+    list.BindAll(app, before, limit);
+    return ReadList(list, records);
+  }));
+  return records;
+}
+
+absl::StatusOr<std::vector<DeploymentRecord>> SqliteStore::ListServed(const std::string& app,
+                                                                      int limit) {
+  std::vector<DeploymentRecord> records;
+  SLIPWAY_RETURN_IF_ERROR(Read([&](Database& database) {
+    Statement list(database, absl::StrCat(kColumns,
+                                          "WHERE app=? AND serves=1 ORDER BY number DESC LIMIT ?"));
+    list.BindAll(app, limit);
+    return ReadList(list, records);
+  }));
+  return records;
+}
+
+absl::StatusOr<std::vector<std::pair<std::string, std::string>>> SqliteStore::ListRunning() {
+  std::vector<std::pair<std::string, std::string>> running;
+  SLIPWAY_RETURN_IF_ERROR(Read([&](Database& database) -> absl::Status {
+    Statement list(database, "SELECT app, holder FROM leases WHERE holder != '' ORDER BY app");
+    while (true) {
+      SLIPWAY_ASSIGN_OR_RETURN(const bool row, list.Step());
+      if (!row) return absl::OkStatus();
+      running.emplace_back(list.Text(0), list.Text(1));
+    }
+  }));
+  return running;
+}
+
+absl::StatusOr<std::string> SqliteStore::LeaseHolder(const std::string& app) {
+  std::string holder;
+  SLIPWAY_RETURN_IF_ERROR(Read([&](Database& database) -> absl::Status {
+    uint64_t epoch = 0;
+    SLIPWAY_ASSIGN_OR_RETURN(holder, Holder(database, app, &epoch));
+    return absl::OkStatus();
+  }));
+  return holder;
+}
+
+absl::StatusOr<std::vector<pb::Event>> SqliteStore::ListEvents(const std::string& app,
+                                                               const std::string& id,
+                                                               uint64_t after, int limit) {
+  std::vector<pb::Event> events;
+  SLIPWAY_RETURN_IF_ERROR(Read([&](Database& database) -> absl::Status {
+    SLIPWAY_ASSIGN_OR_RETURN(const int64_t number, DeploymentNumber(database, app, id));
+    Statement list(database,
+                   "SELECT event_proto FROM events WHERE deployment=? AND sequence > ? ORDER BY "
+                   "sequence LIMIT ?");
+    // A number beyond what SQLite's signed integers hold is beyond every event as well.
+    list.BindAll(number, std::min(after, static_cast<uint64_t>(INT64_MAX)), limit);
+    while (true) {
+      SLIPWAY_ASSIGN_OR_RETURN(const bool row, list.Step());
+      if (!row) return absl::OkStatus();
+      if (!events.emplace_back().ParseFromString(list.Text(0))) {
+        return Error(absl::StatusCode::kDataLoss, "STORE_DAMAGED", "a stored event cannot be read");
+      }
+    }
+  }));
+  return events;
+}
+
+}  // namespace slipway::controller

@@ -1,0 +1,101 @@
+#include "executor/doctor.h"
+
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+
+#include "common/status.h"
+#include "executor/drivers/evidence_text.h"
+
+namespace slipway::executor {
+namespace {
+
+pb::Finding Found(pb::FindingLevel level, absl::string_view subject, absl::string_view text,
+                  absl::string_view cure = "") {
+  pb::Finding finding;
+  finding.set_level(level);
+  finding.set_subject(std::string(subject));
+  finding.set_text(std::string(text));
+  finding.set_cure(std::string(cure));
+  return finding;
+}
+
+}  // namespace
+
+std::vector<pb::Finding> Doctor::Examine(const std::optional<pb::ApplicationSpec>& spec) {
+  std::vector<pb::Finding> findings = {CheckDocker(), CheckCompose(), CheckNginx(), CheckDisk()};
+  if (!spec) return findings;
+  for (pb::Finding& finding : CheckApplication(*spec)) findings.push_back(std::move(finding));
+  return findings;
+}
+
+pb::Finding Doctor::CheckDocker() {
+  const auto version = engine_.Version();
+  if (version.ok()) return Found(pb::FINDING_LEVEL_OK, "docker", absl::StrCat("Engine ", *version));
+  return Found(pb::FINDING_LEVEL_PROBLEM, "docker", std::string(version.status().message()),
+               "systemctl start docker; the executor's user must be in group docker");
+}
+
+pb::Finding Doctor::CheckCompose() {
+  return Found(pb::FINDING_LEVEL_OK, "compose", compose_version_);
+}
+
+pb::Finding Doctor::CheckNginx() {
+  Command command;
+  command.argv = nginx_.test;
+  const auto result = runner_.Run(command);
+  if (!result.ok()) {
+    return Found(pb::FINDING_LEVEL_PROBLEM, "nginx", std::string(result.status().message()),
+                 "apt-get install nginx");
+  }
+  if (!result->ok()) {
+    return Found(pb::FINDING_LEVEL_PROBLEM, "nginx",
+                 absl::StrCat("`", absl::StrJoin(nginx_.test, " "), "` fails: ",
+                              absl::StrJoin(LastLines(result->standard_error, 3), "; ")),
+                 "mend the file that nginx names; no site on this host can be changed until then");
+  }
+  const auto master = ProcReader().NginxMaster(nginx_.pid_file);
+  if (!master.ok()) {
+    return Found(pb::FINDING_LEVEL_PROBLEM, "nginx", "is not running", "systemctl start nginx");
+  }
+  return Found(pb::FINDING_LEVEL_OK, "nginx",
+               absl::StrCat("runs as process ", *master, ", its configuration is good"));
+}
+
+pb::Finding Doctor::CheckDisk() {
+  struct statvfs info {};
+  if (statvfs(paths_.State().c_str(), &info) != 0) {
+    return Found(pb::FINDING_LEVEL_PROBLEM, "disk",
+                 std::string(ErrnoError(paths_.State().string()).message()));
+  }
+  const uint64_t free_mib = static_cast<uint64_t>(info.f_bavail) * info.f_frsize >> 20;
+  const std::string text = absl::StrCat(free_mib, " MiB free at ", paths_.State().string());
+  if (free_mib < 1024) return Found(pb::FINDING_LEVEL_WARNING, "disk", text, "docker image prune");
+  return Found(pb::FINDING_LEVEL_OK, "disk", text);
+}
+
+std::vector<pb::Finding> Doctor::CheckApplication(const pb::ApplicationSpec& spec) {
+  std::vector<pb::Finding> findings;
+  const std::filesystem::path folder = std::filesystem::path(spec.nginx().file()).parent_path();
+  if (access(folder.c_str(), W_OK | X_OK) == 0) {
+    findings.push_back(Found(pb::FINDING_LEVEL_OK, "permission",
+                             absl::StrCat(folder.string(), " may be written")));
+  } else {
+    findings.push_back(Found(pb::FINDING_LEVEL_PROBLEM, "permission",
+                             absl::StrCat(folder.string(), " may not be written"),
+                             absl::StrCat("setfacl -m u:slipway:rwx ", folder.string())));
+  }
+  const pb::HostPlan plan = steps_.Plan("", spec);
+  for (const std::string& problem : plan.problems()) {
+    findings.push_back(Found(pb::FINDING_LEVEL_PROBLEM, spec.app(), problem));
+  }
+  for (const std::string& note : plan.notes())
+    findings.push_back(Found(pb::FINDING_LEVEL_WARNING, spec.app(), note));
+  if (plan.problems().empty())
+    findings.push_back(Found(pb::FINDING_LEVEL_OK, spec.app(), "could be deployed here"));
+  return findings;
+}
+
+}  // namespace slipway::executor

@@ -1,0 +1,561 @@
+#include "executor/drivers/compose_cut.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+
+#include "common/digest.h"
+#include "common/spec.h"
+#include "executor/failure.h"
+#include "executor/paths.h"
+
+namespace slipway::executor {
+namespace {
+
+using nlohmann::json;
+
+absl::Status Wrong(absl::string_view service, absl::string_view what, absl::string_view cure = "") {
+  return Failure(pb::FAILURE_REASON_INVALID_COMPOSE_FILE,
+                 absl::StrCat("services.", service, ": ", what), cure);
+}
+
+// One published port in either of compose's spellings.
+struct Port {
+  std::string host_ip;
+  uint32_t published = 0;
+  uint32_t target = 0;
+  std::string protocol = "tcp";
+};
+
+bool ParseNumber(absl::string_view text, uint32_t& number) {
+  return absl::SimpleAtoi(text, &number);
+}
+
+// 127.0.0.1:8000:8000/tcp, 8000:8000, 8000
+std::optional<Port> ParseShortPort(absl::string_view text) {
+  Port port;
+  const std::pair<absl::string_view, absl::string_view> parts =
+      absl::StrSplit(text, absl::MaxSplits('/', 1));
+  if (!parts.second.empty()) port.protocol = std::string(parts.second);
+  absl::string_view rest = parts.first;
+  const size_t target_colon = rest.rfind(':');
+  if (!ParseNumber(rest.substr(target_colon == absl::string_view::npos ? 0 : target_colon + 1),
+                   port.target)) {
+    return std::nullopt;
+  }
+  if (target_colon == absl::string_view::npos) return port;
+  rest = rest.substr(0, target_colon);
+  const size_t host_colon = rest.rfind(':');
+  if (!ParseNumber(rest.substr(host_colon == absl::string_view::npos ? 0 : host_colon + 1),
+                   port.published)) {
+    return std::nullopt;
+  }
+  if (host_colon != absl::string_view::npos) port.host_ip = std::string(rest.substr(0, host_colon));
+  return port;
+}
+
+uint32_t NumberIn(const json& object, const char* key) {
+  const auto found = object.find(key);
+  if (found == object.end()) return 0;
+  if (found->is_number_unsigned() || found->is_number_integer()) return found->get<uint32_t>();
+  uint32_t number = 0;
+  return found->is_string() && ParseNumber(found->get_ref<const std::string&>(), number) ? number
+                                                                                         : 0;
+}
+
+std::optional<Port> ParsePort(const json& entry) {
+  if (entry.is_number_integer()) {
+    Port port;
+    port.target = entry.get<uint32_t>();
+    return port;
+  }
+  if (entry.is_string()) return ParseShortPort(entry.get_ref<const std::string&>());
+  if (!entry.is_object()) return std::nullopt;
+  Port port;
+  port.published = NumberIn(entry, "published");
+  port.target = NumberIn(entry, "target");
+  port.host_ip = entry.value("host_ip", "");
+  port.protocol = entry.value("protocol", "tcp");
+  return port;
+}
+
+json ServiceList(const json& service, const char* key) {
+  const auto found = service.find(key);
+  return found != service.end() && found->is_array() ? *found : json::array();
+}
+
+std::set<std::string> NamesIn(const json& service, const char* key) {
+  std::set<std::string> names;
+  const auto found = service.find(key);
+  if (found == service.end()) return names;
+  if (found->is_object()) {
+    for (const auto& item : found->items()) names.insert(item.key());
+  } else if (found->is_array()) {
+    for (const auto& item : *found) names.insert(item.get<std::string>());
+  }
+  return names;
+}
+
+// The networks a service is on by their keys in the file; compose's default network when it names
+// none.
+std::set<std::string> NetworksOf(const json& service) {
+  std::set<std::string> networks = NamesIn(service, "networks");
+  if (networks.empty() && !service.contains("network_mode")) networks.insert("default");
+  return networks;
+}
+
+void SetLabel(json& service, const std::string& name, const std::string& value) {
+  json& labels = service["labels"];
+  if (labels.is_array()) {
+    labels.push_back(absl::StrCat(name, "=", value));
+  } else {
+    if (!labels.is_object()) labels = json::object();
+    labels[name] = value;
+  }
+}
+
+class Cutter {
+ public:
+  explicit Cutter(const CutInput& input)
+      : input_(input),
+        spec_(input.release.spec),
+        slotted_(spec_.compose().slotted().begin(), spec_.compose().slotted().end()),
+        workers_(spec_.compose().workers().begin(), spec_.compose().workers().end()) {}
+
+  absl::StatusOr<CutResult> Cut() {
+    for (const auto* names : {&slotted_, &workers_}) {
+      for (const std::string& name : *names) {
+        if (!Services().contains(name)) {
+          return Wrong(name,
+                       "slipway.yaml names this service; the compose file has none of that name");
+        }
+      }
+    }
+    for (const auto& item : Services().items()) PlanImage(item.key(), item.value());
+    CutShared();
+    if (absl::Status status = CutSlots(); !status.ok()) return status;
+    CutWorkers();
+    if (absl::Status status = CutHooks(); !status.ok()) return status;
+    return std::move(result_);
+  }
+
+ private:
+  const json& Services() const { return input_.document["services"]; }
+  bool IsShared(const std::string& name) const {
+    return !slotted_.contains(name) && !workers_.contains(name);
+  }
+
+  // compose 2 says a network's or volume's real name; compose 1 leaves it to the rule.
+  std::string RealName(const char* section, const std::string& key) const {
+    const auto found = input_.document.find(section);
+    if (found != input_.document.end() && found->is_object() && found->contains(key)) {
+      const json& entry = (*found)[key];
+      if (entry.is_object() && entry.contains("name")) return entry["name"].get<std::string>();
+      if (entry.is_object() && entry.contains("external") && entry["external"].is_object()) {
+        return entry["external"].value("name", key);
+      }
+      if (entry.is_object() && entry.value("external", json(false)) == json(true)) return key;
+    }
+    return absl::StrCat(spec_.compose().project(), "_", key);
+  }
+
+  // A section that names what the shared project made, for the other projects.
+  json External(const char* section, const std::set<std::string>& keys) const {
+    json entries = json::object();
+    for (const std::string& key : keys) {
+      entries[key] = {{"external", true}, {"name", RealName(section, key)}};
+    }
+    return entries;
+  }
+
+  // The named volumes that these services mount; they belong to the shared project.
+  json VolumesOf(const json& services) const {
+    const std::set<std::string> declared = NamesIn(input_.document, "volumes");
+    std::set<std::string> used;
+    for (const json& service : services) {
+      for (const json& mount : ServiceList(service, "volumes")) {
+        std::string source;
+        if (mount.is_string())
+          source = mount.get_ref<const std::string&>().substr(
+              0, mount.get_ref<const std::string&>().find(':'));
+        if (mount.is_object()) source = mount.value("source", "");
+        if (declared.contains(source)) used.insert(source);
+      }
+    }
+    return External("volumes", used);
+  }
+
+  void PlanImage(const std::string& name, const json& service) {
+    const auto build = service.find("build");
+    if (build == service.end() || build->is_null()) {
+      result_.images[name] = service.value("image", "");
+      return;
+    }
+    BuildPlan plan;
+    plan.section = build->is_string() ? json{{"context", *build}} : *build;
+    const std::string root = input_.release_folder.string();
+    absl::string_view context = plan.section["context"].get_ref<const std::string&>();
+    if (absl::ConsumePrefix(&context, root)) absl::ConsumePrefix(&context, "/");
+    plan.context = std::string(context);
+    plan.digest = DigestOf(plan);
+    plan.image = BuiltImage(input_.release.app, plan.digest);
+    result_.images[name] = plan.image;
+    const bool known =
+        std::any_of(result_.builds.begin(), result_.builds.end(),
+                    [&](const BuildPlan& other) { return other.digest == plan.digest; });
+    if (!known) result_.builds.push_back(std::move(plan));
+  }
+
+  // Over the build section and every file of its context: equal inputs are built once, also across
+  // releases.
+  std::string DigestOf(const BuildPlan& plan) const {
+    json section = plan.section;
+    section["context"] = plan.context;
+    Sha256 hash;
+    hash.Update(section.dump(-1, ' ', false, json::error_handler_t::replace));
+    const std::string prefix = plan.context.empty() ? "" : absl::StrCat(plan.context, "/");
+    for (const pb::ManifestEntry& entry : input_.manifest->entries()) {
+      if (!absl::StartsWith(entry.path(), prefix)) continue;
+      hash.Update(entry.SerializeAsString());
+    }
+    return absl::BytesToHexString(hash.Finish()).substr(0, 16);
+  }
+
+  json CopyService(const json& services, const std::string& name, absl::string_view role) const {
+    json service = services[name];
+    service.erase("build");
+    service.erase("container_name");
+    service["image"] = result_.images.at(name);
+    SetLabel(service, kLabelApp, input_.release.app);
+    SetLabel(service, kLabelRole, std::string(role));
+    SetLabel(service, kLabelRelease, input_.release.release);
+    return service;
+  }
+
+  // What `name` depends on among `kept`, in the long form with conditions that both versions read.
+  static json KeepDependencies(const json& service, const std::set<std::string>& kept) {
+    json depends = json::object();
+    const auto found = service.find("depends_on");
+    for (const std::string& other : NamesIn(service, "depends_on")) {
+      if (!kept.contains(other)) continue;
+      depends[other] = {{"condition", found->is_object()
+                                          ? (*found)[other].value("condition", "service_started")
+                                          : "service_started"}};
+    }
+    return depends;
+  }
+
+  static void SetDependencies(json& service, json depends) {
+    if (depends.empty()) {
+      service.erase("depends_on");
+    } else {
+      service["depends_on"] = std::move(depends);
+    }
+  }
+
+  json Project(json services, json networks, json volumes) const {
+    json project = {{"services", std::move(services)}};
+    if (!networks.empty()) project["networks"] = std::move(networks);
+    if (!volumes.empty()) project["volumes"] = std::move(volumes);
+    for (const char* section : {"configs", "secrets"}) {
+      if (input_.document.contains(section)) project[section] = input_.document[section];
+    }
+    // Without it compose 1 takes the file for its oldest format.
+    project["version"] = "3.9";
+    return project;
+  }
+
+  // A digest of what the service is, whichever release it came with: the release's folder has no
+  // part in it.
+  std::string DefinitionOf(const std::string& name) const {
+    const std::string text = Services()[name].dump(-1, ' ', false, json::error_handler_t::replace);
+    return absl::BytesToHexString(
+               Sha256Of(absl::StrReplaceAll(text, {{input_.release_folder.string(), "."}})))
+        .substr(0, 16);
+  }
+
+  void CutShared() {
+    std::set<std::string> kept;
+    for (const auto& item : Services().items()) {
+      if (IsShared(item.key())) kept.insert(item.key());
+    }
+    json services = json::object();
+    for (const std::string& name : kept) {
+      json service = CopyService(Services(), name, "shared");
+      SetDependencies(service, KeepDependencies(service, kept));
+      result_.definitions[name] = DefinitionOf(name);
+      SetLabel(service, kLabelDefinition, result_.definitions[name]);
+      for (const json& entry : ServiceList(service, "ports")) {
+        if (const auto port = ParsePort(entry); port && port->published != 0) {
+          result_.shared_ports[name].push_back(port->published);
+        }
+      }
+      services[name] = std::move(service);
+    }
+    result_.shared_services = kept;
+    json networks = input_.document.value("networks", json::object());
+    PlanResources();
+    result_.shared = Project(std::move(services), std::move(networks),
+                             input_.document.value("volumes", json::object()));
+    for (const auto* names : {&slotted_, &workers_}) {
+      for (const std::string& name : *names) {
+        const json depends = KeepDependencies(Services()[name], kept);
+        for (const auto& item : depends.items()) {
+          if (item.value()["condition"] == "service_healthy")
+            result_.awaited_healthy.insert(item.key());
+        }
+      }
+    }
+  }
+
+  // Compose creates what the shared services use; what only slots, workers and hooks use must be
+  // there for them too.
+  void PlanResources() {
+    std::set<std::string> networks;
+    for (const auto& item : Services().items()) {
+      const std::set<std::string> of_service = NetworksOf(item.value());
+      networks.insert(of_service.begin(), of_service.end());
+    }
+    const auto definition = [this](const char* section, const std::string& key) {
+      const auto found = input_.document.find(section);
+      return found != input_.document.end() && found->is_object() && found->contains(key) &&
+                     (*found)[key].is_object()
+                 ? (*found)[key]
+                 : json::object();
+    };
+    const auto plan = [&](const char* section, const std::set<std::string>& keys) {
+      json resources = json::array();
+      for (const std::string& key : keys) {
+        json entry = definition(section, key);
+        if (entry.value("external", json(false)) != json(false)) continue;
+        resources.push_back(
+            {{"key", key}, {"name", RealName(section, key)}, {"definition", std::move(entry)}});
+      }
+      return resources;
+    };
+    result_.networks = plan("networks", networks);
+    result_.volumes = plan("volumes", NamesIn(input_.document, "volumes"));
+  }
+
+  // Which published port is the slot's: the one that port_variable gave (it was set to the blue
+  // port while compose normalised the file), else the only one there is.
+  absl::StatusOr<std::pair<std::string, size_t>> FindSlotPort() const {
+    std::vector<std::pair<std::string, size_t>> published;
+    for (const std::string& name : slotted_) {
+      const json ports = ServiceList(Services()[name], "ports");
+      for (size_t i = 0; i < ports.size(); ++i) {
+        const auto port = ParsePort(ports[i]);
+        if (!port) return Wrong(name, absl::StrCat("cannot read the port ", ports[i].dump()));
+        if (port->published == 0) continue;
+        if (!spec_.port_variable().empty() && port->published != spec_.slots().blue()) {
+          return Wrong(
+              name,
+              absl::StrCat("publishes port ", port->published, ", which two slots cannot share"),
+              "move the service out of compose.slotted, or publish only the slot's port");
+        }
+        published.emplace_back(name, i);
+      }
+    }
+    if (published.size() == 1) return published.front();
+    return Wrong(*slotted_.begin(),
+                 absl::StrCat("the slotted services publish ", published.size(),
+                              " ports where one is needed, the slot's"),
+                 spec_.port_variable().empty() ? "set port_variable in slipway.yaml"
+                                               : "publish exactly one port, by port_variable");
+  }
+
+  // The slotted services as one slot runs them, from the document that was made for it.
+  absl::StatusOr<json> SlotServices(const json& document, pb::Slot slot,
+                                    const std::pair<std::string, size_t>& slot_port) {
+    json services = json::object();
+    for (const std::string& name : slotted_) {
+      json service = CopyService(document["services"], name, "slot");
+      if (service.contains("network_mode")) {
+        return Wrong(name, "network_mode does not go with two slots",
+                     "remove it from this service");
+      }
+      json depends = KeepDependencies(service, slotted_);
+      result_.ordered_start |= !depends.empty();
+      SetDependencies(service, std::move(depends));
+      service["networks"] = json::array({"default"});
+      SetLabel(service, kLabelSlot, SlotWord(slot));
+      services[name] = std::move(service);
+    }
+    json& ports = services[slot_port.first]["ports"];
+    for (size_t i = 0; i < ports.size(); ++i) {
+      const auto port = ParsePort(ports[i]);
+      if (!port)
+        return Wrong(slot_port.first, absl::StrCat("cannot read the port ", ports[i].dump()));
+      const std::string target = absl::StrCat(port->target, "/", port->protocol);
+      // Compose takes a list in one spelling only.
+      ports[i] = i == slot_port.second
+                     ? absl::StrCat(input_.address, ":", PortOf(spec_, slot), ":", target)
+                     : target;
+    }
+    return services;
+  }
+
+  absl::Status CutSlots() {
+    const auto slot_port = FindSlotPort();
+    if (!slot_port.ok()) return slot_port.status();
+    std::set<std::string> networks;
+    for (const std::string& name : slotted_) {
+      const std::set<std::string> of_service = NetworksOf(Services()[name]);
+      networks.insert(of_service.begin(), of_service.end());
+    }
+    for (const std::string& network : networks) {
+      result_.slot_networks.push_back(RealName("networks", network));
+    }
+    for (const pb::Slot slot : {pb::SLOT_BLUE, pb::SLOT_GREEN}) {
+      const bool own = slot == pb::SLOT_GREEN && !input_.green_document.is_null();
+      auto services = SlotServices(own ? input_.green_document : input_.document, slot, *slot_port);
+      if (!services.ok()) return services.status();
+      json volumes = VolumesOf(*services);
+      (slot == pb::SLOT_BLUE ? result_.blue : result_.green) =
+          Project(*std::move(services), json::object(), std::move(volumes));
+    }
+    return absl::OkStatus();
+  }
+
+  // Networks for a service outside the shared project: the shared ones and the front, all external.
+  json JoinNetworks(json& service, std::set<std::string>& used) const {
+    for (const std::string& network : NetworksOf(service)) {
+      used.insert(network);
+      if (!service["networks"].is_object()) service["networks"] = json::object();
+      if (!service["networks"].contains(network)) service["networks"][network] = nullptr;
+    }
+    service["networks"]["slipway_front"] = nullptr;
+    return service;
+  }
+
+  json NetworksWithFront(const std::set<std::string>& used) const {
+    json networks = External("networks", used);
+    networks["slipway_front"] = {{"external", true}, {"name", FrontNetwork(input_.release.app)}};
+    return networks;
+  }
+
+  static void ListToObject(json& service) {
+    if (!service.contains("networks") || !service["networks"].is_array()) return;
+    json object = json::object();
+    for (const json& name : service["networks"]) object[name.get<std::string>()] = nullptr;
+    service["networks"] = std::move(object);
+  }
+
+  void CutWorkers() {
+    json services = json::object();
+    std::set<std::string> used;
+    for (const std::string& name : workers_) {
+      json service = CopyService(Services(), name, "worker");
+      SetDependencies(service, KeepDependencies(service, workers_));
+      ListToObject(service);
+      if (!service.contains("network_mode")) JoinNetworks(service, used);
+      services[name] = std::move(service);
+    }
+    json volumes = VolumesOf(services);
+    result_.workers = Project(std::move(services), NetworksWithFront(used), std::move(volumes));
+  }
+
+  absl::Status CutHooks() {
+    json services = json::object();
+    std::set<std::string> used;
+    for (const auto* hooks : {&spec_.hooks().before_switch(), &spec_.hooks().after_switch()}) {
+      for (const pb::Hook& hook : *hooks) {
+        if (!Services().contains(hook.service())) {
+          return Wrong(hook.service(),
+                       absl::StrCat("hook ", hook.name(), " names this service; there is none"));
+        }
+        json service = CopyService(Services(), hook.service(), "hook");
+        for (const char* key : {"ports", "depends_on", "restart", "healthcheck", "expose"})
+          service.erase(key);
+        service["command"] =
+            json(std::vector<std::string>(hook.command().begin(), hook.command().end()));
+        for (json& word : service["command"]) {
+          std::string escaped;
+          for (const char c : word.get_ref<const std::string&>())
+            escaped.append(c == '$' ? 2 : 1, c);
+          word = escaped;
+        }
+        ListToObject(service);
+        if (!service.contains("network_mode")) JoinNetworks(service, used);
+        services[absl::StrCat("hook-", hook.name())] = std::move(service);
+      }
+    }
+    json volumes = VolumesOf(services);
+    result_.hooks = Project(std::move(services), NetworksWithFront(used), std::move(volumes));
+    return absl::OkStatus();
+  }
+
+  const CutInput& input_;
+  const pb::ApplicationSpec& spec_;
+  const std::set<std::string> slotted_;
+  const std::set<std::string> workers_;
+  CutResult result_;
+};
+
+}  // namespace
+
+absl::StatusOr<CutResult> CutCompose(const CutInput& input) { return Cutter(input).Cut(); }
+
+json ToJson(const CutResult& result) {
+  json builds = json::array();
+  for (const BuildPlan& plan : result.builds) {
+    builds.push_back({{"image", plan.image},
+                      {"digest", plan.digest},
+                      {"context", plan.context},
+                      {"section", plan.section}});
+  }
+  return {{"shared", result.shared},
+          {"blue", result.blue},
+          {"green", result.green},
+          {"workers", result.workers},
+          {"hooks", result.hooks},
+          {"builds", builds},
+          {"images", result.images},
+          {"shared_services", result.shared_services},
+          {"awaited_healthy", result.awaited_healthy},
+          {"slot_networks", result.slot_networks},
+          {"ordered_start", result.ordered_start},
+          {"networks", result.networks},
+          {"volumes", result.volumes},
+          {"definitions", result.definitions},
+          {"shared_ports", result.shared_ports}};
+}
+
+absl::StatusOr<CutResult> CutFromJson(const json& document) {
+  // Written by ToJson() and by nobody else; anything unreadable is a damaged file, not a user's
+  // mistake.
+  try {
+    CutResult result;
+    result.shared = document.at("shared");
+    result.blue = document.at("blue");
+    result.green = document.at("green");
+    result.workers = document.at("workers");
+    result.hooks = document.at("hooks");
+    for (const json& plan : document.at("builds")) {
+      result.builds.push_back(
+          {plan.at("image"), plan.at("digest"), plan.at("context"), plan.at("section")});
+    }
+    document.at("images").get_to(result.images);
+    document.at("shared_services").get_to(result.shared_services);
+    document.at("awaited_healthy").get_to(result.awaited_healthy);
+    document.at("slot_networks").get_to(result.slot_networks);
+    document.at("ordered_start").get_to(result.ordered_start);
+    result.networks = document.at("networks");
+    result.volumes = document.at("volumes");
+    document.at("definitions").get_to(result.definitions);
+    document.at("shared_ports").get_to(result.shared_ports);
+    return result;
+  } catch (const json::exception& exception) {
+    return absl::DataLossError(
+        absl::StrCat("the release's generated state is damaged: ", exception.what()));
+  }
+}
+
+}  // namespace slipway::executor

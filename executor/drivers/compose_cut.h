@@ -1,0 +1,91 @@
+// Cuts one normalised compose file into shared services, two slots, workers, hooks and builds.
+// Pure: a document goes in, documents come out.
+//
+// - shared: project PROJECT (the application's name, or an existing installation's); everything
+// that is neither slotted
+//   nor a worker, with the volumes and networks.
+// - slot: project APP-blue or APP-green; the slotted services on a private network of the slot,
+// where they find each other
+//   by name; the published port is the slot's. The executor connects the containers to
+//   `slot_networks` before they start, without a name there, so that nobody reaches a candidate by
+//   name.
+// - workers: project APP-workers; on the shared networks and on the front network.
+// - hooks: project APP-hooks; one service `hook-NAME` per hook, a copy of its service with another
+// command.
+// - builds: one service per distinct build, named by the digest of its inputs.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include <nlohmann/json.hpp>
+
+#include "common/protos.h"
+#include "executor/drivers/workload.h"
+
+#include "slipway/v1/releases.pb.h"
+
+namespace slipway::executor {
+
+struct CutInput {
+  StagedRelease release;
+  // The normalised document, values restored; port_variable, if there is one, had the blue port.
+  nlohmann::json document;
+  // The same with the green port, for files that use the variable for more than the published port;
+  // null otherwise.
+  nlohmann::json green_document;
+  // Absolute path of the unpacked release.
+  std::filesystem::path release_folder;
+  // For the digests of build inputs.
+  const pb::Manifest* manifest = nullptr;
+  // Where slots publish, such as 127.0.0.1.
+  std::string address;
+};
+
+struct BuildPlan {
+  std::string image;
+  std::string digest;
+  // Relative to the release's folder; empty for all of it.
+  std::string context;
+  // The compose `build` section; its context is to be replaced by the folder it is built from.
+  nlohmann::json section;
+};
+
+// Everything that later steps need, and all of it can be written to a file and read back.
+struct CutResult {
+  nlohmann::json shared;
+  nlohmann::json blue;
+  nlohmann::json green;
+  nlohmann::json workers;
+  nlohmann::json hooks;
+  std::vector<BuildPlan> builds;
+  // Image per service of any kind.
+  std::map<std::string, std::string> images;
+  std::set<std::string> shared_services;
+  // Digest of each shared service's definition.
+  std::map<std::string, std::string> definitions;
+  // Shared services that must be healthy before a candidate starts.
+  std::set<std::string> awaited_healthy;
+  // Real names of the shared networks of slotted services.
+  std::vector<std::string> slot_networks;
+  // True when slotted services depend on each other, so that compose must start them in order.
+  bool ordered_start = false;
+  // The shared project's networks and volumes: [{key, name, definition}], in the engine's terms by
+  // EnsureShared.
+  nlohmann::json networks;
+  nlohmann::json volumes;
+  // Host ports of the shared services, for preflight.
+  std::map<std::string, std::vector<uint32_t>> shared_ports;
+};
+
+// INVALID_COMPOSE_FILE that names the service and key.
+absl::StatusOr<CutResult> CutCompose(const CutInput& input);
+
+nlohmann::json ToJson(const CutResult& result);
+absl::StatusOr<CutResult> CutFromJson(const nlohmann::json& document);
+
+}  // namespace slipway::executor

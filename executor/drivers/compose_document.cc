@@ -1,0 +1,72 @@
+#include "executor/drivers/compose_document.h"
+
+#include <charconv>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include <yaml-cpp/yaml.h>
+
+#include "executor/failure.h"
+
+namespace slipway::executor {
+namespace {
+
+using nlohmann::json;
+
+template <typename Number>
+bool ParsesAs(const std::string& text, Number& number) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  return error == std::errc() && end == text.data() + text.size();
+}
+
+json ScalarToJson(const YAML::Node& node) {
+  const std::string& text = node.Scalar();
+  // yaml-cpp tags a quoted scalar `!` and a plain one `?`; only a plain one may be anything but
+  // text.
+  if (node.Tag() == "!") return text;
+  if (text.empty() || text == "null" || text == "~") return nullptr;
+  if (text == "true" || text == "false") return text == "true";
+  int64_t whole = 0;
+  if (ParsesAs(text, whole)) return whole;
+  double fraction = 0;
+  if (text.find_first_not_of("0123456789.+-eE") == std::string::npos && ParsesAs(text, fraction)) {
+    return fraction;
+  }
+  return text;
+}
+
+json ToJson(const YAML::Node& node) {
+  if (node.IsMap()) {
+    json object = json::object();
+    for (const auto& item : node) object[item.first.Scalar()] = ToJson(item.second);
+    return object;
+  }
+  if (node.IsSequence()) {
+    json list = json::array();
+    for (const auto& item : node) list.push_back(ToJson(item));
+    return list;
+  }
+  return node.IsScalar() ? ScalarToJson(node) : json(nullptr);
+}
+
+}  // namespace
+
+absl::StatusOr<json> ParseComposeDocument(absl::string_view text) {
+  json document = json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
+  if (document.is_discarded()) {
+    try {
+      document = ToJson(YAML::Load(std::string(text)));
+    } catch (const YAML::Exception& exception) {
+      return Failure(
+          pb::FAILURE_REASON_INVALID_COMPOSE_FILE,
+          absl::StrCat("the output of `compose config` cannot be read: ", exception.msg));
+    }
+  }
+  if (!document.is_object() || !document.contains("services") ||
+      !document["services"].is_object()) {
+    return Failure(pb::FAILURE_REASON_INVALID_COMPOSE_FILE, "the compose file has no services");
+  }
+  return document;
+}
+
+}  // namespace slipway::executor

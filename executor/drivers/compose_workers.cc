@@ -1,0 +1,203 @@
+// Workers: singletons, replaced and never doubled. Hooks: one container each, which is also the
+// record of its run.
+#include <algorithm>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+
+#include "common/file.h"
+#include "common/status.h"
+#include "executor/drivers/compose_workload.h"
+#include "executor/drivers/evidence_text.h"
+#include "executor/failure.h"
+
+namespace slipway::executor {
+namespace {
+
+using std::chrono::steady_clock;
+
+constexpr std::chrono::seconds kStopGrace{10};
+// A worker that is still the same process after this long has started.
+constexpr std::chrono::milliseconds kSettled{1000};
+constexpr std::chrono::milliseconds kLookAgain{50};
+constexpr int kTailLines = 40;
+
+std::string LabelOf(const DockerContainer& container, const char* label) {
+  const auto found = container.labels.find(label);
+  return found == container.labels.end() ? "" : found->second;
+}
+
+// Cancels `target` at the call's deadline or with the call, while it lives.
+class Watchdog {
+ public:
+  Watchdog(Cancellation& target, const CallContext& call)
+      : hook_(call.cancellation, [&target] { target.Cancel(); }),
+        thread_([this, &target, deadline = call.deadline] {
+          if (!done_.WaitFor(deadline - steady_clock::now())) target.Cancel();
+        }) {}
+  ~Watchdog() {
+    done_.Cancel();
+    thread_.join();
+  }
+
+ private:
+  Cancellation done_;
+  CancellationHook hook_;
+  std::thread thread_;
+};
+
+}  // namespace
+
+// Ours, and those of an adopted installation.
+absl::StatusOr<std::vector<DockerContainer>> ComposeWorkload::RunningWorkers(
+    const StagedRelease& release) {
+  SLIPWAY_ASSIGN_OR_RETURN(std::vector<DockerContainer> workers,
+                           engine_.InspectAll({{kLabelProject, WorkersProject(release.app)}}));
+  SLIPWAY_ASSIGN_OR_RETURN(const auto adopted,
+                           engine_.InspectAll({{kLabelProject, release.spec.compose().project()}}));
+  const auto& names = release.spec.compose().workers();
+  for (const DockerContainer& container : adopted) {
+    if (std::find(names.begin(), names.end(), LabelOf(container, kLabelService)) != names.end()) {
+      workers.push_back(container);
+    }
+  }
+  return workers;
+}
+
+absl::Status ComposeWorkload::StartWorkers(const StagedRelease& release, const CallContext& call) {
+  SLIPWAY_RETURN_IF_ERROR(
+      compose_.Up(ProjectFor(release, WorkersProject(release.app), "workers.json"), {}, call));
+  const auto settled = steady_clock::now() + kSettled;
+  while (true) {
+    SLIPWAY_ASSIGN_OR_RETURN(const auto containers,
+                             engine_.InspectAll({{kLabelProject, WorkersProject(release.app)}}));
+    for (const DockerContainer& container : containers) {
+      if (container.running() && container.restart_count == 0) continue;
+      std::vector<std::string> tail = Tail(container.id, 3);
+      return Failure(
+          pb::FAILURE_REASON_WORKER,
+          absl::StrCat(LabelOf(container, kLabelService), " does not stay up, exit code ",
+                       container.exit_code, tail.empty() ? "" : absl::StrCat(": ", tail.back())));
+    }
+    if (steady_clock::now() > settled) return absl::OkStatus();
+    std::this_thread::sleep_for(kLookAgain);
+  }
+}
+
+absl::StatusOr<pb::WorkersEvidence> ComposeWorkload::ReplaceWorkers(const StagedRelease& release,
+                                                                    const StagedRelease* previous,
+                                                                    const CallContext& call) {
+  pb::WorkersEvidence evidence;
+  SLIPWAY_ASSIGN_OR_RETURN(const std::vector<DockerContainer> old, RunningWorkers(release));
+  const auto& names = release.spec.compose().workers();
+  const bool current = std::all_of(names.begin(), names.end(), [&](const std::string& name) {
+    return std::any_of(old.begin(), old.end(), [&](const DockerContainer& container) {
+      return LabelOf(container, kLabelService) == name &&
+             LabelOf(container, kLabelRelease) == release.release && container.running();
+    });
+  });
+  if (current && old.size() == static_cast<size_t>(names.size())) {
+    for (const std::string& name : names) evidence.add_unchanged(name);
+    return evidence;
+  }
+  std::vector<DockerContainer> adopted;
+  for (const DockerContainer& container : old) {
+    SLIPWAY_RETURN_IF_ERROR(engine_.Stop(container.id, kStopGrace));
+    if (LabelOf(container, kLabelProject) == WorkersProject(release.app)) {
+      SLIPWAY_RETURN_IF_ERROR(engine_.Remove(container.id));
+    } else {
+      adopted.push_back(container);
+    }
+  }
+  const absl::Status started = StartWorkers(release, call);
+  if (started.ok()) {
+    for (const DockerContainer& container : adopted)
+      SLIPWAY_RETURN_IF_ERROR(engine_.Remove(container.id));
+    for (const std::string& name : names) evidence.add_replaced(name);
+    return evidence;
+  }
+  SLIPWAY_ASSIGN_OR_RETURN(const auto failed,
+                           engine_.List({{kLabelProject, WorkersProject(release.app)}}));
+  for (const DockerContainer& container : failed)
+    SLIPWAY_RETURN_IF_ERROR(engine_.Remove(container.id));
+  absl::Status restored = absl::NotFoundError("there was none");
+  for (const DockerContainer& container : adopted) restored = engine_.Start(container.id);
+  if (adopted.empty() && previous != nullptr) restored = StartWorkers(*previous, call);
+  return Failure(
+      pb::FAILURE_REASON_WORKER,
+      absl::StrCat(std::string(started.message()),
+                   restored.ok() ? "; the previous workers run again"
+                                 : "; and the previous workers could not be started again: ",
+                   restored.ok() ? "" : std::string(restored.message())));
+}
+
+absl::StatusOr<DockerContainer> ComposeWorkload::CreateHookContainer(const StagedRelease& release,
+                                                                     const pb::Hook& hook,
+                                                                     const std::string& key,
+                                                                     const CallContext& call) {
+  SLIPWAY_ASSIGN_OR_RETURN(const auto others,
+                           engine_.List({{kLabelApp, release.app}, {kLabelRole, "hook"}}));
+  for (const DockerContainer& other : others) SLIPWAY_RETURN_IF_ERROR(engine_.Remove(other.id));
+  SLIPWAY_ASSIGN_OR_RETURN(const CutResult cut, LoadCut(release.app, release.release));
+  const std::string service = absl::StrCat("hook-", hook.name());
+  nlohmann::json project = cut.hooks;
+  nlohmann::json chosen = project["services"][service];
+  nlohmann::json& labels = chosen["labels"];
+  if (labels.is_array()) {
+    labels.push_back(absl::StrCat(kLabelHook, "=", key));
+  } else {
+    labels[kLabelHook] = key;
+  }
+  project["services"] = {{service, std::move(chosen)}};
+  const auto target = ProjectFor(release, HooksProject(release.app), "hook.json");
+  SLIPWAY_RETURN_IF_ERROR(WriteFileAtomically(
+      target.file, project.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace), 0600));
+  SLIPWAY_RETURN_IF_ERROR(compose_.Create(target, {service}, call));
+  SLIPWAY_ASSIGN_OR_RETURN(const auto created, engine_.InspectAll({{kLabelHook, key}}));
+  if (created.size() != 1)
+    return absl::InternalError(
+        absl::StrCat("compose made ", created.size(), " containers for hook ", hook.name()));
+  return created.front();
+}
+
+absl::StatusOr<pb::HookEvidence> ComposeWorkload::RunHook(const StagedRelease& release,
+                                                          const pb::Hook& hook,
+                                                          const std::string& key,
+                                                          const CallContext& call) {
+  pb::HookEvidence evidence;
+  evidence.set_hook(hook.name());
+  SLIPWAY_ASSIGN_OR_RETURN(const auto known, engine_.InspectAll({{kLabelHook, key}}));
+  DockerContainer container;
+  if (known.empty()) {
+    SLIPWAY_ASSIGN_OR_RETURN(container, CreateHookContainer(release, hook, key, call));
+  } else {
+    container = known.front();
+    evidence.set_already_ran(container.state != "created");
+  }
+  if (container.state == "created") SLIPWAY_RETURN_IF_ERROR(engine_.Start(container.id));
+  {
+    Cancellation stop;
+    const Watchdog watchdog(stop, call);
+    const absl::Status followed =
+        engine_.StreamLogs(container.id, /*follow=*/true, -1, &stop, [&](absl::string_view line) {
+          if (call.on_line) call.on_line(line);
+          return true;
+        });
+    if (stop.IsCancelled()) {
+      SLIPWAY_RETURN_IF_ERROR(engine_.Stop(container.id, kStopGrace));
+      return Failure(pb::FAILURE_REASON_HOOK,
+                     absl::StrCat("hook ", hook.name(), " was stopped: out of time or cancelled"));
+    }
+    SLIPWAY_RETURN_IF_ERROR(followed);
+  }
+  // The output ends a moment before the engine has the exit code.
+  do {
+    SLIPWAY_ASSIGN_OR_RETURN(container, engine_.Inspect(container.id));
+  } while (container.running() && steady_clock::now() < call.deadline);
+  evidence.set_exit_code(container.exit_code);
+  for (const std::string& line : Tail(container.id, kTailLines))
+    evidence.add_output_tail(EvidenceText(line));
+  return evidence;
+}
+
+}  // namespace slipway::executor

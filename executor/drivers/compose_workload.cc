@@ -1,0 +1,216 @@
+// Slots: started, observed, named and removed.
+#include "executor/drivers/compose_workload.h"
+
+#include <algorithm>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+
+#include "common/mutex.h"
+#include "common/spec.h"
+#include "common/status.h"
+#include "executor/failure.h"
+
+namespace slipway::executor {
+namespace {
+
+// What `docker stop` gives a container that says nothing else.
+constexpr std::chrono::seconds kStopGrace{10};
+
+bool AllRun(const std::vector<DockerContainer>& containers, const CutResult& cut,
+            const std::string& release) {
+  for (const auto& item : cut.blue["services"].items()) {
+    const bool runs =
+        std::any_of(containers.begin(), containers.end(), [&](const DockerContainer& container) {
+          const auto service = container.labels.find(kLabelService);
+          const auto label = container.labels.find(kLabelRelease);
+          return service != container.labels.end() && service->second == item.key() &&
+                 container.running() && label != container.labels.end() && label->second == release;
+        });
+    if (!runs) return false;
+  }
+  return true;
+}
+
+std::string LabelOf(const DockerContainer& container, const char* label) {
+  const auto found = container.labels.find(label);
+  return found == container.labels.end() ? "" : found->second;
+}
+
+pb::StartEvidence EvidenceOf(const std::vector<DockerContainer>& containers, pb::Slot slot,
+                             uint32_t port) {
+  pb::StartEvidence evidence;
+  evidence.set_slot(slot);
+  evidence.set_port(port);
+  for (const DockerContainer& container : containers) {
+    evidence.add_containers(
+        absl::StrCat(LabelOf(container, kLabelService), "=", container.id.substr(0, 12)));
+  }
+  return evidence;
+}
+
+}  // namespace
+
+bool ObservedSlot::AllRunning() const {
+  return !containers.empty() &&
+         std::all_of(containers.begin(), containers.end(),
+                     [](const ObservedContainer& container) { return container.running; });
+}
+
+ObservedContainer ToObserved(const DockerContainer& container) {
+  return {container.id,
+          LabelOf(container, kLabelService),
+          LabelOf(container, kLabelRelease),
+          container.running(),
+          container.restart_count,
+          container.exit_code,
+          container.health,
+          container.started_at};
+}
+
+absl::StatusOr<pb::StartEvidence> ComposeWorkload::StartSlot(const StagedRelease& release,
+                                                             pb::Slot slot,
+                                                             const CallContext& call) {
+  SLIPWAY_ASSIGN_OR_RETURN(const CutResult cut, LoadCut(release.app, release.release));
+  const std::string project = SlotProject(release.app, slot);
+  const uint32_t port = PortOf(release.spec, slot);
+  const DockerLabels labels = {{kLabelProject, project}};
+  SLIPWAY_ASSIGN_OR_RETURN(std::vector<DockerContainer> containers, engine_.List(labels));
+  if (AllRun(containers, cut, release.release)) return EvidenceOf(containers, slot, port);
+  const bool foreign =
+      std::any_of(containers.begin(), containers.end(), [&](const DockerContainer& container) {
+        return LabelOf(container, kLabelRelease) != release.release;
+      });
+  if (foreign) SLIPWAY_RETURN_IF_ERROR(RemoveSlot(release.app, slot, call).status());
+
+  const ComposeCli::Project target =
+      ProjectFor(release, project, absl::StrCat(SlotWord(slot), ".json"));
+  SLIPWAY_RETURN_IF_ERROR(compose_.Create(target, {}, call));
+  SLIPWAY_ASSIGN_OR_RETURN(containers, engine_.List(labels));
+  // Before they start, so that the first look-up of a database's name succeeds.
+  for (const DockerContainer& container : containers) {
+    for (const std::string& network : cut.slot_networks) {
+      SLIPWAY_RETURN_IF_ERROR(engine_.Connect(network, container.id, {}));
+    }
+  }
+  if (cut.ordered_start) {
+    SLIPWAY_RETURN_IF_ERROR(compose_.Up(target, {}, call));
+  } else {
+    for (const DockerContainer& container : containers) {
+      if (absl::Status status = engine_.Start(container.id); !status.ok()) {
+        return Failure(pb::FAILURE_REASON_START,
+                       absl::StrCat(LabelOf(container, kLabelService),
+                                    " does not start: ", std::string(status.message())));
+      }
+    }
+  }
+  return EvidenceOf(containers, slot, port);
+}
+
+absl::Status ComposeWorkload::AnswerToNames(const StagedRelease& release, pb::Slot slot) {
+  const std::string front = FrontNetwork(release.app);
+  SLIPWAY_ASSIGN_OR_RETURN(const auto serving,
+                           engine_.List({{kLabelProject, SlotProject(release.app, slot)}}));
+  for (const DockerContainer& container : serving) {
+    if (container.networks.contains(front)) continue;
+    SLIPWAY_RETURN_IF_ERROR(
+        engine_.Connect(front, container.id, {LabelOf(container, kLabelService)}));
+  }
+  SLIPWAY_ASSIGN_OR_RETURN(
+      const auto other, engine_.List({{kLabelProject, SlotProject(release.app, OtherSlot(slot))}}));
+  for (const DockerContainer& container : other) {
+    if (container.networks.contains(front))
+      SLIPWAY_RETURN_IF_ERROR(engine_.Disconnect(front, container.id));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<std::string>> ComposeWorkload::RemoveSlot(const std::string& app,
+                                                                     pb::Slot slot,
+                                                                     const CallContext&) {
+  SLIPWAY_ASSIGN_OR_RETURN(const auto containers,
+                           engine_.List({{kLabelProject, SlotProject(app, slot)}}));
+  std::vector<std::string> removed;
+  for (const DockerContainer& container : containers) {
+    SLIPWAY_RETURN_IF_ERROR(engine_.Stop(container.id, kStopGrace));
+    SLIPWAY_RETURN_IF_ERROR(engine_.Remove(container.id));
+    removed.push_back(container.id);
+  }
+  return removed;
+}
+
+absl::StatusOr<ObservedSlot> ComposeWorkload::Observe(const std::string& app, pb::Slot slot) {
+  ObservedSlot observed{slot, {}};
+  if (slot == pb::SLOT_UNSPECIFIED) return observed;
+  SLIPWAY_ASSIGN_OR_RETURN(const auto containers,
+                           engine_.InspectAll({{kLabelProject, SlotProject(app, slot)}}));
+  for (const DockerContainer& container : containers)
+    observed.containers.push_back(ToObserved(container));
+  return observed;
+}
+
+absl::StatusOr<ObservedContainer> ComposeWorkload::OwnerOfPort(uint32_t port) {
+  SLIPWAY_ASSIGN_OR_RETURN(const DockerContainer container, engine_.OwnerOfPort(port));
+  return ToObserved(container);
+}
+
+absl::Status ComposeWorkload::StopContainer(const std::string& id, const CallContext&) {
+  const absl::Status stopped = engine_.Stop(id, kStopGrace);
+  if (absl::IsNotFound(stopped)) return absl::OkStatus();
+  SLIPWAY_RETURN_IF_ERROR(stopped);
+  // Left there, a restart policy of `always` would bring it back with the next start of Docker.
+  return engine_.Remove(id);
+}
+
+absl::StatusOr<int> ComposeWorkload::RunInContainer(const std::string& container,
+                                                    const std::vector<std::string>& argv,
+                                                    std::chrono::nanoseconds timeout) {
+  SLIPWAY_ASSIGN_OR_RETURN(const ExecResult result, engine_.Exec(container, argv, timeout));
+  return result.exit_code;
+}
+
+std::vector<std::string> ComposeWorkload::Tail(const std::string& container, int lines) {
+  return engine_.Tail(container, lines).value_or(std::vector<std::string>());
+}
+
+absl::Status ComposeWorkload::StreamLogs(
+    const std::string& app, pb::Slot slot, const std::string& service, bool follow, int tail,
+    const std::function<bool(absl::string_view service, absl::string_view line)>& sink) {
+  std::vector<DockerContainer> containers;
+  if (!service.empty()) {
+    // A shared service or a worker first; a slotted one has a container in each slot.
+    SLIPWAY_ASSIGN_OR_RETURN(containers,
+                             engine_.List({{kLabelApp, app}, {kLabelService, service}}));
+    std::erase_if(containers, [&](const DockerContainer& container) {
+      const std::string of_slot = LabelOf(container, kLabelSlot);
+      return !of_slot.empty() && of_slot != SlotWord(slot);
+    });
+  } else {
+    SLIPWAY_ASSIGN_OR_RETURN(containers, engine_.List({{kLabelProject, SlotProject(app, slot)}}));
+  }
+  if (containers.empty()) {
+    return Error(
+        absl::StatusCode::kNotFound, "NO_CONTAINER",
+        absl::StrCat("no container of ", service.empty() ? app : service, " is on this host"));
+  }
+  Mutex mutex;
+  Cancellation stop;
+  std::vector<std::thread> readers;
+  for (const DockerContainer& container : containers) {
+    readers.emplace_back([&, container] {
+      const std::string name = LabelOf(container, kLabelService);
+      const absl::Status streamed =
+          engine_.StreamLogs(container.id, follow, tail, &stop, [&](absl::string_view line) {
+            MutexLock lock(mutex);
+            if (!stop.IsCancelled() && sink(name, line)) return true;
+            stop.Cancel();
+            return false;
+          });
+      static_cast<void>(streamed);
+    });
+  }
+  for (std::thread& reader : readers) reader.join();
+  return absl::OkStatus();
+}
+
+}  // namespace slipway::executor

@@ -1,0 +1,154 @@
+#include "executor/drivers/release_store.h"
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+
+#include "common/file.h"
+#include "common/manifest.h"
+#include "common/status.h"
+#include "executor/failure.h"
+
+namespace slipway::executor {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Opens below `root` and nowhere else: not through a link, not by `..`, whoever changes the tree
+// meanwhile.
+int OpenBeneath(int root, const std::string& path, uint64_t flags, uint64_t mode) {
+  open_how how{};
+  how.flags = flags | O_CLOEXEC;
+  how.mode = mode;
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+  return static_cast<int>(syscall(SYS_openat2, root, path.c_str(), &how, sizeof(how)));
+}
+
+// The folder that holds `path`, made with its parents when it is absent.
+absl::StatusOr<UniqueFd> ParentBeneath(int root, const std::string& path) {
+  const size_t slash = path.rfind('/');
+  const std::string parent = slash == std::string::npos ? "." : path.substr(0, slash);
+  UniqueFd fd(OpenBeneath(root, parent, O_RDONLY | O_DIRECTORY, 0));
+  if (fd) return fd;
+  if (errno != ENOENT) return ErrnoError(path);
+  SLIPWAY_ASSIGN_OR_RETURN(const UniqueFd above, ParentBeneath(root, parent));
+  const std::string name = parent.substr(parent.rfind('/') + 1);
+  if (mkdirat(above.get(), name.c_str(), 0755) != 0 && errno != EEXIST) return ErrnoError(parent);
+  fd = UniqueFd(OpenBeneath(root, parent, O_RDONLY | O_DIRECTORY, 0));
+  if (!fd) return ErrnoError(parent);
+  return fd;
+}
+
+// Shares the blob's blocks where the file system can, copies in the kernel where it cannot.
+absl::Status CopyContent(int from, int to, uint64_t size) {
+  uint64_t copied = 0;
+  while (copied < size) {
+    const ssize_t got = copy_file_range(from, nullptr, to, nullptr, size - copied, 0);
+    if (got < 0) return ErrnoError("copy");
+    if (got == 0) return absl::DataLossError("a blob is shorter than its manifest says");
+    copied += static_cast<uint64_t>(got);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status UnpackEntry(const BlobStore& blobs, int root, const pb::ManifestEntry& entry,
+                         const std::string& path) {
+  SLIPWAY_ASSIGN_OR_RETURN(const UniqueFd parent, ParentBeneath(root, path));
+  const std::string name = path.substr(path.rfind('/') + 1);
+  if (entry.type() == pb::FILE_TYPE_SYMLINK) {
+    if (symlinkat(entry.link_target().c_str(), parent.get(), name.c_str()) != 0)
+      return ErrnoError(path);
+    return absl::OkStatus();
+  }
+  const UniqueFd from(open(blobs.PathOf(entry.digest()).c_str(), O_RDONLY | O_CLOEXEC));
+  if (!from) {
+    return Failure(pb::FAILURE_REASON_RELEASE_CONTENT,
+                   absl::StrCat("the content of ", path, " (",
+                                absl::BytesToHexString(entry.digest()).substr(0, 12),
+                                ") is not on this host"));
+  }
+  const mode_t mode = entry.type() == pb::FILE_TYPE_EXECUTABLE ? 0755 : 0644;
+  const UniqueFd to(OpenBeneath(parent.get(), name, O_WRONLY | O_CREAT | O_EXCL, mode));
+  if (!to) return ErrnoError(path);
+  // The mode is the release's, whatever the umask.
+  if (fchmod(to.get(), mode) != 0) return ErrnoError(path);
+  return Annotate(CopyContent(from.get(), to.get(), entry.size()), path);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<ReleaseStore>> ReleaseStore::Open(const Paths& paths) {
+  SLIPWAY_ASSIGN_OR_RETURN(std::unique_ptr<BlobStore> blobs, BlobStore::Open(paths.Blobs()));
+  return std::unique_ptr<ReleaseStore>(new ReleaseStore(paths, std::move(blobs)));
+}
+
+absl::StatusOr<pb::Manifest> ReleaseStore::ReadManifest(absl::string_view manifest_digest) const {
+  auto bytes = blobs_->Read(manifest_digest);
+  if (!bytes.ok()) {
+    return Failure(pb::FAILURE_REASON_RELEASE_CONTENT,
+                   "the release's file list is not on this host");
+  }
+  return ParseManifest(*bytes);
+}
+
+bool ReleaseStore::IsSealed(absl::string_view app, absl::string_view release) const {
+  return fs::exists(paths_.Generated(app, release) / "sealed");
+}
+
+absl::Status ReleaseStore::Unpack(absl::string_view app, absl::string_view release,
+                                  const pb::Manifest& manifest) {
+  SLIPWAY_RETURN_IF_ERROR(Remove(app, release));
+  SLIPWAY_RETURN_IF_ERROR(UnpackInto(paths_.Release(app, release), manifest, ""));
+  return MakeFolders(paths_.Generated(app, release), 0700);
+}
+
+absl::Status ReleaseStore::UnpackInto(const fs::path& folder, const pb::Manifest& manifest,
+                                      absl::string_view prefix) const {
+  std::error_code error;
+  fs::remove_all(folder, error);
+  SLIPWAY_RETURN_IF_ERROR(MakeFolders(folder.parent_path(), 0711));
+  SLIPWAY_RETURN_IF_ERROR(MakeFolders(folder, 0755));
+  const UniqueFd root(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!root) return ErrnoError(folder.string());
+  const std::string start = prefix.empty() ? "" : absl::StrCat(prefix, "/");
+  for (const pb::ManifestEntry& entry : manifest.entries()) {
+    if (!absl::StartsWith(entry.path(), start)) continue;
+    SLIPWAY_RETURN_IF_ERROR(
+        UnpackEntry(*blobs_, root.get(), entry, entry.path().substr(start.size())));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReleaseStore::Seal(absl::string_view app, absl::string_view release) {
+  // One syncfs for the whole tree, then the mark that says so.
+  SLIPWAY_RETURN_IF_ERROR(blobs_->Sync());
+  return WriteFileAtomically(paths_.Generated(app, release) / "sealed", "", 0600);
+}
+
+absl::Status ReleaseStore::Remove(absl::string_view app, absl::string_view release) {
+  std::error_code error;
+  // The mark first: a half-removed release is not whole.
+  fs::remove(paths_.Generated(app, release) / "sealed", error);
+  fs::remove_all(paths_.Generated(app, release), error);
+  fs::remove_all(paths_.Release(app, release), error);
+  if (error)
+    return absl::InternalError(absl::StrCat("remove release ", release, ": ", error.message()));
+  return absl::OkStatus();
+}
+
+std::vector<std::string> ReleaseStore::List(absl::string_view app) const {
+  std::vector<std::string> releases;
+  std::error_code error;
+  for (const auto& folder : fs::directory_iterator(paths_.Releases(app), error)) {
+    releases.push_back(folder.path().filename().string());
+  }
+  return releases;
+}
+
+}  // namespace slipway::executor

@@ -1,0 +1,55 @@
+// The releases on this host: blobs and, of each release, a folder with its files. Hostile input
+// meets three walls: the manifest is validated, every file is created below the release's folder by
+// openat2(RESOLVE_BENEATH), and blobs are checked against their digests when they arrive.
+//
+// After a crash a release is whole (its generated folder has `sealed`) or is unpacked again from
+// the beginning.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+#include "common/blob_store.h"
+#include "common/protos.h"
+#include "executor/paths.h"
+
+#include "slipway/v1/releases.pb.h"
+
+namespace slipway::executor {
+
+class ReleaseStore {
+ public:
+  static absl::StatusOr<std::unique_ptr<ReleaseStore>> Open(const Paths& paths);
+
+  BlobStore& Blobs() { return *blobs_; }
+  absl::StatusOr<pb::Manifest> ReadManifest(absl::string_view manifest_digest) const;
+
+  bool IsSealed(absl::string_view app, absl::string_view release) const;
+  // A fresh release folder with every file of the manifest; FAILED_PRECONDITION names the first
+  // blob that is missing.
+  absl::Status Unpack(absl::string_view app, absl::string_view release,
+                      const pb::Manifest& manifest);
+  // The release is whole and may be run from.
+  absl::Status Seal(absl::string_view app, absl::string_view release);
+  // Files below `prefix` (empty for all) into the folder, whose former content is removed.
+  absl::Status UnpackInto(const std::filesystem::path& folder, const pb::Manifest& manifest,
+                          absl::string_view prefix) const;
+  absl::Status Remove(absl::string_view app, absl::string_view release);
+  // Every release folder of the application, whole or not.
+  std::vector<std::string> List(absl::string_view app) const;
+
+ private:
+  ReleaseStore(const Paths& paths, std::unique_ptr<BlobStore> blobs)
+      : paths_(paths), blobs_(std::move(blobs)) {}
+
+  Paths paths_;
+  std::unique_ptr<BlobStore> blobs_;
+};
+
+}  // namespace slipway::executor

@@ -1,0 +1,255 @@
+#include "executor/operations.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+
+#include "common/digest.h"
+#include "common/durations.h"
+#include "common/failpoint.h"
+#include "common/logging.h"
+#include "common/status.h"
+#include "executor/failure.h"
+
+namespace slipway::executor {
+namespace {
+
+using std::chrono::steady_clock;
+
+// Lines a late caller may still see.
+constexpr size_t kKeptLines = 2000;
+
+std::string ArgumentsHash(const xpb::ExecuteRequest& request) {
+  xpb::ExecuteRequest command = request;
+  command.clear_operation();
+  // The env file is named by its digest: what stands in the journal says nothing of a secret's
+  // length either.
+  if (command.has_stage()) {
+    command.mutable_stage()->set_env_file(Sha256Of(command.stage().env_file()));
+  }
+  std::string bytes;
+  {
+    google::protobuf::io::StringOutputStream stream(&bytes);
+    google::protobuf::io::CodedOutputStream coded(&stream);
+    coded.SetSerializationDeterministic(true);
+    command.SerializeToCodedStream(&coded);
+  }
+  return Sha256Of(bytes);
+}
+
+}  // namespace
+
+std::string StepWord(const xpb::ExecuteRequest& request) {
+  const auto* oneof = xpb::ExecuteRequest::descriptor()->FindOneofByName("command");
+  const auto* field = request.GetReflection()->GetOneofFieldDescriptor(request, oneof);
+  return field == nullptr ? "" : field->name();
+}
+
+Operations::Operations(Journal& journal, StepFunction step, std::function<void()> changed)
+    : journal_(journal), step_(std::move(step)), changed_(std::move(changed)) {}
+
+Operations::~Operations() {
+  std::vector<std::shared_ptr<Run>> runs;
+  {
+    MutexLock lock(mutex_);
+    for (auto& [app, run] : running_) {
+      run->cancellation.Cancel();
+      runs.push_back(run);
+    }
+    runs.insert(runs.end(), finished_.begin(), finished_.end());
+  }
+  for (auto& run : runs) {
+    if (run->thread.joinable()) run->thread.join();
+  }
+}
+
+absl::Status Operations::Admit(const xpb::ExecuteRequest& request,
+                               const std::string& arguments_hash) {
+  const xpb::Operation& operation = request.operation();
+  if (StepWord(request).empty() || operation.app().empty() || operation.id().empty()) {
+    return absl::InvalidArgumentError("an operation needs an application, an id and a command");
+  }
+  const uint64_t highest = journal_.EpochOf(operation.app());
+  if (operation.epoch() < highest) {
+    ++stale_epochs_;
+    return Error(absl::StatusCode::kAborted, "STALE_EPOCH",
+                 absl::StrCat("epoch ", operation.epoch(), " is over: this host obeys ", highest));
+  }
+  if (const auto intent = journal_.IntentOf(operation.id());
+      intent && intent->arguments_hash() != arguments_hash) {
+    return Error(absl::StatusCode::kInvalidArgument, "OPERATION_ID_REUSED",
+                 absl::StrCat("operation ", operation.id(), " was another command"));
+  }
+  const auto running = running_.find(operation.app());
+  if (running != running_.end() && running->second->operation_id != operation.id()) {
+    return Error(absl::StatusCode::kFailedPrecondition, "OPERATION_RUNNING",
+                 absl::StrCat(running->second->operation_id, " runs for ", operation.app()));
+  }
+  if (operation.epoch() > highest) {
+    xpb::JournalRecord record;
+    record.mutable_fence()->set_app(operation.app());
+    record.mutable_fence()->set_epoch(operation.epoch());
+    SLIPWAY_RETURN_IF_ERROR(journal_.Append(record));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<xpb::StepResult> Operations::Execute(
+    const xpb::ExecuteRequest& request, const std::function<bool(absl::string_view)>& on_line) {
+  const std::string arguments_hash = ArgumentsHash(request);
+  std::shared_ptr<Run> run;
+  {
+    MutexLock lock(mutex_);
+    JoinFinished();
+    SLIPWAY_RETURN_IF_ERROR(Admit(request, arguments_hash));
+    if (const auto result = journal_.ResultOf(request.operation().id())) return *result;
+    const auto running = running_.find(request.operation().app());
+    if (running != running_.end()) {
+      run = running->second;
+    } else {
+      xpb::JournalRecord record;
+      xpb::Intent& intent = *record.mutable_intent();
+      // An interrupted switch keeps what it wrote down for its own recovery.
+      if (const auto known = journal_.IntentOf(request.operation().id())) intent = *known;
+      intent.set_app(request.operation().app());
+      intent.set_operation_id(request.operation().id());
+      intent.set_arguments_hash(arguments_hash);
+      intent.set_step(StepWord(request));
+      SLIPWAY_RETURN_IF_ERROR(journal_.Append(record));
+      run = Start(request, arguments_hash);
+    }
+  }
+  return Follow(run, on_line);
+}
+
+std::shared_ptr<Operations::Run> Operations::Start(const xpb::ExecuteRequest& request,
+                                                   const std::string& arguments_hash) {
+  auto run = std::make_shared<Run>();
+  run->operation_id = request.operation().id();
+  run->arguments_hash = arguments_hash;
+  running_[request.operation().app()] = run;
+  run->thread = std::thread([this, request, run] { RunStep(request, run); });
+  return run;
+}
+
+void Operations::RunStep(const xpb::ExecuteRequest& request, const std::shared_ptr<Run>& run) {
+  const std::string word = StepWord(request);
+  SLIPWAY_FAILPOINT("executor." + word + ".intended");
+  const auto start = steady_clock::now();
+  StepCall call;
+  call.operation = request.operation();
+  call.deadline = start + FromProto(request.operation().timeout());
+  call.cancellation = &run->cancellation;
+  call.on_line = [this, &run](absl::string_view line) {
+    MutexLock lock(mutex_);
+    if (run->lines.size() < kKeptLines) run->lines.emplace_back(line);
+    progress_.NotifyAll();
+  };
+  xpb::StepResult result = step_(request, call);
+  *result.mutable_duration() = ToProto(steady_clock::now() - start);
+  SLIPWAY_FAILPOINT("executor." + word + ".acted");
+
+  xpb::JournalRecord record;
+  record.mutable_result()->set_app(request.operation().app());
+  record.mutable_result()->set_operation_id(request.operation().id());
+  *record.mutable_result()->mutable_result() = result;
+  const absl::Status recorded = journal_.Append(record);
+  SLIPWAY_FAILPOINT("executor." + word + ".recorded");
+  LogInfo("step", {{"app", request.operation().app()},
+                   {"step", word},
+                   {"operation", request.operation().id()},
+                   {"outcome", result.succeeded() ? "ok" : pb::FailureReason_Name(result.reason())},
+                   {"took", FormatDuration(FromProto(result.duration()))}});
+  {
+    MutexLock lock(mutex_);
+    run->done = true;
+    run->result = std::move(result);
+    run->failure = recorded;
+    running_.erase(request.operation().app());
+    finished_.push_back(run);
+    progress_.NotifyAll();
+  }
+  changed_();
+}
+
+absl::StatusOr<xpb::StepResult> Operations::Follow(
+    const std::shared_ptr<Run>& run, const std::function<bool(absl::string_view)>& on_line) {
+  size_t seen = 0;
+  while (true) {
+    std::vector<std::string> fresh;
+    {
+      MutexLock lock(mutex_);
+      while (!run->done && run->lines.size() == seen) progress_.Wait(mutex_);
+      fresh.assign(run->lines.begin() + static_cast<std::ptrdiff_t>(seen), run->lines.end());
+      if (fresh.empty() && run->done) {
+        if (!run->failure.ok()) return run->failure;
+        return run->result;
+      }
+    }
+    seen += fresh.size();
+    for (const std::string& line : fresh) {
+      if (!on_line(line)) return absl::CancelledError("the caller has gone; the step goes on");
+    }
+  }
+}
+
+void Operations::JoinFinished() {
+  for (auto& run : finished_) run->thread.join();
+  finished_.clear();
+}
+
+bool Operations::Cancel(const std::string& app, const std::string& operation_id) {
+  MutexLock lock(mutex_);
+  const auto found = running_.find(app);
+  if (found == running_.end() || found->second->operation_id != operation_id) return false;
+  found->second->cancellation.Cancel();
+  return true;
+}
+
+std::string Operations::Running(const std::string& app) const {
+  MutexLock lock(mutex_);
+  const auto found = running_.find(app);
+  return found == running_.end() ? "" : found->second->operation_id;
+}
+
+absl::StatusOr<xpb::StepResult> Operations::RunLocally(
+    const std::string& app, const std::function<xpb::StepResult(const StepCall&)>& work) {
+  auto run = std::make_shared<Run>();
+  StepCall call;
+  {
+    MutexLock lock(mutex_);
+    if (const auto running = running_.find(app); running != running_.end()) {
+      return Error(absl::StatusCode::kFailedPrecondition, "OPERATION_RUNNING",
+                   absl::StrCat(running->second->operation_id, " runs for ", app),
+                   "wait for it, or cancel the deployment");
+    }
+    xpb::JournalRecord record;
+    record.mutable_fence()->set_app(app);
+    record.mutable_fence()->set_epoch(journal_.EpochOf(app) + 1);
+    SLIPWAY_RETURN_IF_ERROR(journal_.Append(record));
+    call.operation.set_epoch(record.fence().epoch());
+    run->operation_id = absl::StrCat("local/", app, "/", record.fence().epoch());
+    running_[app] = run;
+  }
+  call.operation.set_app(app);
+  call.operation.set_id(run->operation_id);
+  call.deadline = steady_clock::now() + std::chrono::minutes(10);
+  call.cancellation = &run->cancellation;
+  call.on_line = [](absl::string_view) {};
+  const xpb::StepResult result = work(call);
+  {
+    MutexLock lock(mutex_);
+    running_.erase(app);
+  }
+  changed_();
+  return result;
+}
+
+uint64_t Operations::StaleEpochs() const {
+  MutexLock lock(mutex_);
+  return stale_epochs_;
+}
+
+}  // namespace slipway::executor

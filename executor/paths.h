@@ -1,0 +1,64 @@
+// Every path, label, project and network name that the executor makes, in one place: whoever looks
+// at a host finds here what a thing is, and a probe finds it without any memory.
+//
+//   STATE/journal                     what is intended and what is true
+//   STATE/blobs/                      content-addressed files of releases
+//   STATE/apps/APP/releases/ID/       one release, unpacked; the compose file's `.`
+//   STATE/apps/APP/normalised         the last output of `compose config`, with the digest of what
+//   it was made from STATE/apps/APP/state/ID/          what was generated for it; 0700, for it
+//   holds secrets STATE/contexts/DIGEST/            a build context while it is built from; never
+//   has the env file in it STATE/markers/APP                 mode marker: present means green
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "absl/strings/string_view.h"
+
+#include "common/protos.h"
+
+#include "slipway/v1/evidence.pb.h"
+
+namespace slipway::executor {
+
+// Labels on every container that the executor makes.
+inline constexpr char kLabelApp[] = "slipway.app";
+// slot, shared, worker, hook
+inline constexpr char kLabelRole[] = "slipway.role";
+inline constexpr char kLabelSlot[] = "slipway.slot";
+inline constexpr char kLabelRelease[] = "slipway.release";
+inline constexpr char kLabelHook[] = "slipway.hook";
+// Digest of a shared service's definition, to see that it has changed.
+inline constexpr char kLabelDefinition[] = "slipway.definition";
+// Compose's own.
+inline constexpr char kLabelProject[] = "com.docker.compose.project";
+inline constexpr char kLabelService[] = "com.docker.compose.service";
+
+class Paths {
+ public:
+  explicit Paths(std::filesystem::path state) : state_(std::move(state)) {}
+
+  const std::filesystem::path& State() const { return state_; }
+  std::filesystem::path Journal() const { return state_ / "journal"; }
+  std::filesystem::path Blobs() const { return state_ / "blobs"; }
+  std::filesystem::path Releases(absl::string_view app) const;
+  std::filesystem::path Release(absl::string_view app, absl::string_view release) const;
+  std::filesystem::path Generated(absl::string_view app, absl::string_view release) const;
+  std::filesystem::path Normalised(absl::string_view app) const;
+  std::filesystem::path BuildContext(absl::string_view digest) const;
+  std::filesystem::path Marker(absl::string_view app) const;
+
+ private:
+  std::filesystem::path state_;
+};
+
+// Compose projects.
+std::string SlotProject(absl::string_view app, pb::Slot slot);
+std::string WorkersProject(absl::string_view app);
+std::string HooksProject(absl::string_view app);
+// The network on which only the serving slot answers to its services' names.
+std::string FrontNetwork(absl::string_view app);
+// The image of a build, named by the digest of everything that goes into it.
+std::string BuiltImage(absl::string_view app, absl::string_view digest);
+
+}  // namespace slipway::executor

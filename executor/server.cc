@@ -1,0 +1,111 @@
+#include "executor/server.h"
+
+#include <optional>
+#include <utility>
+
+#include "common/clock.h"
+#include "common/grpc_server.h"
+#include "common/logging.h"
+#include "common/status.h"
+#include "executor/api/executor_service.h"
+#include "executor/doctor.h"
+#include "executor/drivers/compose_workload.h"
+#include "executor/drivers/docker_engine.h"
+#include "executor/host_watch.h"
+#include "executor/process/process_runner.h"
+#include "executor/warm_keeper.h"
+
+namespace slipway::executor {
+namespace {
+
+NginxOptions OptionsOf(const config::v1::ExecutorConfig& config) {
+  NginxOptions options;
+  options.test.assign(config.nginx().test().begin(), config.nginx().test().end());
+  options.reload.assign(config.nginx().reload().begin(), config.nginx().reload().end());
+  options.pid_file = config.nginx().pid_file();
+  options.error_log = config.nginx().error_log();
+  options.address = config.address();
+  return options;
+}
+
+// Members in the order in which they depend on each other; they are destroyed the other way round.
+class RunningServer final : public Server {
+ public:
+  RunningServer(const config::v1::ExecutorConfig& config, std::unique_ptr<Journal> journal,
+                std::unique_ptr<ReleaseStore> releases, const ComposeCli& compose)
+      : paths_(config.state()),
+        journal_(std::move(journal)),
+        releases_(std::move(releases)),
+        engine_(config.docker_socket()),
+        workload_(compose, engine_, *releases_, paths_, config.address()),
+        nginx_(runner_, SystemClock(), OptionsOf(config)),
+        health_(workload_, SystemClock()),
+        steps_({*journal_,
+                *releases_,
+                workload_,
+                nginx_,
+                health_,
+                SystemClock(),
+                paths_,
+                ProcReader(),
+                {config.address(), config.first_proof_port(), HostSettings().least_free_bytes,
+                 compose.Version()}}),
+        watch_(*journal_, SystemClock()),
+        operations_(
+            *journal_,
+            [this](const auto& request, const auto& call) { return steps_.Run(request, call); },
+            [this] { watch_.Changed(); }),
+        doctor_(engine_, runner_, OptionsOf(config), steps_, paths_, compose.Version()),
+        service_({*journal_, operations_, steps_, *releases_, workload_, nginx_, watch_, doctor_,
+                  paths_}) {}
+
+  ~RunningServer() override {
+    watch_.Stop();
+    if (grpc_ != nullptr) grpc_->Shutdown(std::chrono::system_clock::now());
+  }
+
+  absl::Status Serve(const config::v1::ExecutorConfig& config) {
+    steps_.Recover();
+    warm_keeper_.emplace(*journal_, operations_, steps_, watch_);
+    GrpcServerOptions options;
+    options.socket = config.socket();
+    SLIPWAY_ASSIGN_OR_RETURN(grpc_, StartGrpcServer(options, {&service_}));
+    LogInfo("executor serves", {{"socket", config.socket()}, {"state", config.state()}});
+    return absl::OkStatus();
+  }
+
+ private:
+  const Paths paths_;
+  SystemProcessRunner runner_;
+  std::unique_ptr<Journal> journal_;
+  std::unique_ptr<ReleaseStore> releases_;
+  DockerEngine engine_;
+  ComposeWorkload workload_;
+  NginxDriver nginx_;
+  HealthGate health_;
+  Steps steps_;
+  HostWatch watch_;
+  Operations operations_;
+  Doctor doctor_;
+  ExecutorService service_;
+  std::optional<WarmKeeper> warm_keeper_;
+  std::unique_ptr<grpc::Server> grpc_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(const config::v1::ExecutorConfig& config) {
+  const Paths paths(config.state());
+  SLIPWAY_ASSIGN_OR_RETURN(std::unique_ptr<Journal> journal, Journal::Open(paths.Journal()));
+  SLIPWAY_ASSIGN_OR_RETURN(std::unique_ptr<ReleaseStore> releases, ReleaseStore::Open(paths));
+  SystemProcessRunner runner;
+  SLIPWAY_ASSIGN_OR_RETURN(
+      const ComposeCli compose,
+      ComposeCli::Detect(runner, {config.compose().begin(), config.compose().end()}));
+  auto server =
+      std::make_unique<RunningServer>(config, std::move(journal), std::move(releases), compose);
+  SLIPWAY_RETURN_IF_ERROR(server->Serve(config));
+  return server;
+}
+
+}  // namespace slipway::executor

@@ -1,0 +1,142 @@
+// Step 9 and 10 of the protocol: the old slot's end, the workers, and what is no longer needed.
+#include <algorithm>
+#include <set>
+
+#include "absl/strings/str_cat.h"
+
+#include "common/durations.h"
+#include "common/spec.h"
+#include "common/status.h"
+#include "executor/drivers/drain.h"
+#include "executor/facts.h"
+#include "executor/steps/steps.h"
+
+namespace slipway::executor {
+namespace {
+
+// A request that nginx was just passing on when the marker changed shows up within this.
+constexpr auto kMarkerSettle = std::chrono::milliseconds(500);
+
+}  // namespace
+
+StepOutcome Steps::Drain(const StagedRelease& release, pb::Slot slot, const StepCall& call) {
+  const xpb::ApplicationFacts facts = parts_.journal.FactsOf(release.app);
+  DrainRequest request;
+  if (const xpb::SlotFacts* known = FindSlot(facts, slot))
+    request.old_workers = OldWorkersOf(*known);
+  request.address = parts_.settings.address;
+  request.port = PortOf(release.spec, slot);
+  request.timeout = FromProto(release.spec.rollout().drain());
+  if (release.spec.nginx().mode() == pb::SWITCH_MODE_MARKER) request.settle = kMarkerSettle;
+  request.cancellation = call.cancellation;
+  const auto drained = executor::Drain(parts_.proc, request);
+  if (!drained.ok()) return {drained.status(), "", {}};
+  StepOutcome outcome;
+  *outcome.evidence.mutable_drain() = *drained;
+  outcome.summary =
+      drained->connections_left() == 0 && drained->old_workers_left() == 0
+          ? absl::StrCat("nothing uses ", SlotWord(slot), " any more, after ",
+                         FormatDuration(FromProto(drained->waited())))
+          : absl::StrCat("at the deadline ", drained->connections_left(), " connections and ",
+                         drained->old_workers_left(), " old workers still use ", SlotWord(slot));
+  return outcome;
+}
+
+StepOutcome Steps::Retire(const StagedRelease& release, pb::Slot slot, const StepCall& call) {
+  StepOutcome outcome;
+  pb::RetireEvidence& evidence = *outcome.evidence.mutable_retire();
+  const auto warm = FromProto(release.spec.keep().warm());
+  if (warm.count() == 0) {
+    const auto stopped = StopSlot(release.app, slot, ToContext(call));
+    if (outcome.status = stopped.status(); !outcome.status.ok()) return outcome;
+    for (const std::string& id : *stopped) evidence.add_stopped_containers(id);
+    outcome.summary = absl::StrCat(SlotWord(slot), " is stopped");
+    return outcome;
+  }
+  xpb::ApplicationFacts facts = parts_.journal.FactsOf(release.app);
+  xpb::SlotFacts& known = MutableSlot(facts, slot);
+  // Asked for again after a crash, the window does not begin anew.
+  if (known.warm_until() == 0) {
+    known.set_warm_until(std::chrono::system_clock::to_time_t(parts_.clock.WallNow()) +
+                         std::chrono::duration_cast<std::chrono::seconds>(warm).count());
+  }
+  outcome.status = Commit(parts_.journal, facts);
+  *evidence.mutable_kept_warm() = ToProto(warm);
+  outcome.summary = absl::StrCat(SlotWord(slot), " stays warm for ", FormatDuration(warm));
+  return outcome;
+}
+
+StepOutcome Steps::Workers(const StagedRelease& release, const StepCall& call) {
+  xpb::ApplicationFacts facts = parts_.journal.FactsOf(release.app);
+  const auto previous = LoadStaged(release.app, facts.workers_release());
+  const auto replaced = parts_.workload.ReplaceWorkers(
+      release, previous.ok() ? &*previous : nullptr, ToContext(call));
+  if (!replaced.ok()) return {replaced.status(), "", {}};
+  StepOutcome outcome;
+  *outcome.evidence.mutable_workers() = *replaced;
+  outcome.summary = absl::StrCat(replaced->replaced_size(), " replaced, ",
+                                 replaced->unchanged_size(), " unchanged");
+  facts.set_workers_release(release.release);
+  outcome.status = Commit(parts_.journal, facts);
+  return outcome;
+}
+
+StepOutcome Steps::Prune(const std::string& app, const xpb::PruneCommand& command,
+                         const StepCall&) {
+  xpb::ApplicationFacts facts = parts_.journal.FactsOf(app);
+  std::set<std::string> kept(command.keep_releases().begin(), command.keep_releases().end());
+  kept.insert(command.release());
+  kept.insert(facts.workers_release());
+  for (const xpb::SlotFacts& slot : facts.slots()) kept.insert(slot.release());
+
+  // Files are shared between releases: what goes is what no kept one is made of.
+  std::set<std::string> doomed_blobs;
+  const auto each_blob = [this](const xpb::ReleaseFacts& release, const auto& visit) {
+    visit(release.manifest_digest());
+    const auto manifest = parts_.releases.ReadManifest(release.manifest_digest());
+    if (!manifest.ok()) return;
+    for (const pb::ManifestEntry& entry : manifest->entries()) visit(entry.digest());
+  };
+  std::vector<std::string> doomed;
+  xpb::ApplicationFacts left = facts;
+  left.clear_releases();
+  for (const xpb::ReleaseFacts& release : facts.releases()) {
+    if (kept.contains(release.release())) {
+      *left.add_releases() = release;
+      continue;
+    }
+    doomed.push_back(release.release());
+    each_blob(release, [&](const std::string& digest) { doomed_blobs.insert(digest); });
+  }
+  // A folder that no record names is what a crash left behind.
+  for (const std::string& folder : parts_.releases.List(app)) {
+    if (!kept.contains(folder) && std::find(doomed.begin(), doomed.end(), folder) == doomed.end())
+      doomed.push_back(folder);
+  }
+  for (const std::string& other : parts_.journal.Applications()) {
+    const xpb::ApplicationFacts others = other == app ? left : parts_.journal.FactsOf(other);
+    for (const xpb::ReleaseFacts& release : others.releases()) {
+      each_blob(release, [&](const std::string& digest) { doomed_blobs.erase(digest); });
+    }
+  }
+  StepOutcome outcome;
+  const auto prune = [&]() -> absl::Status {
+    SLIPWAY_ASSIGN_OR_RETURN(*outcome.evidence.mutable_prune(),
+                             parts_.workload.Forget(app, doomed, {kept.begin(), kept.end()}));
+    for (const std::string& release : doomed)
+      SLIPWAY_RETURN_IF_ERROR(parts_.releases.Remove(app, release));
+    SLIPWAY_RETURN_IF_ERROR(Commit(parts_.journal, left));
+    SLIPWAY_ASSIGN_OR_RETURN(const uint64_t freed, parts_.releases.Blobs().Remove(doomed_blobs));
+    pb::PruneEvidence& evidence = *outcome.evidence.mutable_prune();
+    evidence.set_freed_bytes(evidence.freed_bytes() + freed);
+    evidence.clear_removed_releases();
+    for (const std::string& release : doomed) evidence.add_removed_releases(release);
+    return absl::OkStatus();
+  };
+  outcome.status = prune();
+  outcome.summary =
+      absl::StrCat(doomed.size(), " releases removed, ", kept.size() - kept.count(""), " kept");
+  return outcome;
+}
+
+}  // namespace slipway::executor

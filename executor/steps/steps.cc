@@ -1,0 +1,210 @@
+#include "executor/steps/steps.h"
+
+#include <set>
+
+#include "absl/strings/str_cat.h"
+
+#include "common/durations.h"
+#include "common/file.h"
+#include "common/logging.h"
+#include "common/spec.h"
+#include "common/status.h"
+#include "executor/facts.h"
+#include "executor/failure.h"
+#include "executor/steps/local_port.h"
+
+namespace slipway::executor {
+
+CallContext ToContext(const StepCall& call) {
+  return {call.deadline, call.cancellation, call.on_line};
+}
+
+xpb::StepResult Steps::Run(const xpb::ExecuteRequest& request, const StepCall& call) {
+  StepOutcome outcome = Dispatch(request, call);
+  xpb::StepResult result;
+  result.set_succeeded(outcome.status.ok());
+  *result.mutable_evidence() = std::move(outcome.evidence);
+  if (outcome.status.ok()) {
+    result.set_summary(outcome.summary);
+    return result;
+  }
+  result.set_reason(ReasonOf(outcome.status));
+  const std::string cure = DetailOf(outcome.status).cure();
+  result.set_summary(
+      absl::StrCat(std::string(outcome.status.message()), cure.empty() ? "" : "; ", cure));
+  return result;
+}
+
+StepOutcome Steps::Dispatch(const xpb::ExecuteRequest& request, const StepCall& call) {
+  const std::string& app = call.operation.app();
+  // Steps that need nothing of a release, or make it.
+  switch (request.command_case()) {
+    case xpb::ExecuteRequest::kPreflight:
+      return Preflight(request.preflight(), call);
+    case xpb::ExecuteRequest::kStage:
+      return Stage(request.stage(), call);
+    case xpb::ExecuteRequest::kSwitch:
+      return Switch(request.switch_().release(), request.switch_().to(), call);
+    case xpb::ExecuteRequest::kRemove:
+      return Remove(app, request.remove().slot(), call);
+    case xpb::ExecuteRequest::kPrune:
+      return Prune(app, request.prune(), call);
+    default:
+      break;
+  }
+  const auto with = [&](const std::string& release, auto step) -> StepOutcome {
+    const auto staged = LoadStaged(app, release);
+    if (!staged.ok()) return {staged.status(), "", {}};
+    return step(*staged);
+  };
+  switch (request.command_case()) {
+    case xpb::ExecuteRequest::kBuild:
+      return with(request.build().release(), [&](const auto& at) { return Build(at, call); });
+    case xpb::ExecuteRequest::kShared:
+      return with(request.shared().release(), [&](const auto& at) { return Shared(at, call); });
+    case xpb::ExecuteRequest::kStart:
+      return with(request.start().release(),
+                  [&](const auto& at) { return Start(at, request.start().slot(), call); });
+    case xpb::ExecuteRequest::kHealth:
+      return with(request.health().release(),
+                  [&](const auto& at) { return Health(at, request.health().slot(), call); });
+    case xpb::ExecuteRequest::kHook:
+      return with(request.hook().release(),
+                  [&](const auto& at) { return Hook(at, request.hook().hook(), call); });
+    case xpb::ExecuteRequest::kBake:
+      return with(request.bake().release(),
+                  [&](const auto& at) { return Bake(at, request.bake().slot(), call); });
+    case xpb::ExecuteRequest::kDrain:
+      return with(request.drain().release(),
+                  [&](const auto& at) { return Drain(at, request.drain().slot(), call); });
+    case xpb::ExecuteRequest::kRetire:
+      return with(request.retire().release(),
+                  [&](const auto& at) { return Retire(at, request.retire().slot(), call); });
+    case xpb::ExecuteRequest::kWorkers:
+      return with(request.workers().release(), [&](const auto& at) { return Workers(at, call); });
+    default:
+      return {absl::InvalidArgumentError("an unknown command"), "", {}};
+  }
+}
+
+absl::StatusOr<StagedRelease> Steps::LoadStaged(const std::string& app,
+                                                const std::string& release) const {
+  StagedRelease staged{app, release, {}};
+  const auto bytes = ReadFile(parts_.paths.Generated(app, release) / "spec");
+  if (!parts_.releases.IsSealed(app, release) || !bytes.ok() ||
+      !staged.spec.ParseFromString(*bytes)) {
+    return Failure(pb::FAILURE_REASON_RELEASE_CONTENT,
+                   absl::StrCat("release ", release, " is not on this host"),
+                   "deploy it again, which sends it");
+  }
+  return staged;
+}
+
+NginxSite Steps::SiteOf(const pb::ApplicationSpec& spec, const xpb::ApplicationFacts& facts) const {
+  NginxSite site = NginxSite::Of(spec, parts_.paths.Marker(spec.app()));
+  if (facts.proof_ports_size() == 2)
+    site.proof_ports = {facts.proof_ports(0), facts.proof_ports(1)};
+  return site;
+}
+
+absl::Status Steps::ChooseProofPorts(const pb::ApplicationSpec& spec,
+                                     xpb::ApplicationFacts& facts) const {
+  // What nginx may have loaded stays; a change of the spec's ports needs a host on which the
+  // application is new.
+  if (facts.proof_ports_size() == 2) return absl::OkStatus();
+  if (spec.nginx().proof_ports_size() == 2) {
+    *facts.mutable_proof_ports() = spec.nginx().proof_ports();
+    return absl::OkStatus();
+  }
+  std::set<uint32_t> taken;
+  for (const std::string& app : parts_.journal.Applications()) {
+    const xpb::ApplicationFacts other = parts_.journal.FactsOf(app);
+    taken.insert(other.proof_ports().begin(), other.proof_ports().end());
+  }
+  const uint32_t first = parts_.settings.first_proof_port;
+  for (uint32_t port = first; port < first + 1000 && facts.proof_ports_size() < 2; ++port) {
+    if (!taken.contains(port) && PortIsFree(parts_.settings.address, port))
+      facts.add_proof_ports(port);
+  }
+  if (facts.proof_ports_size() == 2) return absl::OkStatus();
+  return Failure(pb::FAILURE_REASON_PORT_TAKEN,
+                 absl::StrCat("no two free ports from ", first, " on ", parts_.settings.address),
+                 "set nginx.proof_ports in slipway.yaml");
+}
+
+absl::Status Steps::RefuseIfServing(const std::string& app, pb::Slot slot) {
+  const xpb::ApplicationFacts facts = parts_.journal.FactsOf(app);
+  SLIPWAY_ASSIGN_OR_RETURN(const LoadedConfig loaded,
+                           parts_.nginx.Loaded(SiteOf(facts.spec(), facts)));
+  // When nginx is down, what it served last is what it will serve again.
+  const pb::Slot serving = loaded.nginx_running ? loaded.slot : facts.active_slot();
+  if (serving != slot) return absl::OkStatus();
+  return Error(absl::StatusCode::kFailedPrecondition, "SLOT_SERVES",
+               absl::StrCat(SlotWord(slot), " of ", app, " serves and is not stopped"));
+}
+
+absl::StatusOr<std::vector<std::string>> Steps::StopSlot(const std::string& app, pb::Slot slot,
+                                                         const CallContext& call) {
+  SLIPWAY_RETURN_IF_ERROR(RefuseIfServing(app, slot));
+  xpb::ApplicationFacts facts = parts_.journal.FactsOf(app);
+  SLIPWAY_ASSIGN_OR_RETURN(std::vector<std::string> stopped,
+                           parts_.workload.RemoveSlot(app, slot, call));
+  if (!facts.adopted_container().empty() && facts.adopted_port() == PortOf(facts.spec(), slot)) {
+    SLIPWAY_RETURN_IF_ERROR(parts_.workload.StopContainer(facts.adopted_container(), call));
+    stopped.push_back(facts.adopted_container());
+    facts.clear_adopted_container();
+    facts.clear_adopted_port();
+  }
+  xpb::SlotFacts& known = MutableSlot(facts, slot);
+  known.clear_release();
+  known.clear_warm_until();
+  known.clear_old_workers();
+  SLIPWAY_RETURN_IF_ERROR(Commit(parts_.journal, facts));
+  return stopped;
+}
+
+absl::StatusOr<std::vector<std::string>> Steps::EndWarmth(const std::string& app, pb::Slot slot) {
+  const xpb::ApplicationFacts facts = parts_.journal.FactsOf(app);
+  const xpb::SlotFacts* known = FindSlot(facts, slot);
+  if (known == nullptr || known->warm_until() == 0) return std::vector<std::string>();
+  const int64_t now = std::chrono::system_clock::to_time_t(parts_.clock.WallNow());
+  if (known->warm_until() > now) return std::vector<std::string>();
+  return StopSlot(app, slot, {parts_.clock.Now() + std::chrono::minutes(2), nullptr, nullptr});
+}
+
+absl::StatusOr<xpb::ApplicationState> Steps::Inspect(const std::string& app) {
+  const xpb::ApplicationFacts facts = parts_.journal.FactsOf(app);
+  xpb::ApplicationState state;
+  state.set_app(app);
+  state.set_epoch(parts_.journal.EpochOf(app));
+  for (const xpb::ReleaseFacts& release : facts.releases()) state.add_releases(release.release());
+  if (!facts.has_spec()) return state;
+  const auto loaded = parts_.nginx.Loaded(SiteOf(facts.spec(), facts));
+  if (loaded.ok()) {
+    state.set_active_slot(loaded->slot);
+    state.set_generation(loaded->generation);
+  }
+  const int64_t now = std::chrono::system_clock::to_time_t(parts_.clock.WallNow());
+  for (const pb::Slot slot : {pb::SLOT_BLUE, pb::SLOT_GREEN}) {
+    SLIPWAY_ASSIGN_OR_RETURN(const ObservedSlot observed, parts_.workload.Observe(app, slot));
+    if (observed.containers.empty()) continue;
+    xpb::SlotState& slot_state = *state.add_slots();
+    slot_state.set_slot(slot);
+    slot_state.set_port(PortOf(facts.spec(), slot));
+    slot_state.set_release(observed.containers.front().release);
+    slot_state.set_running(observed.AllRunning());
+    slot_state.set_serving(slot == state.active_slot());
+    const xpb::SlotFacts* known = FindSlot(facts, slot);
+    if (known != nullptr && known->warm_until() > now) {
+      slot_state.mutable_warm_left()->set_seconds(known->warm_until() - now);
+    }
+    if (!slot_state.serving()) continue;
+    state.set_active_release(slot_state.release());
+    if (const auto* release = FindRelease(facts, slot_state.release())) {
+      state.set_active_commit(release->commit());
+    }
+  }
+  return state;
+}
+
+}  // namespace slipway::executor

@@ -1,0 +1,128 @@
+// What each command does on this host, one function per step; the protocol is in docs/switch.md.
+// Steps look before they act, so that any of them may be run again after a crash.
+//
+// Not thread-safe per application: Operations runs one at a time. Different applications run at
+// once.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+#include "common/clock.h"
+#include "common/protos.h"
+#include "executor/drivers/health.h"
+#include "executor/drivers/nginx.h"
+#include "executor/drivers/proc.h"
+#include "executor/drivers/release_store.h"
+#include "executor/drivers/workload.h"
+#include "executor/journal.h"
+#include "executor/operations.h"
+#include "executor/paths.h"
+
+#include "slipway/executor/v1/executor.pb.h"
+
+namespace slipway::executor {
+
+struct HostSettings {
+  // Where slots publish and nginx proves, IPv4.
+  std::string address = "127.0.0.1";
+  // Two proof ports per application are taken from here upwards.
+  uint32_t first_proof_port = 18700;
+  // Preflight fails below this much free space, in bytes.
+  uint64_t least_free_bytes = uint64_t{256} << 20;
+  std::string compose_version;
+};
+
+// Everything a step works with. All of it outlives Steps.
+struct StepParts {
+  Journal& journal;
+  ReleaseStore& releases;
+  Workload& workload;
+  NginxDriver& nginx;
+  HealthGate& health;
+  Clock& clock;
+  Paths paths;
+  ProcReader proc;
+  HostSettings settings;
+};
+
+// What came of a step, before it is put into the wire's form.
+struct StepOutcome {
+  absl::Status status;
+  // One line for people.
+  std::string summary;
+  pb::Evidence evidence;
+};
+
+class Steps {
+ public:
+  explicit Steps(StepParts parts) : parts_(std::move(parts)) {}
+
+  xpb::StepResult Run(const xpb::ExecuteRequest& request, const StepCall& call);
+
+  // After a restart, before anything else is served: each switch that was interrupted is finished
+  // or taken back, proven.
+  void Recover();
+
+  // Back to the warm slot, or else to the newest proven release that does not serve. `release` is
+  // what serves then.
+  xpb::StepResult RollBack(const std::string& app, const StepCall& call, std::string* release);
+
+  // Stops the slot whose warm time is over, unless it serves. Answers what was stopped, empty when
+  // nothing was.
+  absl::StatusOr<std::vector<std::string>> EndWarmth(const std::string& app, pb::Slot slot);
+
+  // Touches nothing.
+  pb::HostPlan Plan(const std::string& release, const pb::ApplicationSpec& spec);
+  absl::StatusOr<xpb::ApplicationState> Inspect(const std::string& app);
+
+  absl::StatusOr<StagedRelease> LoadStaged(const std::string& app,
+                                           const std::string& release) const;
+  NginxSite SiteOf(const pb::ApplicationSpec& spec, const xpb::ApplicationFacts& facts) const;
+  // Free ports for the proof, kept when the facts have them already.
+  absl::Status ChooseProofPorts(const pb::ApplicationSpec& spec,
+                                xpb::ApplicationFacts& facts) const;
+
+ private:
+  StepOutcome Dispatch(const xpb::ExecuteRequest& request, const StepCall& call);
+
+  // preflight.cc
+  StepOutcome Preflight(const xpb::PreflightCommand& command, const StepCall& call);
+  absl::Status CheckCandidatePort(const std::string& app, const pb::ApplicationSpec& spec,
+                                  pb::Slot candidate);
+  // prepare.cc
+  StepOutcome Stage(const xpb::StageCommand& command, const StepCall& call);
+  StepOutcome Build(const StagedRelease& release, const StepCall& call);
+  StepOutcome Shared(const StagedRelease& release, const StepCall& call);
+  StepOutcome Start(const StagedRelease& release, pb::Slot slot, const StepCall& call);
+  StepOutcome Remove(const std::string& app, pb::Slot slot, const StepCall& call);
+  StepOutcome Health(const StagedRelease& release, pb::Slot slot, const StepCall& call);
+  StepOutcome Hook(const StagedRelease& release, const std::string& hook, const StepCall& call);
+  // serve.cc
+  StepOutcome Switch(const std::string& release, pb::Slot to, const StepCall& call);
+  StepOutcome FinishSwitch(const SwitchRequest& request, const std::string& release,
+                           const SwitchOutcome& outcome);
+  absl::StatusOr<SwitchRequest> PlanSwitch(const xpb::ApplicationFacts& facts, pb::Slot to,
+                                           const LoadedConfig& loaded);
+  SwitchRequest RequestOf(const xpb::SwitchIntent& intent,
+                          const xpb::ApplicationFacts& facts) const;
+  StepOutcome Bake(const StagedRelease& release, pb::Slot slot, const StepCall& call);
+  // finish.cc
+  StepOutcome Drain(const StagedRelease& release, pb::Slot slot, const StepCall& call);
+  StepOutcome Retire(const StagedRelease& release, pb::Slot slot, const StepCall& call);
+  StepOutcome Workers(const StagedRelease& release, const StepCall& call);
+  StepOutcome Prune(const std::string& app, const xpb::PruneCommand& command, const StepCall& call);
+
+  absl::Status RefuseIfServing(const std::string& app, pb::Slot slot);
+  absl::StatusOr<std::vector<std::string>> StopSlot(const std::string& app, pb::Slot slot,
+                                                    const CallContext& call);
+
+  StepParts parts_;
+};
+
+CallContext ToContext(const StepCall& call);
+
+}  // namespace slipway::executor

@@ -1,0 +1,312 @@
+// One suite for every back end of the Store.
+#include "tests/contract/store_contract.h"
+
+#include <functional>
+#include <thread>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/status.h"
+#include "controller/store/sqlite_store.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace slipway::controller {
+namespace {
+
+using testing::ElementsAre;
+using testing::SizeIs;
+
+struct Backend {
+  std::string name;
+  std::function<std::unique_ptr<Store>(const std::filesystem::path& folder)> open;
+};
+
+std::vector<Backend> Backends() {
+  return {{"Sqlite", [](const std::filesystem::path& folder) -> std::unique_ptr<Store> {
+             auto store = SqliteStore::Open(folder / "state.db", SystemClock());
+             EXPECT_TRUE(store.ok()) << store.status();
+             return std::move(store).value();
+           }}};
+}
+
+std::string ReasonOf(const absl::Status& status) { return DetailOf(status).reason(); }
+
+class StoreContract : public testing::TestWithParam<Backend> {
+ protected:
+  void SetUp() override {
+    std::string name = testing::UnitTest::GetInstance()->current_test_info()->name();
+    std::replace(name.begin(), name.end(), '/', '.');
+    folder_ = std::filesystem::path(testing::TempDir()) / ("store_contract." + name);
+    std::filesystem::remove_all(folder_);
+    std::filesystem::create_directories(folder_);
+    store_ = GetParam().open(folder_);
+  }
+  void TearDown() override {
+    EXPECT_TRUE(store_->VerifyHistory().ok()) << store_->VerifyHistory();
+    store_.reset();
+    std::filesystem::remove_all(folder_);
+  }
+  void Reopen() {
+    store_.reset();
+    store_ = GetParam().open(folder_);
+  }
+  void MakeRelease(const std::string& app = "gifty", const std::string& id = "aaaaaaaaaaaa") {
+    ASSERT_TRUE(store_->ApplyApplication(SpecOf(app), {}, "ann").ok());
+    ASSERT_TRUE(store_->CreateRelease(ReleaseOf(app, id), {}, "ann").ok());
+  }
+  DeploymentRecord MakeDeployment(const Request& request = {}) {
+    const auto id = store_->CreateDeployment(DeploymentOf("gifty", "aaaaaaaaaaaa"), request);
+    EXPECT_TRUE(id.ok()) << id.status();
+    return store_->GetDeployment("gifty", *id).value();
+  }
+  std::vector<uint64_t> Sequences(const std::string& id, uint64_t after = 0) {
+    std::vector<uint64_t> numbers;
+    for (const auto& event : store_->ListEvents("gifty", id, after, 1000).value()) {
+      numbers.push_back(event.sequence());
+    }
+    return numbers;
+  }
+
+  std::filesystem::path folder_;
+  std::unique_ptr<Store> store_;
+};
+
+TEST_P(StoreContract, GivesAChangedSpecANewRevisionAndKeepsAnEqualOne) {
+  pb::ApplicationSpec spec = SpecOf("gifty");
+  EXPECT_TRUE(store_->ApplyApplication(spec, {}, "ann")->changed);
+  EXPECT_FALSE(store_->ApplyApplication(spec, {}, "ann")->changed);
+  spec.mutable_slots()->set_blue(8000);
+  const auto applied = store_->ApplyApplication(spec, {}, "ann");
+  EXPECT_TRUE(applied->changed);
+  EXPECT_EQ(applied->application.spec_revision, 2u);
+  Reopen();
+  EXPECT_EQ(store_->GetApplication("gifty")->spec.slots().blue(), 8000u);
+  EXPECT_EQ(store_->GetSpec("gifty", 1)->slots().blue(), 0u);
+  EXPECT_TRUE(absl::IsNotFound(store_->GetSpec("gifty", 3).status()));
+  EXPECT_TRUE(absl::IsNotFound(store_->GetApplication("other").status()));
+}
+
+TEST_P(StoreContract, ListsApplicationsInPagesByName) {
+  for (const char* app : {"b", "a", "d", "c"}) {
+    ASSERT_TRUE(store_->ApplyApplication(SpecOf(app), {}, "ann").ok());
+  }
+  const auto first = store_->ListApplications("", 3);
+  ASSERT_THAT(*first, SizeIs(3));
+  EXPECT_EQ(first->at(2).app, "c");
+  const auto second = store_->ListApplications("c", 3);
+  ASSERT_THAT(*second, SizeIs(1));
+  EXPECT_EQ(second->at(0).app, "d");
+}
+
+TEST_P(StoreContract, RefusesAnEnvironmentThatWasReadBeforeAnotherWasSet) {
+  MakeRelease();
+  EXPECT_EQ(store_->PutEnvironment("gifty", 0, "sealed-1", {}, "ann").value(), 1u);
+  EXPECT_TRUE(absl::IsAborted(store_->PutEnvironment("gifty", 0, "x", {}, "bob").status()));
+  EXPECT_EQ(store_->PutEnvironment("gifty", 1, "sealed-2", {}, "bob").value(), 2u);
+  Reopen();
+  EXPECT_EQ(store_->GetEnvironment("gifty", 1)->sealed, "sealed-1");
+  EXPECT_EQ(store_->GetEnvironment("gifty", 2)->sealed, "sealed-2");
+  EXPECT_EQ(store_->GetApplication("gifty")->environment_revision, 2u);
+}
+
+TEST_P(StoreContract, AnswersTheSameReleaseTwiceAndListsNewestFirst) {
+  MakeRelease();
+  ReleaseRecord again = ReleaseOf("gifty", "aaaaaaaaaaaa");
+  again.description = "other words";
+  EXPECT_EQ(store_->CreateRelease(again, {}, "ann")->description, "");
+  MakeRelease("gifty", "bbbbbbbbbbbb");
+  MakeRelease("gifty", "cccccccccccc");
+  const auto page = store_->ListReleases("gifty", "", 2);
+  ASSERT_THAT(*page, SizeIs(2));
+  EXPECT_EQ(page->at(0).id, "cccccccccccc");
+  const auto rest = store_->ListReleases("gifty", page->at(1).id, 2);
+  ASSERT_THAT(*rest, SizeIs(1));
+  EXPECT_EQ(rest->at(0).id, "aaaaaaaaaaaa");
+  EXPECT_EQ(rest->at(0).manifest_digest, Sha256Of("aaaaaaaaaaaa"));
+  EXPECT_EQ(rest->at(0).files, 3u);
+}
+
+TEST_P(StoreContract, GivesOneDeploymentToOneRequestId) {
+  MakeRelease();
+  const Request request{"request-1", "hash"};
+  const DeploymentRecord made = MakeDeployment(request);
+  EXPECT_EQ(MakeDeployment(request).id, made.id);
+  const auto other = store_->CreateDeployment(DeploymentOf("gifty", "aaaaaaaaaaaa"),
+                                              {"request-1", "other hash"});
+  EXPECT_EQ(ReasonOf(other.status()), "REQUEST_ID_REUSED");
+  EXPECT_EQ(ReasonOf(store_->FindRequest("gifty", {"request-1", "x"}).status()),
+            "REQUEST_ID_REUSED");
+  EXPECT_EQ(store_->FindRequest("gifty", request)->value(), made.id);
+  EXPECT_FALSE(store_->FindRequest("other", request)->has_value());
+}
+
+TEST_P(StoreContract, LetsOneDeploymentRunAndSaysWhichOne) {
+  MakeRelease();
+  const DeploymentRecord first = MakeDeployment();
+  const auto second = store_->CreateDeployment(DeploymentOf("gifty", "aaaaaaaaaaaa"), {});
+  EXPECT_EQ(ReasonOf(second.status()), "DEPLOYMENT_RUNNING");
+  EXPECT_EQ(DetailOf(second.status()).subject(), "applications/gifty/deployments/20261122-aaaaaa");
+  EXPECT_EQ(store_->LeaseHolder("gifty").value(), first.id);
+  EXPECT_THAT(*store_->ListRunning(), ElementsAre(std::pair("gifty", first.id)));
+  ASSERT_TRUE(store_->RecordTransition(EndOf(first, pb::DEPLOYMENT_STATE_FAILED)).ok());
+  EXPECT_EQ(store_->LeaseHolder("gifty").value(), "");
+  EXPECT_THAT(*store_->ListRunning(), SizeIs(0));
+}
+
+TEST_P(StoreContract, NumbersDeploymentsOfOneDayAndRaisesTheEpoch) {
+  MakeRelease();
+  const DeploymentRecord first = MakeDeployment();
+  ASSERT_TRUE(store_->RecordTransition(EndOf(first, pb::DEPLOYMENT_STATE_SUCCEEDED)).ok());
+  const DeploymentRecord second = MakeDeployment();
+  EXPECT_EQ(second.id, "20261122-aaaaaa-2");
+  EXPECT_GT(second.epoch, first.epoch);
+  ASSERT_TRUE(store_->RecordTransition(EndOf(second, pb::DEPLOYMENT_STATE_FAILED)).ok());
+  NewDeployment made = DeploymentOf("gifty", "aaaaaaaaaaaa");
+  made.epoch_floor = 40;
+  Reopen();
+  EXPECT_EQ(store_->CreateDeployment(made, {}).value(), "20261122-aaaaaa-3");
+  EXPECT_EQ(store_->GetDeployment("gifty", "-")->epoch, 41u);
+  EXPECT_THAT(*store_->ListServed("gifty", 9), SizeIs(1));
+  const auto page = store_->ListDeployments("gifty", "20261122-aaaaaa-3", 1);
+  ASSERT_THAT(*page, SizeIs(1));
+  EXPECT_EQ(page->at(0).id, "20261122-aaaaaa-2");
+}
+
+TEST_P(StoreContract, KeepsStepsWithTheirEvidence) {
+  MakeRelease();
+  Transition transition;
+  transition.deployment = MakeDeployment();
+  transition.deployment.state = pb::DEPLOYMENT_STATE_RUNNING;
+  transition.deployment.rollouts[0].slot = pb::SLOT_GREEN;
+  transition.hosts = {0};
+  StepRecord step;
+  step.name = "preflight";
+  step.state = pb::STEP_STATE_DISPATCHED;
+  step.attempt = 1;
+  step.start_time = SystemClock().WallNow();
+  transition.steps.push_back({0, 0, step});
+  EXPECT_TRUE(store_->RecordTransition(transition).ok());
+  transition.steps[0].step.state = pb::STEP_STATE_DONE;
+  transition.steps[0].step.evidence.mutable_preflight()->set_candidate_slot(pb::SLOT_GREEN);
+  EXPECT_TRUE(store_->RecordTransition(transition).ok());
+  Reopen();
+  const auto stored = store_->GetDeployment("gifty", transition.deployment.id);
+  ASSERT_THAT(stored->rollouts, SizeIs(1));
+  EXPECT_EQ(stored->rollouts[0].slot, pb::SLOT_GREEN);
+  ASSERT_THAT(stored->rollouts[0].steps, SizeIs(1));
+  EXPECT_EQ(stored->rollouts[0].steps[0].state, pb::STEP_STATE_DONE);
+  EXPECT_EQ(stored->rollouts[0].steps[0].evidence.preflight().candidate_slot(), pb::SLOT_GREEN);
+}
+
+TEST_P(StoreContract, NumbersEventsWithoutGaps) {
+  MakeRelease();
+  const DeploymentRecord made = MakeDeployment();
+  pb::Event line;
+  line.mutable_log()->set_text("hello");
+  EXPECT_EQ(store_->AppendEvents("gifty", made.id, {line, line}).value(), 3u);
+  EXPECT_EQ(store_->RecordTransition(EndOf(made, pb::DEPLOYMENT_STATE_FAILED)).value(), 4u);
+  EXPECT_THAT(Sequences(made.id), ElementsAre(1, 2, 3, 4));
+  EXPECT_THAT(Sequences(made.id, 2), ElementsAre(3, 4));
+  EXPECT_THAT(Sequences(made.id, UINT64_MAX), SizeIs(0));
+  EXPECT_EQ(store_->GetDeployment("gifty", made.id)->last_event, 4u);
+}
+
+TEST_P(StoreContract, RefusesATransitionWithoutTheLease) {
+  MakeRelease();
+  DeploymentRecord made = MakeDeployment();
+  DeploymentRecord older = made;
+  older.epoch -= 1;
+  EXPECT_EQ(ReasonOf(store_->RecordTransition(EndOf(older, pb::DEPLOYMENT_STATE_FAILED)).status()),
+            "LEASE_LOST");
+  ASSERT_TRUE(store_->RecordTransition(EndOf(made, pb::DEPLOYMENT_STATE_FAILED)).ok());
+  EXPECT_EQ(ReasonOf(store_->RecordTransition(EndOf(made, pb::DEPLOYMENT_STATE_FAILED)).status()),
+            "LEASE_LOST");
+}
+
+TEST_P(StoreContract, LeavesNothingOfATransitionThatFailsHalfWay) {
+  MakeRelease();
+  const DeploymentRecord made = MakeDeployment();
+  Transition end = EndOf(made, pb::DEPLOYMENT_STATE_FAILED);
+  StepRecord step;
+  step.name = "stage";
+  end.steps.push_back({0, 0, step});
+  // A host that is not in the deployment: refused after the deployment's row was written.
+  end.steps.push_back({7, 0, step});
+  EXPECT_FALSE(store_->RecordTransition(end).ok());
+  const auto stored = store_->GetDeployment("gifty", made.id);
+  EXPECT_EQ(stored->state, pb::DEPLOYMENT_STATE_PENDING);
+  EXPECT_THAT(stored->rollouts[0].steps, SizeIs(0));
+  EXPECT_THAT(Sequences(made.id), ElementsAre(1));
+  EXPECT_EQ(store_->LeaseHolder("gifty").value(), made.id);
+}
+
+TEST_P(StoreContract, RemembersACancelOnceAndRefusesItAfterTheEnd) {
+  MakeRelease();
+  const DeploymentRecord made = MakeDeployment();
+  EXPECT_TRUE(store_->RequestCancel("gifty", made.id, {}, "bob").value());
+  EXPECT_TRUE(store_->RequestCancel("gifty", made.id, {}, "bob").value());
+  EXPECT_TRUE(store_->GetDeployment("gifty", made.id)->cancel_requested);
+  const auto history = store_->ListHistory("gifty", 0, 100);
+  EXPECT_EQ(std::count_if(history->begin(), history->end(),
+                          [](const HistoryRecord& row) { return row.action == "cancel"; }),
+            1);
+  ASSERT_TRUE(store_->RecordTransition(EndOf(made, pb::DEPLOYMENT_STATE_CANCELLED)).ok());
+  EXPECT_FALSE(store_->RequestCancel("gifty", made.id, {}, "bob").value());
+}
+
+TEST_P(StoreContract, RecordsEachLocalEventOnce) {
+  xpb::LocalEvent event;
+  event.set_sequence(1);
+  event.set_app("gifty");
+  event.set_action("local_rollback");
+  event.set_outcome("succeeded");
+  xpb::LocalEvent second = event;
+  second.set_sequence(2);
+  EXPECT_EQ(store_->RecordLocalEvents("web-1", {event}).value(), 1u);
+  EXPECT_EQ(store_->RecordLocalEvents("web-1", {event, second}).value(), 2u);
+  Reopen();
+  EXPECT_EQ(store_->RecordLocalEvents("web-1", {event, second}).value(), 2u);
+  EXPECT_THAT(*store_->ListHistory("gifty", 0, 100), SizeIs(2));
+  EXPECT_EQ(store_->RecordLocalEvents("web-2", {event}).value(), 1u);
+  EXPECT_THAT(*store_->ListHistory("gifty", 0, 100), SizeIs(3));
+}
+
+TEST_P(StoreContract, PagesThroughHistoryOfOneApplicationAndOfAll) {
+  for (int i = 0; i < 5; ++i) {
+    ASSERT_TRUE(store_->AppendHistory({"a", "ann", "act", absl::StrCat(i), "ok"}).ok());
+    ASSERT_TRUE(store_->AppendHistory({"b", "ann", "act", absl::StrCat(i), "ok"}).ok());
+  }
+  std::vector<std::string> subjects;
+  uint64_t before = 0;
+  while (true) {
+    const auto page = store_->ListHistory("a", before, 2);
+    if (page->empty()) break;
+    for (const auto& row : *page) subjects.push_back(row.subject);
+    before = page->back().sequence;
+  }
+  EXPECT_THAT(subjects, ElementsAre("4", "3", "2", "1", "0"));
+  EXPECT_THAT(*store_->ListHistory("", 0, 100), SizeIs(10));
+  EXPECT_EQ(store_->ListHistory("", 0, 1)->at(0).hash.size(), 32u);
+}
+
+TEST_P(StoreContract, SurvivesManyWritersAndReaders) {
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([this, t] {
+      for (int i = 0; i < 25; ++i) {
+        EXPECT_TRUE(store_->AppendHistory({absl::StrCat(t), "ann", "act", "x", "ok"}).ok());
+        EXPECT_TRUE(store_->ListHistory("", 0, 5).ok());
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  EXPECT_EQ(store_->ListHistory("", 0, 1)->at(0).sequence, 100u);
+}
+
+INSTANTIATE_TEST_SUITE_P(Backends, StoreContract, testing::ValuesIn(Backends()),
+                         [](const auto& test) { return test.param.name; });
+
+}  // namespace
+}  // namespace slipway::controller

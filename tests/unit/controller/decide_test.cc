@@ -1,0 +1,459 @@
+// The decider's stories, and every fault at every step in a simulated world.
+#include "controller/rollout/decide.h"
+
+#include <algorithm>
+#include <memory>
+#include <random>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/spec.h"
+#include "common/status.h"
+#include "controller/rollout/blue_green.h"
+#include "controller/rollout/state.h"
+#include "tests/support/simulated_host.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace slipway::controller {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+constexpr char kOld[] = "aaaaaaaaaaaa";
+constexpr char kNew[] = "bbbbbbbbbbbb";
+
+RolloutContext FullContext() {
+  RolloutContext context;
+  context.spec.set_app("gifty");
+  context.spec.mutable_compose()->add_slotted("api");
+  context.spec.mutable_compose()->add_workers("bot");
+  pb::Hook& before = *context.spec.mutable_hooks()->add_before_switch();
+  before.set_name("migrate");
+  context.spec.mutable_hooks()->add_after_switch()->set_name("notify");
+  ApplyDefaults(context.spec);
+  context.keep_releases = {kNew, kOld};
+  return context;
+}
+
+DeploymentRecord NewState(int hosts, pb::DeploymentKind kind = pb::DEPLOYMENT_KIND_DEPLOY) {
+  DeploymentRecord state;
+  state.app = "gifty";
+  state.id = "20261122-bbbbbb";
+  state.kind = kind;
+  state.release = kNew;
+  state.epoch = 1;
+  for (int i = 0; i < hosts; ++i) {
+    RolloutRecord rollout;
+    rollout.host = absl::StrCat("web-", i + 1);
+    state.rollouts.push_back(rollout);
+  }
+  return state;
+}
+
+// What may go wrong around one step.
+struct Faults {
+  std::function<bool()> crash_before_store = [] { return false; };
+  std::function<bool()> crash_after_store = [] { return false; };
+  std::function<bool()> lose_answer = [] { return false; };
+  std::function<bool()> lose_host = [] { return false; };
+  std::function<bool()> cancel = [] { return false; };
+  std::function<void()> before_step = [] {};
+};
+
+// A controller that is nothing but the decider and what it has stored, and hosts that keep the executor's contract.
+class World {
+ public:
+  explicit World(DeploymentRecord state, RolloutContext context = FullContext())
+      : context_(std::move(context)), stored_(std::move(state)) {
+    for (const RolloutRecord& rollout : stored_.rollouts) {
+      hosts_.push_back(std::make_unique<SimulatedHost>(rollout.host));
+    }
+  }
+  SimulatedHost& Host(size_t i) { return *hosts_.at(i); }
+  const DeploymentRecord& State() const { return stored_; }
+  void ServeEverywhere() {
+    for (auto& host : hosts_) host->Serve(kOld);
+  }
+  void WarmEverywhere() {
+    for (auto& host : hosts_) {
+      xpb::ExecuteRequest start;
+      start.mutable_operation()->set_id("earlier/host/start/0.1");
+      start.mutable_start()->set_release(kNew);
+      start.mutable_start()->set_slot(pb::SLOT_GREEN);
+      ASSERT_TRUE(host->Execute(start).ok());
+    }
+  }
+
+  void Run(const Faults& faults = {}) {
+    RolloutInput input;
+    bool cancel = false;
+    for (int turn = 0; turn < 2000; ++turn) {
+      cancel = cancel || faults.cancel();
+      input.cancel_requested = cancel;
+      const Decision decision = Decide(context_, stored_, input);
+      if (faults.crash_before_store()) {
+        input = {};
+        continue;
+      }
+      stored_ = decision.transition.deployment;
+      CountEvents(decision);
+      if (!decision.dispatch) return;
+      if (faults.crash_after_store()) {
+        input = {};
+        continue;
+      }
+      faults.before_step();
+      input = Act(*decision.dispatch, faults);
+    }
+    ADD_FAILURE() << "I7: no end in sight";
+  }
+
+  void CheckInvariants() {
+    ASSERT_TRUE(IsTerminal(stored_.state)) << "I7";
+    EXPECT_EQ(terminal_events_, 1) << "one last event";
+    EXPECT_FALSE(stored_.message.empty());
+    for (size_t i = 0; i < hosts_.size(); ++i) {
+      EXPECT_THAT(hosts_[i]->Violations(), IsEmpty()) << stored_.rollouts[i].host;
+      if (hosts_[i]->ActiveSlot() != pb::SLOT_UNSPECIFIED) {
+        EXPECT_TRUE(hosts_[i]->Runs(hosts_[i]->ActiveSlot())) << "I1";
+      }
+      for (const StepRecord& step : stored_.rollouts[i].steps) {
+        EXPECT_NE(step.state, pb::STEP_STATE_DISPATCHED) << step.name;
+      }
+      auto deeds = hosts_[i]->Deeds();
+      std::erase(deeds, "start");  // WarmEverywhere() did one as well.
+      std::sort(deeds.begin(), deeds.end());
+      EXPECT_EQ(std::adjacent_find(deeds.begin(), deeds.end()), deeds.end()) << "I4: done twice";
+      // Somebody may roll a host back after it was observed and had no more to do.
+      const bool still_ours = hosts_[i]->Epoch() <= stored_.epoch;
+      if (still_ours && (stored_.state == pb::DEPLOYMENT_STATE_SUCCEEDED || stored_.serves)) {
+        EXPECT_EQ(hosts_[i]->ActiveRelease(), kNew) << "I6";
+      }
+      const bool gone_back = stored_.state == pb::DEPLOYMENT_STATE_FAILED ||
+                             stored_.state == pb::DEPLOYMENT_STATE_ROLLED_BACK ||
+                             stored_.state == pb::DEPLOYMENT_STATE_CANCELLED;
+      if (gone_back) {
+        EXPECT_NE(hosts_[i]->ActiveRelease(), kNew) << "I12";
+      }
+      if (gone_back && stored_.reason != pb::FAILURE_REASON_STALE_EPOCH &&
+          stored_.kind == pb::DEPLOYMENT_KIND_DEPLOY) {
+        EXPECT_FALSE(hosts_[i]->Runs(stored_.rollouts[i].slot)) << "I8: candidate left behind";
+      }
+    }
+  }
+
+ private:
+  RolloutInput Act(const Dispatch& dispatch, const Faults& faults) {
+    RolloutInput input;
+    input.host = dispatch.host;
+    input.position = dispatch.position;
+    if (faults.lose_host()) {
+      input.kind = RolloutInput::Kind::kStepLost;
+      return input;
+    }
+    auto result = hosts_.at(dispatch.host)->Execute(dispatch.request);
+    // The engine sends it again, under the same id.
+    while (faults.lose_answer()) result = hosts_.at(dispatch.host)->Execute(dispatch.request);
+    if (result.ok()) {
+      input.kind = RolloutInput::Kind::kStepEnded;
+      input.result = *result;
+    } else {
+      EXPECT_EQ(DetailOf(result.status()).reason(), "STALE_EPOCH") << result.status();
+      input.kind = RolloutInput::Kind::kFenced;
+      input.result.set_reason(pb::FAILURE_REASON_STALE_EPOCH);
+    }
+    return input;
+  }
+
+  void CountEvents(const Decision& decision) {
+    for (const pb::Event& event : decision.transition.events) {
+      if (event.has_state() && IsTerminal(event.state().state())) ++terminal_events_;
+    }
+    EXPECT_EQ(decision.transition.history.has_value(), IsTerminal(stored_.state));
+  }
+
+  const RolloutContext context_;
+  DeploymentRecord stored_;
+  std::vector<std::unique_ptr<SimulatedHost>> hosts_;
+  int terminal_events_ = 0;
+};
+
+TEST(Decide, DeploysInThisOrder) {
+  World world(NewState(1));
+  world.ServeEverywhere();
+  world.Run();
+  world.CheckInvariants();
+  EXPECT_EQ(world.State().state, pb::DEPLOYMENT_STATE_SUCCEEDED);
+  EXPECT_EQ(world.State().previous_release, kOld);
+  EXPECT_THAT(world.Host(0).Deeds(),
+              ElementsAre("preflight", "stage", "build", "shared", "start", "health",
+                          "hook:migrate", "switch", "bake", "drain", "retire", "workers",
+                          "hook:notify", "prune"));
+}
+
+TEST(Decide, LeavesOutWhatAFirstDeploymentHasNoUseFor) {
+  RolloutContext context = FullContext();
+  context.spec.mutable_compose()->clear_workers();
+  context.spec.clear_hooks();
+  World world(NewState(1), context);
+  world.Run();
+  EXPECT_THAT(world.Host(0).Deeds(), ElementsAre("preflight", "stage", "build", "shared", "start",
+                                                 "health", "switch", "bake", "prune"));
+}
+
+TEST(Decide, PreparesEveryHostBeforeItSwitchesAny) {
+  World world(NewState(2));
+  world.ServeEverywhere();
+  world.Host(1).Fail("health", pb::FAILURE_REASON_UNHEALTHY);
+  world.Run();
+  world.CheckInvariants();
+  EXPECT_EQ(world.State().state, pb::DEPLOYMENT_STATE_FAILED);
+  EXPECT_FALSE(SwitchBegun(world.State()));
+  EXPECT_THAT(world.State().message, HasSubstr("health failed on web-2"));
+  EXPECT_THAT(world.State().message, HasSubstr("was not touched: web-1 serves release aaaa"));
+}
+
+TEST(Decide, SwitchesBackOnEveryHostInReverseWhenABakeFails) {
+  World world(NewState(2));
+  world.ServeEverywhere();
+  world.Host(1).Fail("bake", pb::FAILURE_REASON_BAKE);
+  world.Run();
+  world.CheckInvariants();
+  EXPECT_EQ(world.State().state, pb::DEPLOYMENT_STATE_ROLLED_BACK);
+  EXPECT_EQ(world.State().reason, pb::FAILURE_REASON_BAKE);
+  EXPECT_EQ(world.State().rollouts[0].state, pb::DEPLOYMENT_STATE_ROLLED_BACK);
+  EXPECT_EQ(world.Host(0).Deeds().back(), "undo:start");
+}
+
+TEST(Decide, RemovesTheCandidateWhenTheHostRestoredAFailedSwitch) {
+  World world(NewState(1));
+  world.ServeEverywhere();
+  world.Host(0).Fail("switch", pb::FAILURE_REASON_RELOAD_NOT_EFFECTIVE, true);
+  world.Run();
+  world.CheckInvariants();
+  EXPECT_EQ(world.State().state, pb::DEPLOYMENT_STATE_FAILED);
+  EXPECT_EQ(world.Host(0).Deeds().back(), "undo:start");
+}
+
+TEST(Decide, AsksForAPersonWhenAFailedSwitchWasNotRestored) {
+  World world(NewState(1));
+  world.ServeEverywhere();
+  world.Host(0).Fail("switch", pb::FAILURE_REASON_RELOAD_NOT_EFFECTIVE, false);
+  world.Run();
+  world.CheckInvariants();
+  EXPECT_EQ(world.State().state, pb::DEPLOYMENT_STATE_NEEDS_ATTENTION);
+  EXPECT_EQ(world.Host(0).Deeds().back(), "switch");
+}
+
+TEST(Decide, AsksForAPersonWhenAnUndoFails) {
+  for (const char* undo : {"undo:switch", "undo:start"}) {
+    World world(NewState(1));
+    world.ServeEverywhere();
+    world.Host(0).Fail("bake", pb::FAILURE_REASON_BAKE);
+    world.Host(0).Fail(undo, pb::FAILURE_REASON_INTERNAL);
+    world.Run();
+    world.CheckInvariants();
+    EXPECT_EQ(world.State().state, pb::DEPLOYMENT_STATE_NEEDS_ATTENTION) << undo;
+    EXPECT_THAT(world.State().message, HasSubstr("NOT UNDONE"));
+  }
+}
+
+TEST(Decide, SucceedsWithAWarningWhenTheOldSlotGivesTrouble) {
+  for (const char* step : {"drain", "retire", "prune"}) {
+    World world(NewState(1));
+    world.ServeEverywhere();
+    world.Host(0).Fail(step, pb::FAILURE_REASON_DEADLINE);
+    world.Run();
+    world.CheckInvariants();
+    EXPECT_EQ(world.State().state, pb::DEPLOYMENT_STATE_SUCCEEDED) << step;
+    EXPECT_THAT(world.State().message, HasSubstr(absl::StrCat(step, " on web-1")));
+  }
+}
+
+TEST(Decide, EndsLoudlyButLeavesTheNewReleaseWhenItsWorkersDoNotStart) {
+  World world(NewState(1));
+  world.ServeEverywhere();
+  world.Host(0).Fail("workers", pb::FAILURE_REASON_WORKER);
+  world.Run();
+  world.CheckInvariants();
+  EXPECT_EQ(world.State().state, pb::DEPLOYMENT_STATE_NEEDS_ATTENTION);
+  EXPECT_TRUE(world.State().serves);
+  EXPECT_EQ(world.Host(0).Deeds().back(), "prune");
+}
+
+TEST(Decide, TakesOverAnAdoptedVersionAndGoesBackToIt) {
+  World world(NewState(1));
+  world.Host(0).Adopt();
+  world.Host(0).Fail("bake", pb::FAILURE_REASON_BAKE);
+  world.Run();
+  EXPECT_EQ(world.State().state, pb::DEPLOYMENT_STATE_ROLLED_BACK);
+  EXPECT_THAT(world.Host(0).Violations(), IsEmpty());
+}
+
+TEST(Decide, KeepsAFailedFirstReleaseBecauseNothingElseServes) {
+  World world(NewState(1));
+  world.Host(0).Fail("bake", pb::FAILURE_REASON_BAKE);
+  world.Run();
+  world.CheckInvariants();
+  EXPECT_EQ(world.State().state, pb::DEPLOYMENT_STATE_NEEDS_ATTENTION);
+  EXPECT_EQ(world.Host(0).Deeds().back(), "bake");
+}
+
+TEST(Decide, RollsBackToAWarmSlotAtOnce) {
+  World world(NewState(1, pb::DEPLOYMENT_KIND_ROLLBACK));
+  world.ServeEverywhere();
+  world.WarmEverywhere();
+  world.Run();
+  world.CheckInvariants();
+  EXPECT_EQ(world.State().state, pb::DEPLOYMENT_STATE_SUCCEEDED);
+  EXPECT_THAT(world.Host(0).Deeds(),
+              ElementsAre("start", "preflight", "switch", "drain", "retire", "workers"));
+}
+
+TEST(Decide, RollsBackToAColdReleaseWithoutItsMigrations) {
+  World world(NewState(1, pb::DEPLOYMENT_KIND_ROLLBACK));
+  world.ServeEverywhere();
+  world.Run();
+  world.CheckInvariants();
+  EXPECT_THAT(world.Host(0).Deeds(),
+              ElementsAre("preflight", "stage", "build", "shared", "start", "health", "switch",
+                          "bake", "drain", "retire", "workers"));
+}
+
+TEST(Decide, TouchesNothingMoreAfterALocalRollback) {
+  World world(NewState(1));
+  world.ServeEverywhere();
+  int steps = 0;
+  Faults faults;
+  faults.before_step = [&] {
+    if (++steps == 9) world.Host(0).RollBackLocally();  // just before the bake
+  };
+  world.Run(faults);
+  world.CheckInvariants();
+  EXPECT_EQ(world.State().state, pb::DEPLOYMENT_STATE_NEEDS_ATTENTION);
+  EXPECT_EQ(world.State().reason, pb::FAILURE_REASON_STALE_EPOCH);
+  EXPECT_EQ(world.Host(0).ActiveRelease(), kOld);
+  EXPECT_EQ(world.Host(0).Deeds().back(), "switch");
+}
+
+TEST(Decide, CancelsAtEveryStepUntilItIsTooLate) {
+  for (int at = 0; at < 15; ++at) {
+    World world(NewState(1));
+    world.ServeEverywhere();
+    int turn = 0;
+    Faults faults;
+    faults.cancel = [&] { return turn++ == at; };
+    world.Run(faults);
+    world.CheckInvariants();
+    const bool in_time = at <= 9;
+    EXPECT_EQ(world.State().state, in_time ? pb::DEPLOYMENT_STATE_CANCELLED
+                                           : pb::DEPLOYMENT_STATE_SUCCEEDED)
+        << at;
+    if (!in_time) {
+      EXPECT_THAT(world.State().message, HasSubstr("too late"));
+    }
+  }
+}
+
+TEST(Decide, DoesNotBelieveASuccessWithoutProof) {
+  DeploymentRecord state = NewState(1);
+  const RolloutContext context = FullContext();
+  RolloutInput input;
+  state = Decide(context, state, input).transition.deployment;
+  input.kind = RolloutInput::Kind::kStepEnded;
+  input.result.set_succeeded(true);
+  state = Decide(context, state, input).transition.deployment;
+  EXPECT_EQ(state.state, pb::DEPLOYMENT_STATE_FAILED);
+  EXPECT_THAT(state.message, HasSubstr("without the evidence"));
+}
+
+// For each step of a full deployment and each fault: it ends, and the invariants hold.
+TEST(SimulatedWorld, EndsWellAfterEveryFaultAtEveryStep) {
+  for (const bool served : {false, true}) {
+    for (const char* fault : {"before", "after", "answer", "lost"}) {
+      for (int at = 0; at < 32; ++at) {
+        SCOPED_TRACE(absl::StrCat(fault, " at ", at, served ? ", served" : ", first"));
+        World world(NewState(2));
+        if (served) world.ServeEverywhere();
+        int count = 0;
+        const auto once = [&] { return count++ == at; };
+        Faults faults;
+        if (std::string(fault) == "before") faults.crash_before_store = once;
+        if (std::string(fault) == "after") faults.crash_after_store = once;
+        if (std::string(fault) == "answer") faults.lose_answer = once;
+        if (std::string(fault) == "lost") faults.lose_host = once;
+        world.Run(faults);
+        world.CheckInvariants();
+        if (std::string(fault) != "lost") {
+          EXPECT_EQ(world.State().state, pb::DEPLOYMENT_STATE_SUCCEEDED);
+        }
+      }
+    }
+  }
+}
+
+TEST(SimulatedWorld, EndsWellAfterEveryFailureWithACrashAnywhere) {
+  std::vector<std::string> steps;
+  for (const auto& step : BlueGreen(FullContext().spec)) steps.push_back(step.name);
+  for (const std::string& failing : steps) {
+    for (int at = 0; at < 40; ++at) {
+      SCOPED_TRACE(absl::StrCat(failing, " fails, crash at ", at));
+      World world(NewState(2));
+      world.ServeEverywhere();
+      world.Host(1).Fail(failing, pb::FAILURE_REASON_INTERNAL, true);
+      int before = 0;
+      int after = 0;
+      Faults faults;
+      faults.crash_before_store = [&] { return before++ == at; };
+      faults.crash_after_store = [&] { return after++ == at + 1; };
+      world.Run(faults);
+      world.CheckInvariants();
+    }
+  }
+}
+
+TEST(SimulatedWorld, EndsWellWithTwentyThousandSeeds) {
+  std::vector<std::string> steps = {"undo:switch", "undo:start"};
+  for (const auto& step : BlueGreen(FullContext().spec)) steps.push_back(step.name);
+  for (uint32_t seed = 1; seed <= 20'000; ++seed) {
+    SCOPED_TRACE(absl::StrCat("seed ", seed));
+    std::mt19937 random(seed);
+    const auto chance = [&random](uint32_t percent) { return random() % 100 < percent; };
+    const bool rollback = chance(25);
+    World world(NewState(1 + static_cast<int>(random() % 3),
+                         rollback ? pb::DEPLOYMENT_KIND_ROLLBACK : pb::DEPLOYMENT_KIND_DEPLOY));
+    if (rollback || chance(80)) world.ServeEverywhere();
+    if (rollback && chance(50)) world.WarmEverywhere();
+    for (size_t host = 0; host < world.State().rollouts.size(); ++host) {
+      for (const std::string& step : steps) {
+        if (chance(3)) world.Host(host).Fail(step, pb::FAILURE_REASON_INTERNAL, chance(70));
+      }
+    }
+    Faults faults;
+    faults.crash_before_store = [&] { return chance(5); };
+    faults.crash_after_store = [&] { return chance(5); };
+    faults.lose_answer = [&] { return chance(10); };
+    const bool partitions = chance(20);
+    faults.lose_host = [&, partitions] { return partitions && chance(3); };
+    const bool cancels = chance(30);
+    faults.cancel = [&, cancels] { return cancels && chance(6); };
+    const bool local = chance(10);
+    faults.before_step = [&, local] {
+      if (local && chance(4)) world.Host(0).RollBackLocally();
+    };
+    world.Run(faults);
+    world.CheckInvariants();
+    if (testing::Test::HasFailure()) {
+      ADD_FAILURE() << "failed with seed " << seed << ": " << world.State().message << "\n"
+                    << absl::StrJoin(world.Host(0).Deeds(), " ");
+      return;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace slipway::controller
