@@ -36,7 +36,10 @@ class FakeWorkload : public executor::Workload {
   }
   std::vector<std::string> Tail(const std::string&, int) override { return tail; }
 
-  absl::Status Prepare(const Release&, absl::string_view, const Call&) override { return Unused(); }
+  absl::Status Prepare(const Release&, const pb::Manifest&, absl::string_view,
+                       const Call&) override {
+    return Unused();
+  }
   absl::StatusOr<pb::BuildEvidence> Build(const Release&, const Call&) override { return Unused(); }
   absl::StatusOr<pb::SharedEvidence> EnsureShared(const Release&, const Call&) override {
     return Unused();
@@ -54,7 +57,7 @@ class FakeWorkload : public executor::Workload {
                                                      const Call&) override {
     return Unused();
   }
-  absl::StatusOr<pb::HookEvidence> RunHook(const Release&, pb::Slot, const pb::Hook&,
+  absl::StatusOr<pb::HookEvidence> RunHook(const Release&, const pb::Hook&, const std::string&,
                                            const Call&) override {
     return Unused();
   }
