@@ -1,4 +1,5 @@
-// A request to stop, seen by whoever waits. One writer or many, any number of readers, no threads of its own.
+// A request to stop, seen by whoever waits. One writer or many, any number of readers, no threads
+// of its own.
 #pragma once
 
 #include <atomic>
@@ -41,9 +42,9 @@ class Cancellation {
   std::map<int, std::function<void()>> hooks_ SLIPWAY_GUARDED_BY(mutex_);
 };
 
-// For waiters that sleep in poll(): calls the function once when cancelled, at once if that has happened already. It runs
-// in the canceller's thread under a lock: let it write to an eventfd, nothing more. After the destructor it no longer runs.
-// Without a Cancellation it does nothing.
+// For waiters that sleep in poll(): calls the function once when cancelled, at once if that has
+// happened already. It runs in the canceller's thread under a lock: let it write to an eventfd,
+// nothing more. After the destructor it no longer runs. Without a Cancellation it does nothing.
 class CancellationHook {
  public:
   CancellationHook(Cancellation* cancellation, std::function<void()> hook)

@@ -31,14 +31,16 @@ NginxOptions OptionsOf(const config::v1::ExecutorConfig& config) {
 // Members in the order in which they depend on each other; they are destroyed the other way round.
 class RunningServer final : public Server {
  public:
-  RunningServer(const config::v1::ExecutorConfig& config, std::unique_ptr<Journal> journal,
+  RunningServer(const config::v1::ExecutorConfig& config,
+                std::unique_ptr<SystemProcessRunner> runner, std::unique_ptr<Journal> journal,
                 std::unique_ptr<ReleaseStore> releases, const ComposeCli& compose)
       : paths_(config.state()),
+        runner_(std::move(runner)),
         journal_(std::move(journal)),
         releases_(std::move(releases)),
         engine_(config.docker_socket()),
         workload_(compose, engine_, *releases_, paths_, config.address()),
-        nginx_(runner_, SystemClock(), OptionsOf(config)),
+        nginx_(*runner_, SystemClock(), OptionsOf(config)),
         health_(workload_, SystemClock()),
         steps_({*journal_,
                 *releases_,
@@ -55,7 +57,7 @@ class RunningServer final : public Server {
             *journal_,
             [this](const auto& request, const auto& call) { return steps_.Run(request, call); },
             [this] { watch_.Changed(); }),
-        doctor_(engine_, runner_, OptionsOf(config), steps_, paths_, compose.Version()),
+        doctor_(engine_, *runner_, OptionsOf(config), steps_, paths_, compose.Version()),
         service_({*journal_, operations_, steps_, *releases_, workload_, nginx_, watch_, doctor_,
                   paths_}) {}
 
@@ -76,7 +78,7 @@ class RunningServer final : public Server {
 
  private:
   const Paths paths_;
-  SystemProcessRunner runner_;
+  std::unique_ptr<SystemProcessRunner> runner_;
   std::unique_ptr<Journal> journal_;
   std::unique_ptr<ReleaseStore> releases_;
   DockerEngine engine_;
@@ -98,12 +100,12 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const config::v1::Executor
   const Paths paths(config.state());
   SLIPWAY_ASSIGN_OR_RETURN(std::unique_ptr<Journal> journal, Journal::Open(paths.Journal()));
   SLIPWAY_ASSIGN_OR_RETURN(std::unique_ptr<ReleaseStore> releases, ReleaseStore::Open(paths));
-  SystemProcessRunner runner;
+  auto runner = std::make_unique<SystemProcessRunner>();
   SLIPWAY_ASSIGN_OR_RETURN(
       const ComposeCli compose,
-      ComposeCli::Detect(runner, {config.compose().begin(), config.compose().end()}));
-  auto server =
-      std::make_unique<RunningServer>(config, std::move(journal), std::move(releases), compose);
+      ComposeCli::Detect(*runner, {config.compose().begin(), config.compose().end()}));
+  auto server = std::make_unique<RunningServer>(config, std::move(runner), std::move(journal),
+                                                std::move(releases), compose);
   SLIPWAY_RETURN_IF_ERROR(server->Serve(config));
   return server;
 }

@@ -23,7 +23,9 @@ std::string LastLines(const ProcessResult& result) {
       result.standard_error.empty() ? result.standard_output : result.standard_error;
   std::vector<std::string> lines = absl::StrSplit(text, '\n', absl::SkipWhitespace());
   if (lines.size() > 6) lines.erase(lines.begin(), lines.end() - 6);
-  return absl::StrJoin(lines, "; ");
+  std::string joined = absl::StrJoin(lines, "; ");
+  while (absl::EndsWith(joined, ".")) joined.pop_back();
+  return joined;
 }
 
 }  // namespace
@@ -61,10 +63,13 @@ absl::StatusOr<ProcessResult> ComposeCli::Run(const Project& project,
                                               const CallContext& call) const {
   Command command;
   command.argv = program_;
-  command.argv.insert(
-      command.argv.end(),
-      {"--ansi", "never", "-p", project.name, "-f", project.file.string(), "--project-directory",
-       project.folder.string(), "--env-file", env_file.string()});
+  command.argv.insert(command.argv.end(),
+                      {"--ansi", "never", "-p", project.name, "-f", project.file.string(),
+                       "--project-directory", project.folder.string()});
+  // Without it compose looks for a .env in the project's folder; a generated folder has none.
+  if (!env_file.empty()) {
+    command.argv.insert(command.argv.end(), {"--env-file", env_file.string()});
+  }
   command.argv.insert(command.argv.end(), arguments.begin(), arguments.end());
   command.argv.insert(command.argv.end(), services.begin(), services.end());
   command.environment = std::move(environment);
@@ -100,7 +105,7 @@ absl::Status ComposeCli::RunFor(pb::FailureReason reason, const Project& project
                                 const CallContext& call) const {
   const std::string verb = arguments.front();
   SLIPWAY_ASSIGN_OR_RETURN(const ProcessResult result,
-                           Run(project, std::move(arguments), services, {}, "/dev/null", call));
+                           Run(project, std::move(arguments), services, {}, "", call));
   if (result.ok()) return absl::OkStatus();
   return Failure(reason, absl::StrCat("compose ", verb, " ", absl::StrJoin(services, " "),
                                       " failed: ", LastLines(result)));

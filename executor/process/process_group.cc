@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <fcntl.h>
+#include <filesystem>
 #include <linux/close_range.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -10,7 +11,10 @@
 #include <thread>
 #include <unistd.h>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
 
 #include "common/status.h"
 
@@ -64,6 +68,28 @@ void Place(int from, int to) {
   _exit(126);
 }
 
+// kill(-group, 0) would count zombies, which stay until whoever inherited them gets round to
+// reaping.
+bool HasLivingMember(pid_t group) {
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry("/proc", error), end; !error && entry != end;
+       entry.increment(error)) {
+    int pid = 0;
+    if (!absl::SimpleAtoi(entry->path().filename().string(), &pid)) continue;
+    const auto stat = ReadFile(entry->path() / "stat");
+    if (!stat.ok()) continue;
+    // `PID (COMMAND) STATE PARENT GROUP`; the command may hold anything.
+    const std::vector<absl::string_view> fields = absl::StrSplit(
+        absl::string_view(*stat).substr(stat->rfind(')') + 1), ' ', absl::SkipEmpty());
+    int member_of = 0;
+    if (fields.size() > 2 && fields[0] != "Z" && fields[0] != "X" &&
+        absl::SimpleAtoi(fields[2], &member_of) && member_of == group) {
+      return true;
+    }
+  }
+  return false;
+}
+
 }  // namespace
 
 absl::StatusOr<ProcessGroup> ProcessGroup::Start(const ChildSetup& setup) {
@@ -106,7 +132,8 @@ int ProcessGroup::Finish(std::chrono::milliseconds grace) {
   // while one of them lives.
   const auto kill_at = std::chrono::steady_clock::now() + grace;
   const auto give_up_at = kill_at + std::chrono::seconds(1);
-  while (kill(-leader_, 0) == 0 && std::chrono::steady_clock::now() < give_up_at) {
+  while (kill(-leader_, 0) == 0 && HasLivingMember(leader_) &&
+         std::chrono::steady_clock::now() < give_up_at) {
     if (std::chrono::steady_clock::now() >= kill_at) kill(-leader_, SIGKILL);
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
   }

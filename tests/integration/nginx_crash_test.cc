@@ -1,17 +1,17 @@
-// The executor is killed at each named point of a switch; the next one asks the workers, and finishes or goes back.
+// The executor is killed at each named point of a switch; the next one asks the workers, and
+// finishes or goes back.
+#include <set>
 #include <signal.h>
-#include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include <set>
-
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
 #include "common/file.h"
 #include "common/spec.h"
 #include "executor/drivers/nginx.h"
@@ -42,7 +42,8 @@ bool DiesAt(const std::string& failpoint, Act act) {
 class NginxCrash : public ::testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
-    const std::string text = *RenderManagedFile(host_.Site().FileFor(1, pb::SLOT_BLUE, host_.address()));
+    const std::string text =
+        *RenderManagedFile(host_.Site().FileFor(1, pb::SLOT_BLUE, host_.address()));
     ASSERT_TRUE(WriteFileAtomically(host_.Site().file, text).ok());
     host_.Start();
     request_.site = host_.Site();
@@ -52,8 +53,8 @@ class NginxCrash : public ::testing::TestWithParam<std::string> {
     request_.old_text = text;
   }
 
-  // However it ended: what is loaded is what the outcome says, the file on disk says the same, and any later reload by
-  // others changes nothing.
+  // However it ended: what is loaded is what the outcome says, the file on disk says the same, and
+  // any later reload by others changes nothing.
   void ExpectSettled(const SwitchOutcome& outcome) {
     const pb::Slot serving = outcome.status.ok() ? pb::SLOT_GREEN : pb::SLOT_BLUE;
     EXPECT_TRUE(outcome.status.ok() || outcome.evidence.restored()) << outcome.status;
@@ -109,19 +110,21 @@ TEST_P(NginxCrash, IsSettledAlsoWhenTheRecoveryIsKilledOnItsWayBack) {
   ExpectSettled(host_.Driver()->Recover(request_));
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    EachPoint, NginxCrash,
-    ::testing::Values("nginx.switch.before_write", "nginx.switch.after_write", "nginx.switch.after_test",
-                      "nginx.switch.after_reload", "nginx.switch.after_proof", "nginx.restore.before_write",
-                      "nginx.restore.after_write", "nginx.restore.after_reload"),
-    [](const auto& point) {
-      std::string name;
-      for (const auto part : absl::StrSplit(point.param, absl::ByAnyChar("._"))) {
-        name += static_cast<char>(toupper(part[0]));
-        name += std::string(part.substr(1));
-      }
-      return name;
-    });
+INSTANTIATE_TEST_SUITE_P(EachPoint, NginxCrash,
+                         ::testing::Values("nginx.switch.before_write", "nginx.switch.after_write",
+                                           "nginx.switch.after_test", "nginx.switch.after_reload",
+                                           "nginx.switch.after_proof", "nginx.restore.before_write",
+                                           "nginx.restore.after_write",
+                                           "nginx.restore.after_reload"),
+                         [](const auto& point) {
+                           std::string name;
+                           for (const auto part :
+                                absl::StrSplit(point.param, absl::ByAnyChar("._"))) {
+                             name += static_cast<char>(toupper(part[0]));
+                             name += std::string(part.substr(1));
+                           }
+                           return name;
+                         });
 
 class NginxMarkerCrash : public ::testing::TestWithParam<std::string> {};
 
@@ -129,10 +132,12 @@ TEST_P(NginxMarkerCrash, IsFinishedOrUndoneByRecovery) {
   NginxHost host;
   NginxSite site = host.Site();
   site.mode = pb::SWITCH_MODE_MARKER;
-  host.WriteSite("gifty", absl::StrCat("server { listen ", host.address(), ":8080; set $slot blue; if (-f ",
-                                       site.marker.string(), ") { set $slot green; } ",
-                                       "location / { proxy_pass http://gifty_backend_$slot; } }\n"));
-  const std::string text = *RenderManagedFile(site.FileFor(1, pb::SLOT_UNSPECIFIED, host.address()));
+  host.WriteSite("gifty",
+                 absl::StrCat("server { listen ", host.address(), ":8080; set $slot blue; if (-f ",
+                              site.marker.string(), ") { set $slot green; } ",
+                              "location / { proxy_pass http://gifty_backend_$slot; } }\n"));
+  const std::string text =
+      *RenderManagedFile(site.FileFor(1, pb::SLOT_UNSPECIFIED, host.address()));
   ASSERT_TRUE(WriteFileAtomically(site.file, text).ok());
   host.Start();
   SwitchRequest request;
@@ -154,9 +159,10 @@ INSTANTIATE_TEST_SUITE_P(EachPoint, NginxMarkerCrash,
                          ::testing::Values("nginx.switch.before_flip", "nginx.switch.after_flip",
                                            "nginx.switch.after_proof"),
                          [](const auto& point) {
-                           return std::string(absl::StrContains(point.param, "before") ? "BeforeFlip"
-                                              : absl::StrContains(point.param, "flip") ? "AfterFlip"
-                                                                                       : "AfterProof");
+                           return std::string(
+                               absl::StrContains(point.param, "before") ? "BeforeFlip"
+                               : absl::StrContains(point.param, "flip") ? "AfterFlip"
+                                                                        : "AfterProof");
                          });
 
 }  // namespace

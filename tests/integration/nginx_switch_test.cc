@@ -2,11 +2,11 @@
 #include <algorithm>
 #include <thread>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/substitute.h"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "absl/strings/str_cat.h"
-#include "absl/strings/substitute.h"
 #include "common/clock.h"
 #include "common/durations.h"
 #include "common/file.h"
@@ -45,8 +45,8 @@ class NginxSwitch : public ::testing::Test {
  protected:
   // A host that serves blue by generation 1 of ours.
   void StartOnBlue() {
-    ASSERT_TRUE(WriteFileAtomically(host_.Site().file,
-                                    *RenderManagedFile(host_.Site().FileFor(1, pb::SLOT_BLUE, host_.address())))
+    ASSERT_TRUE(WriteFileAtomically(host_.Site().file, *RenderManagedFile(host_.Site().FileFor(
+                                                           1, pb::SLOT_BLUE, host_.address())))
                     .ok());
     host_.Start();
     ASSERT_EQ(host_.Ask(), "blue");
@@ -79,8 +79,10 @@ TEST_F(NginxSwitch, FailsNoRequestInTenSwitchesUnderLoadAndProvesEach) {
   std::sort(proven.begin(), proven.end());
   std::sort(first.begin(), first.end());
   RecordProperty("proven_p50_ms", static_cast<int>(proven[5]));
-  std::printf("[ MEASURED ] reload return to first answer p50 %ld ms, to proven p50 %ld ms, max %ld ms; %d requests\n",
-              first[5], proven[5], proven[9], load.sent());
+  std::printf(
+      "[ MEASURED ] reload return to first answer p50 %ld ms, to proven p50 %ld ms, max %ld ms; %d "
+      "requests\n",
+      first[5], proven[5], proven[9], load.sent());
 }
 
 TEST_F(NginxSwitch, DrainsWhenTheOldWorkersAreGoneAndTheOldPortIsIdle) {
@@ -117,11 +119,12 @@ TEST_F(NginxSwitch, RestoresAndKeepsServingWhenAStolenPortMakesNginxIgnoreTheRel
    private:
     std::function<void()> steal_;
     SystemProcessRunner real_;
-  } runner([this, &thief, port = static_cast<uint16_t>(request.site.ProofPort(request.generation))] {
-    thief = std::make_unique<TinyServer>(host_.address(), port, [](const std::string&) {
-      return TinyServer::Answer{200, "I was here first\n", "", ""};
-    });
-  });
+  } runner(
+      [this, &thief, port = static_cast<uint16_t>(request.site.ProofPort(request.generation))] {
+        thief = std::make_unique<TinyServer>(host_.address(), port, [](const std::string&) {
+          return TinyServer::Answer{200, "I was here first\n", "", ""};
+        });
+      });
   NginxOptions options = host_.Options();
   options.proof_deadline = std::chrono::seconds(3);
   NginxDriver nginx(runner, SystemClock(), options);
@@ -135,7 +138,8 @@ TEST_F(NginxSwitch, RestoresAndKeepsServingWhenAStolenPortMakesNginxIgnoreTheRel
   host_.ReloadByOthers();
   for (int i = 0; i < 50; ++i) ASSERT_EQ(host_.Ask(), "blue");
   thief.reset();
-  const SwitchOutcome again = nginx.Switch(RequestFor(host_, nginx, pb::SLOT_GREEN, request.generation));
+  const SwitchOutcome again =
+      nginx.Switch(RequestFor(host_, nginx, pb::SLOT_GREEN, request.generation));
   EXPECT_TRUE(again.status.ok()) << again.status;
   EXPECT_EQ(again.evidence.generation(), 4u);
   EXPECT_EQ(host_.Ask(), "green");
@@ -146,7 +150,8 @@ TEST_F(NginxSwitch, RestoresAndKeepsServingWhenAStolenPortMakesNginxIgnoreTheRel
 TEST_F(NginxSwitch, TouchesNothingWhenTheNextProofPortIsTakenBefore) {
   StartOnBlue();
   const SwitchRequest request = RequestFor(host_, *nginx_, pb::SLOT_GREEN);
-  const TinyServer thief(host_.address(), 18710, [](const std::string&) { return TinyServer::Answer{}; });
+  const TinyServer thief(host_.address(), 18710,
+                         [](const std::string&) { return TinyServer::Answer{}; });
   const SwitchOutcome outcome = nginx_->Switch(request);
   EXPECT_EQ(ReasonOf(outcome.status), pb::FAILURE_REASON_PORT_TAKEN) << outcome.status;
   EXPECT_EQ(host_.FileText(), *request.old_text);
@@ -160,7 +165,8 @@ TEST_F(NginxSwitch, NamesAnotherSitesBrokenFileAndTouchesNothing) {
   const auto preflight = nginx_->Preflight(host_.Site());
   EXPECT_EQ(ReasonOf(preflight.status()), pb::FAILURE_REASON_FOREIGN_NGINX_FILE);
   EXPECT_THAT(std::string(preflight.status().message()), HasSubstr("no_such_directive"));
-  EXPECT_EQ(DetailOf(preflight.status()).subject(), absl::StrCat((host_.folder() / "sites/other").string(), ":3"));
+  EXPECT_EQ(DetailOf(preflight.status()).subject(),
+            absl::StrCat((host_.folder() / "sites/other").string(), ":3"));
   EXPECT_THAT(DetailOf(preflight.status()).cure(), HasSubstr("nginx -t passes"));
   // It may also break between the preflight and the switch.
   const SwitchRequest request = RequestFor(host_, *nginx_, pb::SLOT_GREEN);
@@ -198,14 +204,18 @@ TEST_F(NginxSwitch, HoldsWhileOthersReloadNginxAllTheTime) {
   load.Stop();
   EXPECT_THAT(load.failures(), IsEmpty());
   std::sort(proven.begin(), proven.end());
-  std::printf("[ MEASURED ] with %d foreign reloads: reload return to proven p50 %ld ms, max %ld ms; %d requests\n",
-              foreign, proven[5], proven[9], load.sent());
+  std::printf(
+      "[ MEASURED ] with %d foreign reloads: reload return to proven p50 %ld ms, max %ld ms; %d "
+      "requests\n",
+      foreign, proven[5], proven[9], load.sent());
 }
 
 TEST_F(NginxSwitch, WaitsForASlowReloadOnAHostOfTwoHundredSites) {
   for (int i = 0; i < 200; ++i) {
-    std::string text = absl::Substitute("server { listen $0:$1; server_name s$1;\n", host_.address(), 20000 + i);
-    for (int j = 0; j < 20; ++j) absl::StrAppend(&text, "location ~ ^/p", j, "/(.*)$ { return 204; }\n");
+    std::string text =
+        absl::Substitute("server { listen $0:$1; server_name s$1;\n", host_.address(), 20000 + i);
+    for (int j = 0; j < 20; ++j)
+      absl::StrAppend(&text, "location ~ ^/p", j, "/(.*)$ { return 204; }\n");
     host_.WriteSite(absl::StrCat("site", i), text + "}\n");
   }
   StartOnBlue();
@@ -247,8 +257,10 @@ TEST_F(NginxSwitch, TakesOverAScriptsUpstreamWithoutAFailedRequest) {
 TEST_F(NginxSwitch, WritesTheFirstFileOfASiteThatWaitsForIt) {
   host_.RemoveSite("gifty");
   host_.Start();
-  host_.WriteSite("gifty", absl::Substitute("server { listen $0:8080; location / { proxy_pass http://gifty_backend; } }\n",
-                                            host_.address()));
+  host_.WriteSite(
+      "gifty", absl::Substitute(
+                   "server { listen $0:8080; location / { proxy_pass http://gifty_backend; } }\n",
+                   host_.address()));
   const auto preflight = nginx_->Preflight(host_.Site());
   ASSERT_TRUE(preflight.ok()) << preflight.status();
   EXPECT_TRUE(preflight->waits_for_first_file);
@@ -294,8 +306,8 @@ TEST_F(NginxSwitch, RefusesAGenerationThatCannotBeProven) {
 
 TEST_F(NginxSwitch, PutsBackALatentSwitchBeforeAForeignReloadCarriesItOut) {
   StartOnBlue();
-  ASSERT_TRUE(WriteFileAtomically(host_.Site().file,
-                                  *RenderManagedFile(host_.Site().FileFor(2, pb::SLOT_GREEN, host_.address())))
+  ASSERT_TRUE(WriteFileAtomically(host_.Site().file, *RenderManagedFile(host_.Site().FileFor(
+                                                         2, pb::SLOT_GREEN, host_.address())))
                   .ok());
   const auto preflight = nginx_->Preflight(host_.Site());
   ASSERT_TRUE(preflight.ok()) << preflight.status();
@@ -332,9 +344,11 @@ TEST_F(NginxSwitch, ByMarkerIsOneRenameWithoutAReload) {
   if (-f $1) { set $$slot green; }
   location / { proxy_pass http://gifty_backend_$$slot; proxy_http_version 1.1; proxy_set_header Connection ""; }
 }
-)", host_.address(), site.marker.string()));
-  ASSERT_TRUE(WriteFileAtomically(
-                  site.file, *RenderManagedFile(site.FileFor(1, pb::SLOT_UNSPECIFIED, host_.address()))).ok());
+)",
+                                            host_.address(), site.marker.string()));
+  ASSERT_TRUE(WriteFileAtomically(site.file, *RenderManagedFile(site.FileFor(
+                                                 1, pb::SLOT_UNSPECIFIED, host_.address())))
+                  .ok());
   host_.Start();
   const auto preflight = nginx_->Preflight(site);
   ASSERT_TRUE(preflight.ok()) << preflight.status();
@@ -358,7 +372,8 @@ TEST_F(NginxSwitch, ByMarkerIsOneRenameWithoutAReload) {
   EXPECT_THAT(load.failures(), IsEmpty());
   EXPECT_EQ(nginx_->ReloadCounters()["ok"], 0u);
   std::sort(proven.begin(), proven.end());
-  std::printf("[ MEASURED ] marker: proven p50 %ld us, max %ld us after the rename\n", proven[5], proven[9]);
+  std::printf("[ MEASURED ] marker: proven p50 %ld us, max %ld us after the rename\n", proven[5],
+              proven[9]);
   // A changed file, say another port: written once, with a reload and its proof.
   site.keepalive = 8;
   SwitchRequest request;

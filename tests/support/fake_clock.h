@@ -8,7 +8,9 @@ namespace slipway::testing {
 class FakeClock final : public Clock {
  public:
   Monotonic Now() override { return now_; }
-  Wall WallNow() override { return Wall(std::chrono::duration_cast<Wall::duration>(now_.time_since_epoch())); }
+  Wall WallNow() override {
+    return Wall(std::chrono::duration_cast<Wall::duration>(now_.time_since_epoch()));
+  }
   void SleepFor(std::chrono::nanoseconds time) override { now_ += time; }
 
  private:

@@ -1,14 +1,14 @@
 #include "tests/support/nginx_host.h"
 
-#include <signal.h>
-#include <unistd.h>
-
 #include <cstdio>
 #include <cstdlib>
+#include <signal.h>
+#include <unistd.h>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/substitute.h"
+
 #include "common/clock.h"
 #include "common/file.h"
 #include "executor/drivers/http_client.h"
@@ -46,7 +46,8 @@ http {
   include $0/conf.d/*.conf;
   include $0/sites/*;
 }
-)", folder().string())));
+)",
+                                                                        folder().string())));
   WriteSite("gifty", absl::Substitute(R"(server {
   listen $0:$1;
   location / {
@@ -55,7 +56,8 @@ http {
     proxy_set_header Connection "";
   }
 }
-)", address_, kFrontDoor));
+)",
+                                      address_, kFrontDoor));
   blue_ = std::make_unique<TinyServer>(address_, uint16_t{8000}, [](const std::string&) {
     return TinyServer::Answer{200, "blue", "", ""};
   });
@@ -67,16 +69,21 @@ http {
 NginxHost::~NginxHost() { Stop(); }
 
 std::vector<std::string> NginxHost::Argv(std::initializer_list<std::string> more) const {
-  std::vector<std::string> argv = {"/usr/sbin/nginx", "-p", folder().string(), "-c",
-                                   (folder() / "nginx.conf").string(), "-e",
+  std::vector<std::string> argv = {"/usr/sbin/nginx",
+                                   "-p",
+                                   folder().string(),
+                                   "-c",
+                                   (folder() / "nginx.conf").string(),
+                                   "-e",
                                    (folder() / "error.log").string()};
   argv.insert(argv.end(), more);
   return argv;
 }
 
 void NginxHost::WriteScriptsUpstream(uint32_t port) {
-  Require(WriteFileAtomically(folder() / "conf.d/gifty.conf",
-                              absl::StrCat("upstream gifty_backend { server ", address_, ":", port, "; }\n")));
+  Require(WriteFileAtomically(
+      folder() / "conf.d/gifty.conf",
+      absl::StrCat("upstream gifty_backend { server ", address_, ":", port, "; }\n")));
 }
 
 void NginxHost::WriteSite(const std::string& name, const std::string& text) {

@@ -1,11 +1,11 @@
-// A real nginx with its own folder, configuration and loopback address, and two applications behind it.
+// A real nginx with its own folder, configuration and loopback address, and two applications behind
+// it.
 #pragma once
-
-#include <sys/types.h>
 
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <sys/types.h>
 #include <thread>
 
 #include "executor/drivers/nginx.h"
@@ -17,8 +17,9 @@ namespace slipway::testing {
 
 class NginxHost {
  public:
-  // Writes the configuration: one site on port 8080 that passes to gifty_backend, whose file is conf.d/gifty.conf. The slots
-  // answer "blue" on 8000 and "green" on 8001, the front door says which.
+  // Writes the configuration: one site on port 8080 that passes to gifty_backend, whose file is
+  // conf.d/gifty.conf. The slots answer "blue" on 8000 and "green" on 8001, the front door says
+  // which.
   NginxHost();
   ~NginxHost();
 

@@ -1,12 +1,14 @@
 #include "tests/support/request_load.h"
 
 #include "absl/strings/str_cat.h"
+
 #include "executor/drivers/http_client.h"
 
 namespace slipway::testing {
 
 RequestLoad::RequestLoad(const std::string& address, uint32_t port, int threads) {
-  for (int i = 0; i < threads; ++i) threads_.emplace_back([this, address, port] { Run(address, port); });
+  for (int i = 0; i < threads; ++i)
+    threads_.emplace_back([this, address, port] { Run(address, port); });
 }
 
 void RequestLoad::Stop() {

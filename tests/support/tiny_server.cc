@@ -1,15 +1,14 @@
 #include "tests/support/tiny_server.h"
 
 #include <arpa/inet.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
-
 #include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include "absl/strings/str_cat.h"
 
@@ -97,9 +96,15 @@ void TinyServer::Serve(int fd) {
     ++requests_;
     const Answer answer = handler_(head);
     const std::string text =
-        !answer.raw.empty() ? answer.raw
-                            : absl::StrCat("HTTP/1.1 ", answer.status, " X\r\n", answer.headers,
-                                           "Content-Length: ", answer.body.size(), "\r\n\r\n", answer.body);
+        !answer.raw.empty()
+            ? answer.raw
+            : absl::StrCat("HTTP/1.1 ", answer.status, " X\r\n", answer.headers,
+                           "Content-Length: ", answer.body.size(), "\r\n\r\n", answer.body);
+    for (size_t i = 0; answer.drip && i < text.size(); ++i) {
+      if (stopping_.load() || send(fd, &text[i], 1, MSG_NOSIGNAL) < 0) return;
+      usleep(5000);
+    }
+    if (answer.drip) return;
     if (send(fd, text.data(), text.size(), MSG_NOSIGNAL) < 0) return;
     if (!answer.raw.empty() || head.find("Connection: close") != std::string::npos) return;
   }

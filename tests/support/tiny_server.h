@@ -1,12 +1,12 @@
-// A tiny HTTP server on a loopback port: the application of the tests. One thread per connection, keep-alive.
+// A tiny HTTP server on a loopback port: the application of the tests. One thread per connection,
+// keep-alive.
 #pragma once
-
-#include <sys/types.h>
 
 #include <atomic>
 #include <functional>
 #include <list>
 #include <string>
+#include <sys/types.h>
 #include <thread>
 
 #include "common/file.h"
@@ -22,10 +22,13 @@ class TinyServer {
     std::string headers;
     // When set, sent as it is in place of the above; then the connection ends.
     std::string raw;
+    // A byte of `raw` every five milliseconds.
+    bool drip = false;
   };
   using Handler = std::function<Answer(const std::string& request_line_and_head)>;
 
-  // Port 0: any free one. With a path, on a unix socket. Aborts the test program when it cannot listen.
+  // Port 0: any free one. With a path, on a unix socket. Aborts the test program when it cannot
+  // listen.
   TinyServer(const std::string& address, uint16_t port, Handler handler);
   TinyServer(const std::string& unix_socket, Handler handler);
   ~TinyServer();
