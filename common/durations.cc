@@ -1,18 +1,23 @@
 #include "common/durations.h"
 
-#include <google/protobuf/util/time_util.h>
-
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/time.h"
+#include <google/protobuf/util/time_util.h>
+
 #include "common/status.h"
 
 namespace slipway {
 
 using google::protobuf::util::TimeUtil;
 
+// A hundred years: added to any clock's time it still fits in 64 bits of nanoseconds.
+constexpr std::chrono::seconds kLongest = std::chrono::hours(24 * 36'500);
+
 std::chrono::nanoseconds FromProto(const google::protobuf::Duration& duration) {
-  return std::chrono::nanoseconds(TimeUtil::DurationToNanoseconds(duration));
+  if (duration.seconds() >= kLongest.count()) return kLongest;
+  if (duration.seconds() <= -kLongest.count()) return -kLongest;
+  return std::chrono::seconds(duration.seconds()) + std::chrono::nanoseconds(duration.nanos());
 }
 google::protobuf::Duration ToProto(std::chrono::nanoseconds duration) {
   return TimeUtil::NanosecondsToDuration(duration.count());
@@ -40,8 +45,8 @@ std::string FormatDuration(std::chrono::nanoseconds duration) {
   const double seconds = std::chrono::duration<double>(duration).count();
   if (seconds == 0) return "0s";
   if (seconds < 0.9995) return absl::StrFormat("%.0fms", seconds * 1000);
-  if (seconds < 60) return absl::StrFormat("%.1fs", seconds);
-  const auto whole = static_cast<long>(seconds);
+  if (seconds < 59.95) return absl::StrFormat("%.1fs", seconds);
+  const auto whole = static_cast<long>(seconds < 60 ? 60 : seconds);
   if (whole < 3600) return absl::StrFormat("%dm%ds", whole / 60, whole % 60);
   return absl::StrFormat("%dh%dm", whole / 3600, whole / 60 % 60);
 }

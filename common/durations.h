@@ -12,6 +12,7 @@
 
 namespace slipway {
 
+// At most a hundred years either way, however long a hostile client says it is.
 std::chrono::nanoseconds FromProto(const google::protobuf::Duration& duration);
 google::protobuf::Duration ToProto(std::chrono::nanoseconds duration);
 std::chrono::system_clock::time_point FromProto(const google::protobuf::Timestamp& time);

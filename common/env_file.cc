@@ -26,8 +26,8 @@ class EnvReader {
 
   absl::StatusOr<std::vector<Assignment>> ReadAll() {
     std::vector<Assignment> assignments;
-    if (text_.find('\0') != absl::string_view::npos) {
-      return absl::InvalidArgumentError("the env file has a NUL byte, which no environment holds");
+    if (const size_t nul = text_.find('\0'); nul != absl::string_view::npos) {
+      return Wrong(nul, "a NUL byte, which no environment holds");
     }
     while (position_ < text_.size()) {
       SkipBlanks();

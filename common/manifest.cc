@@ -9,6 +9,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include <fnmatch.h>
@@ -42,6 +43,13 @@ bool IsValidUtf8(absl::string_view text) {
     for (size_t k = 1; k <= extra; ++k) {
       if ((static_cast<unsigned char>(text[i + k]) & 0xC0) != 0x80) return false;
     }
+    // Spelt too long, half of a surrogate pair, beyond U+10FFFF: protobuf could not read it back.
+    const auto next = extra == 0 ? 0 : static_cast<unsigned char>(text[i + 1]);
+    if (lead == 0xC0 || lead == 0xC1 || (lead == 0xE0 && next < 0xA0) ||
+        (lead == 0xED && next > 0x9F) || (lead == 0xF0 && next < 0x90) ||
+        (lead == 0xF4 && next > 0x8F) || lead > 0xF4) {
+      return false;
+    }
     i += extra + 1;
   }
   return true;
@@ -74,6 +82,29 @@ bool LinkStaysInside(absl::string_view path, absl::string_view target) {
     }
   }
   return true;
+}
+
+// The text is not enough when a link's target goes through another link and up again: the parent of
+// where that one leads is not the parent of where it stands. So what is left by `..` has to be real
+// folders. What only goes down through links stays inside, since each of them does.
+bool ClimbsThroughLink(absl::string_view path, absl::string_view target,
+                       const std::set<std::string>& links) {
+  std::vector<absl::string_view> at = absl::StrSplit(path, '/');
+  at.pop_back();
+  for (const absl::string_view component : absl::StrSplit(target, '/')) {
+    if (component.empty() || component == ".") continue;
+    if (component != "..") {
+      at.push_back(component);
+      continue;
+    }
+    for (size_t length = 1; length <= at.size(); ++length) {
+      if (links.contains(absl::StrJoin(at.begin(), at.begin() + static_cast<long>(length), "/"))) {
+        return true;
+      }
+    }
+    at.pop_back();
+  }
+  return false;
 }
 
 absl::Status CheckEntry(const pb::ManifestEntry& entry) {
@@ -201,6 +232,16 @@ absl::Status ValidateManifest(const pb::Manifest& manifest) {
     if (!is_new)
       return Refuse(entry.path(), absl::StrCat("differs from '", other->second, "' only in case"));
     leaves.insert(entry.path());
+  }
+  std::set<std::string> links;
+  for (const pb::ManifestEntry& entry : manifest.entries()) {
+    if (entry.type() == pb::FILE_TYPE_SYMLINK) links.insert(entry.path());
+  }
+  for (const pb::ManifestEntry& entry : manifest.entries()) {
+    if (entry.type() == pb::FILE_TYPE_SYMLINK &&
+        ClimbsThroughLink(entry.path(), entry.link_target(), links)) {
+      return Refuse(entry.path(), "is a link that goes through another link and up from there");
+    }
   }
   // A file or link cannot have entries below it: through a link they would land elsewhere.
   for (const pb::ManifestEntry& entry : manifest.entries()) {

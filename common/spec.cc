@@ -99,6 +99,8 @@ absl::Status CheckHealth(const pb::HealthSpec& health) {
   if (FromProto(health.probe_timeout()) < milliseconds(10)) {
     return Wrong("health.probe_timeout", "must be at least 10ms");
   }
+  if (FromProto(health.stable()) < seconds(0))
+    return Wrong("health.stable", "must not be negative");
   if (health.successes() > 1000) return Wrong("health.successes", "must be at most 1000");
   return absl::OkStatus();
 }
@@ -143,6 +145,9 @@ absl::Status CheckHooks(const pb::HooksSpec& hooks) {
       }
       if (!IsServiceName(hook.service()) || hook.command().empty()) {
         return Wrong("hooks", absl::StrCat(hook.name(), " needs `service` and `command`"));
+      }
+      if (FromProto(hook.timeout()) <= seconds(0)) {
+        return Wrong("hooks", absl::StrCat(hook.name(), " needs a timeout above 0s"));
       }
     }
   }
@@ -213,8 +218,17 @@ absl::Status ValidateSpec(const pb::ApplicationSpec& spec) {
   SLIPWAY_RETURN_IF_ERROR(CheckHealth(spec.health()));
   SLIPWAY_RETURN_IF_ERROR(CheckNginx(spec.nginx()));
   SLIPWAY_RETURN_IF_ERROR(CheckHooks(spec.hooks()));
-  if (FromProto(spec.rollout().bake()) > hours(24)) return Wrong("rollout.bake", "at most 24h");
-  if (FromProto(spec.rollout().drain()) > hours(24)) return Wrong("rollout.drain", "at most 24h");
+  const std::pair<const char*, const google::protobuf::Duration&> windows[] = {
+      {"rollout.bake", spec.rollout().bake()},
+      {"rollout.drain", spec.rollout().drain()},
+      {"keep.warm", spec.keep().warm()}};
+  for (const auto& [key, window] : windows) {
+    // A warm slot may be kept for days; a deployment does not go on that long.
+    const bool too_long = key != windows[2].first && FromProto(window) > hours(24);
+    if (FromProto(window) < seconds(0) || too_long) {
+      return Wrong(key, too_long ? "must be at most 24h" : "must not be negative");
+    }
+  }
   if (spec.keep().releases() < 2) return Wrong("keep.releases", "must be at least 2");
   return absl::OkStatus();
 }

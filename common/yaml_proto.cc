@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <optional>
 #include <set>
 #include <vector>
@@ -89,9 +90,13 @@ class Reader {
                           const Descriptor& descriptor) const {
     std::vector<std::string> known;
     std::string nearest;
+    size_t least = 3;
     for (int i = 0; i < descriptor.field_count(); ++i) {
       known.push_back(descriptor.field(i)->name());
-      if (EditDistance(key, known.back()) <= 2) nearest = known.back();
+      const size_t distance = EditDistance(key, known.back());
+      if (distance >= least) continue;
+      least = distance;
+      nearest = known.back();
     }
     return Wrong(
         node, path,
@@ -217,33 +222,50 @@ class Reader {
 
   absl::Status ReadJsonValue(const YAML::Node& node, const std::string& path,
                              google::protobuf::Value& value) {
-    if (node.IsMap()) return ReadStruct(node, path, *value.mutable_struct_value());
-    if (node.IsSequence()) {
-      value.mutable_list_value();
-      for (const auto& item : node) {
-        SLIPWAY_RETURN_IF_ERROR(
-            ReadJsonValue(item, path, *value.mutable_list_value()->add_values()));
-      }
+    if (node.IsScalar() || node.IsNull()) {
+      ReadJsonScalar(node, value);
       return absl::OkStatus();
     }
+    // An anchor that holds itself would never end.
+    if (depth_ == kDeepestJson) return Wrong(node, "", "nested too deeply");
+    ++depth_;
+    absl::Status status;
+    if (node.IsMap()) {
+      status = ReadStruct(node, path, *value.mutable_struct_value());
+    } else {
+      value.mutable_list_value();
+      for (auto item = node.begin(); status.ok() && item != node.end(); ++item) {
+        status = ReadJsonValue(*item, path, *value.mutable_list_value()->add_values());
+      }
+    }
+    --depth_;
+    return status;
+  }
+
+  static void ReadJsonScalar(const YAML::Node& node, google::protobuf::Value& value) {
     const std::string text = node.IsScalar() ? node.Scalar() : "";
     double number = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
     const bool quoted = node.Tag() == "!";
+    // from_chars also takes `inf` and `nan`, which are words here.
+    const bool numeric = !quoted && !text.empty() && error == std::errc() &&
+                         end == text.data() + text.size() && std::isfinite(number);
     if (node.IsNull()) {
       value.set_null_value(google::protobuf::NULL_VALUE);
     } else if (!quoted && (text == "true" || text == "false")) {
       value.set_bool_value(text == "true");
-    } else if (!quoted && !text.empty() && error == std::errc() &&
-               end == text.data() + text.size()) {
+    } else if (numeric) {
       value.set_number_value(number);
     } else {
       value.set_string_value(text);
     }
-    return absl::OkStatus();
   }
 
+  // Well below the depth at which protobuf refuses to read a message back.
+  static constexpr int kDeepestJson = 30;
+
   absl::string_view file_;
+  int depth_ = 0;
 };
 
 }  // namespace

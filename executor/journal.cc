@@ -120,6 +120,10 @@ absl::Status Journal::WriteRecord(int fd, const xpb::JournalRecord& record) {
 }
 
 absl::Status Journal::Append(const xpb::JournalRecord& record) {
+  if (record.ByteSizeLong() > kMaxRecordBytes) {
+    // Replay would take it for damage, and cut off everything after it.
+    return absl::InvalidArgumentError("journal: a record is larger than 16 MiB");
+  }
   MutexLock lock(mutex_);
   if (absl::Status status = WriteRecord(file_.get(), record); !status.ok()) {
     // Whatever part of it reached the file must not be found by the next replay.

@@ -83,7 +83,10 @@ absl::Status Operations::Admit(const xpb::ExecuteRequest& request,
                  absl::StrCat("operation ", operation.id(), " was another command"));
   }
   const auto running = running_.find(operation.app());
-  if (running != running_.end() && running->second->operation_id != operation.id()) {
+  // What RunLocally() runs has no arguments, and nobody else may attach to it.
+  const bool same = running != running_.end() && running->second->operation_id == operation.id() &&
+                    running->second->arguments_hash == arguments_hash;
+  if (running != running_.end() && !same) {
     return Error(absl::StatusCode::kFailedPrecondition, "OPERATION_RUNNING",
                  absl::StrCat(running->second->operation_id, " runs for ", operation.app()));
   }

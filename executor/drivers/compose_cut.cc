@@ -138,7 +138,9 @@ class Cutter {
         }
       }
     }
-    for (const auto& item : Services().items()) PlanImage(item.key(), item.value());
+    for (const auto& item : Services().items()) {
+      if (absl::Status status = PlanImage(item.key(), item.value()); !status.ok()) return status;
+    }
     CutShared();
     if (absl::Status status = CutSlots(); !status.ok()) return status;
     CutWorkers();
@@ -192,17 +194,26 @@ class Cutter {
     return External("volumes", used);
   }
 
-  void PlanImage(const std::string& name, const json& service) {
+  absl::Status PlanImage(const std::string& name, const json& service) {
     const auto build = service.find("build");
     if (build == service.end() || build->is_null()) {
       result_.images[name] = service.value("image", "");
-      return;
+      return absl::OkStatus();
     }
     BuildPlan plan;
     plan.section = build->is_string() ? json{{"context", *build}} : *build;
     const std::string root = input_.release_folder.string();
+    if (!plan.section.is_object() || !plan.section.value("context", json()).is_string()) {
+      return Wrong(name, "build needs a context");
+    }
     absl::string_view context = plan.section["context"].get_ref<const std::string&>();
-    if (absl::ConsumePrefix(&context, root)) absl::ConsumePrefix(&context, "/");
+    if (context != root && !absl::StartsWith(context, absl::StrCat(root, "/"))) {
+      return Wrong(name, absl::StrCat("the build context ", context, " is not in the release"),
+                   "move what it needs into the application's folder");
+    }
+    context.remove_prefix(root.size());
+    while (absl::ConsumePrefix(&context, "/")) {
+    }
     plan.context = std::string(context);
     plan.digest = DigestOf(plan);
     plan.image = BuiltImage(input_.release.app, plan.digest);
@@ -211,6 +222,7 @@ class Cutter {
         std::any_of(result_.builds.begin(), result_.builds.end(),
                     [&](const BuildPlan& other) { return other.digest == plan.digest; });
     if (!known) result_.builds.push_back(std::move(plan));
+    return absl::OkStatus();
   }
 
   // Over the build section and every file of its context: equal inputs are built once, also across

@@ -1,9 +1,12 @@
 #include "executor/drivers/compose_document.h"
 
+#include <algorithm>
 #include <charconv>
 #include <string>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include <yaml-cpp/yaml.h>
 
 #include "executor/failure.h"
@@ -19,6 +22,28 @@ bool ParsesAs(const std::string& text, Number& number) {
   return error == std::errc() && end == text.data() + text.size();
 }
 
+// Compose 1 quotes every string that YAML 1.1 would read as a number, and only those: 0129 and 12e3
+// come out plain, and are strings. Its own numbers have neither leading zeros nor an exponent
+// without a point and a sign.
+bool IsYamlNumber(absl::string_view text) {
+  absl::ConsumePrefix(&text, "-");
+  const auto digits = [&text] {
+    const size_t count = std::min(text.find_first_not_of("0123456789"), text.size());
+    text.remove_prefix(count);
+    return count;
+  };
+  const bool leading_zero = absl::StartsWith(text, "0");
+  const size_t whole = digits();
+  if (whole == 0) return false;
+  if (text.empty()) return !leading_zero || whole == 1;
+  if (!absl::ConsumePrefix(&text, ".")) return false;
+  digits();
+  if (text.empty()) return true;
+  return absl::ConsumePrefix(&text, "e") &&
+         (absl::ConsumePrefix(&text, "+") || absl::ConsumePrefix(&text, "-")) && digits() > 0 &&
+         text.empty();
+}
+
 json ScalarToJson(const YAML::Node& node) {
   const std::string& text = node.Scalar();
   // yaml-cpp tags a quoted scalar `!` and a plain one `?`; only a plain one may be anything but
@@ -26,12 +51,11 @@ json ScalarToJson(const YAML::Node& node) {
   if (node.Tag() == "!") return text;
   if (text.empty() || text == "null" || text == "~") return nullptr;
   if (text == "true" || text == "false") return text == "true";
+  if (!IsYamlNumber(text)) return text;
   int64_t whole = 0;
   if (ParsesAs(text, whole)) return whole;
   double fraction = 0;
-  if (text.find_first_not_of("0123456789.+-eE") == std::string::npos && ParsesAs(text, fraction)) {
-    return fraction;
-  }
+  if (ParsesAs(text, fraction)) return fraction;
   return text;
 }
 
