@@ -51,12 +51,6 @@ pb::StartEvidence EvidenceOf(const std::vector<DockerContainer>& containers, pb:
 
 }  // namespace
 
-bool ObservedSlot::AllRunning() const {
-  return !containers.empty() &&
-         std::all_of(containers.begin(), containers.end(),
-                     [](const ObservedContainer& container) { return container.running; });
-}
-
 ObservedContainer ToObserved(const DockerContainer& container) {
   return {container.id,
           LabelOf(container, kLabelService),
@@ -147,6 +141,14 @@ absl::StatusOr<ObservedSlot> ComposeWorkload::Observe(const std::string& app, pb
   for (const DockerContainer& container : containers)
     observed.containers.push_back(ToObserved(container));
   return observed;
+}
+
+void ComposeWorkload::AwaitDeath(const std::string& app, pb::Slot slot, Cancellation& stop) {
+  const absl::Status ended =
+      engine_.Events({{kLabelProject, SlotProject(app, slot)}}, &stop, nullptr,
+                     [](const DockerEvent& event) { return event.action != "die"; });
+  // Without events (Docker restarts) the caller's own looks have to do.
+  if (!ended.ok()) Workload::AwaitDeath(app, slot, stop);
 }
 
 absl::StatusOr<ObservedContainer> ComposeWorkload::OwnerOfPort(uint32_t port) {

@@ -1,6 +1,7 @@
 #include "executor/drivers/health.h"
 
 #include <algorithm>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
 
@@ -29,9 +30,39 @@ void AddTail(const std::vector<std::string>& lines,
   for (const std::string& line : lines) *tail->Add() = EvidenceText(line, 512);
 }
 
-SlotProbe MakeProbe(Workload& workload, const HealthRequest& request) {
+// Ends every wait and every probe under way as soon as a container of the slot ends; the next look
+// finds out the rest. Only where waits are on the machine's clock.
+class DeathWatch {
+ public:
+  DeathWatch(Workload& workload, const HealthRequest& request)
+      : parent_(request.cancellation), hook_(parent_, [this] { woken_.Cancel(); }) {
+    if (parent_ == nullptr) return;
+    thread_ = std::thread([this, &workload, app = request.app, slot = request.slot] {
+      workload.AwaitDeath(app, slot, stop_);
+      woken_.Cancel();
+    });
+  }
+  ~DeathWatch() {
+    stop_.Cancel();
+    if (thread_.joinable()) thread_.join();
+  }
+
+  // What probes and waits listen to.
+  Cancellation* Wakeup() { return parent_ == nullptr ? nullptr : &woken_; }
+  // The step itself was cancelled; a wake-up without that is a death.
+  bool StepIsCancelled() const { return parent_ != nullptr && parent_->IsCancelled(); }
+
+ private:
+  Cancellation* const parent_;
+  Cancellation woken_;
+  Cancellation stop_;
+  CancellationHook hook_;
+  std::thread thread_;
+};
+
+SlotProbe MakeProbe(Workload& workload, const HealthRequest& request, Cancellation* wakeup) {
   return SlotProbe(workload, request.app, request.slot, request.spec, request.address, request.port,
-                   request.cancellation);
+                   wakeup);
 }
 
 // One round of the gate: who is alive, whose port it is (once), and the probe. An error ends the
@@ -66,7 +97,8 @@ HealthOutcome HealthGate::Wait(const HealthRequest& request) {
   const uint32_t wanted = std::max(1u, request.spec.successes());
   const auto longest = FromProto(request.spec.interval());
   const auto stable = FromProto(request.spec.stable());
-  SlotProbe probe = MakeProbe(workload_, request);
+  DeathWatch deaths(workload_, request);
+  SlotProbe probe = MakeProbe(workload_, request, deaths.Wakeup());
   std::chrono::nanoseconds pause = kFirstPause;
   Clock::Monotonic first_success = start;
   bool owner_known = false;
@@ -98,8 +130,8 @@ HealthOutcome HealthGate::Wait(const HealthRequest& request) {
                                evidence.probes(), " probes): ", evidence.last_failure()));
       break;
     }
-    if (Pause(clock_, request.cancellation,
-              std::min<std::chrono::nanoseconds>(pause, deadline - now))) {
+    if (Pause(clock_, deaths.Wakeup(), std::min<std::chrono::nanoseconds>(pause, deadline - now)) &&
+        deaths.StepIsCancelled()) {
       outcome.status = absl::CancelledError("cancelled while waiting for the slot to be healthy");
       break;
     }
@@ -117,7 +149,8 @@ BakeOutcome HealthGate::Watch(const HealthRequest& request, std::chrono::nanosec
   const auto end = start + duration;
   const uint32_t limit = std::max(1u, request.spec.successes());
   const auto longest = FromProto(request.spec.interval());
-  SlotProbe probe = MakeProbe(workload_, request);
+  DeathWatch deaths(workload_, request);
+  SlotProbe probe = MakeProbe(workload_, request, deaths.Wakeup());
   // The gate has seen to it before the switch.
   bool owner_known = true;
   uint32_t in_a_row = 0;
@@ -144,7 +177,8 @@ BakeOutcome HealthGate::Watch(const HealthRequest& request, std::chrono::nanosec
     if (now >= end && in_a_row == 0) return outcome;
     pause = result.success ? Grow(pause, longest) : kFirstPause;
     const auto left = std::max<std::chrono::nanoseconds>(end - now, std::chrono::nanoseconds(0));
-    if (Pause(clock_, request.cancellation, in_a_row > 0 ? pause : std::min(pause, left))) {
+    if (Pause(clock_, deaths.Wakeup(), in_a_row > 0 ? pause : std::min(pause, left)) &&
+        deaths.StepIsCancelled()) {
       outcome.status = absl::CancelledError("cancelled while watching the new slot");
     }
   }

@@ -127,6 +127,8 @@ absl::Status SlotProbe::CheckAlive() {
       return Failure(pb::FAILURE_REASON_START, "no container runs in the slot");
     }
     first_ = last_;
+    // The slot was filled for this deployment: a restart before the first look counts too.
+    for (ObservedContainer& container : first_->containers) container.restart_count = 0;
   }
   for (const ObservedContainer& before : first_->containers) {
     if (absl::Status status = Compare(before, last_); !status.ok()) return status;

@@ -1,0 +1,18 @@
+#include "executor/drivers/workload.h"
+
+#include <algorithm>
+
+namespace slipway::executor {
+
+void Workload::AwaitDeath(const std::string&, pb::Slot, Cancellation& stop) {
+  while (!stop.WaitFor(std::chrono::hours(1))) {
+  }
+}
+
+bool ObservedSlot::AllRunning() const {
+  return !containers.empty() &&
+         std::all_of(containers.begin(), containers.end(),
+                     [](const ObservedContainer& container) { return container.running; });
+}
+
+}  // namespace slipway::executor
