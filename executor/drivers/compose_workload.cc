@@ -143,12 +143,22 @@ absl::StatusOr<ObservedSlot> ComposeWorkload::Observe(const std::string& app, pb
   return observed;
 }
 
-void ComposeWorkload::AwaitDeath(const std::string& app, pb::Slot slot, Cancellation& stop) {
+std::string ComposeWorkload::AwaitDeath(const std::string& app, pb::Slot slot, Cancellation& stop) {
+  std::string death;
   const absl::Status ended =
       engine_.Events({{kLabelProject, SlotProject(app, slot)}}, &stop, nullptr,
-                     [](const DockerEvent& event) { return event.action != "die"; });
+                     [&death](const DockerEvent& event) {
+                       if (event.action != "die") return true;
+                       const auto attribute = [&event](const char* name) {
+                         const auto found = event.attributes.find(name);
+                         return found == event.attributes.end() ? std::string("?") : found->second;
+                       };
+                       death = absl::StrCat("service ", attribute(kLabelService),
+                                            " ended, exit code ", attribute("exitCode"));
+                       return false;
+                     });
   // Without events (Docker restarts) the caller's own looks have to do.
-  if (!ended.ok()) Workload::AwaitDeath(app, slot, stop);
+  return ended.ok() ? death : Workload::AwaitDeath(app, slot, stop);
 }
 
 absl::StatusOr<ObservedContainer> ComposeWorkload::OwnerOfPort(uint32_t port) {

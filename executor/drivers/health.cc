@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 
 #include "common/durations.h"
+#include "common/mutex.h"
 #include "executor/drivers/evidence_text.h"
 #include "executor/failure.h"
 
@@ -18,11 +19,12 @@ std::chrono::nanoseconds Grow(std::chrono::nanoseconds pause, std::chrono::nanos
   return std::max<std::chrono::nanoseconds>(kFirstPause, std::min(pause * 3 / 2, longest));
 }
 
-// True when cancelled.
-bool Pause(Clock& clock, Cancellation* cancellation, std::chrono::nanoseconds time) {
-  if (cancellation != nullptr) return cancellation->WaitFor(time);
-  clock.SleepFor(time);
-  return false;
+void Pause(Clock& clock, Cancellation* wakeup, std::chrono::nanoseconds time) {
+  if (wakeup != nullptr) {
+    wakeup->WaitFor(time);
+  } else {
+    clock.SleepFor(time);
+  }
 }
 
 void AddTail(const std::vector<std::string>& lines,
@@ -30,15 +32,20 @@ void AddTail(const std::vector<std::string>& lines,
   for (const std::string& line : lines) *tail->Add() = EvidenceText(line, 512);
 }
 
-// Ends every wait and every probe under way as soon as a container of the slot ends; the next look
-// finds out the rest. Only where waits are on the machine's clock.
+// Hears of a container's end by Docker's own event and ends every wait and every probe under way.
+// The event is believed without another look: Docker answers no question about a container while it
+// restarts it, which can take seconds. Only where waits are on the machine's clock.
 class DeathWatch {
  public:
   DeathWatch(Workload& workload, const HealthRequest& request)
       : parent_(request.cancellation), hook_(parent_, [this] { woken_.Cancel(); }) {
     if (parent_ == nullptr) return;
     thread_ = std::thread([this, &workload, app = request.app, slot = request.slot] {
-      workload.AwaitDeath(app, slot, stop_);
+      std::string death = workload.AwaitDeath(app, slot, stop_);
+      {
+        MutexLock lock(mutex_);
+        death_ = std::move(death);
+      }
       woken_.Cancel();
     });
   }
@@ -49,13 +56,21 @@ class DeathWatch {
 
   // What probes and waits listen to.
   Cancellation* Wakeup() { return parent_ == nullptr ? nullptr : &woken_; }
-  // The step itself was cancelled; a wake-up without that is a death.
-  bool StepIsCancelled() const { return parent_ != nullptr && parent_->IsCancelled(); }
+  // CANCELLED when the step was, CONTAINER_DIED after an event.
+  absl::Status Check() {
+    if (parent_ != nullptr && parent_->IsCancelled()) {
+      return absl::CancelledError("cancelled while watching the slot");
+    }
+    MutexLock lock(mutex_);
+    return death_.empty() ? absl::OkStatus() : Failure(pb::FAILURE_REASON_CONTAINER_DIED, death_);
+  }
 
  private:
   Cancellation* const parent_;
   Cancellation woken_;
   Cancellation stop_;
+  Mutex mutex_;
+  std::string death_ SLIPWAY_GUARDED_BY(mutex_);
   CancellationHook hook_;
   std::thread thread_;
 };
@@ -130,11 +145,8 @@ HealthOutcome HealthGate::Wait(const HealthRequest& request) {
                                evidence.probes(), " probes): ", evidence.last_failure()));
       break;
     }
-    if (Pause(clock_, deaths.Wakeup(), std::min<std::chrono::nanoseconds>(pause, deadline - now)) &&
-        deaths.StepIsCancelled()) {
-      outcome.status = absl::CancelledError("cancelled while waiting for the slot to be healthy");
-      break;
-    }
+    Pause(clock_, deaths.Wakeup(), std::min<std::chrono::nanoseconds>(pause, deadline - now));
+    if (outcome.status = deaths.Check(); !outcome.status.ok()) break;
     // In a row of successes the pause only grows for the sake of a long stability window.
     if (!result.success || evidence.successes_in_a_row() >= wanted) pause = Grow(pause, longest);
   }
@@ -177,10 +189,8 @@ BakeOutcome HealthGate::Watch(const HealthRequest& request, std::chrono::nanosec
     if (now >= end && in_a_row == 0) return outcome;
     pause = result.success ? Grow(pause, longest) : kFirstPause;
     const auto left = std::max<std::chrono::nanoseconds>(end - now, std::chrono::nanoseconds(0));
-    if (Pause(clock_, deaths.Wakeup(), in_a_row > 0 ? pause : std::min(pause, left)) &&
-        deaths.StepIsCancelled()) {
-      outcome.status = absl::CancelledError("cancelled while watching the new slot");
-    }
+    Pause(clock_, deaths.Wakeup(), in_a_row > 0 ? pause : std::min(pause, left));
+    outcome.status = deaths.Check();
   }
   AddTail(probe.Tail(), evidence.mutable_container_tail());
   return outcome;

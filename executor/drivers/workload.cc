@@ -4,9 +4,10 @@
 
 namespace slipway::executor {
 
-void Workload::AwaitDeath(const std::string&, pb::Slot, Cancellation& stop) {
+std::string Workload::AwaitDeath(const std::string&, pb::Slot, Cancellation& stop) {
   while (!stop.WaitFor(std::chrono::hours(1))) {
   }
+  return "";
 }
 
 bool ObservedSlot::AllRunning() const {

@@ -82,9 +82,9 @@ class Workload {
   virtual absl::StatusOr<std::vector<std::string>> RemoveSlot(const std::string& app, pb::Slot slot,
                                                               const CallContext& call) = 0;
   virtual absl::StatusOr<ObservedSlot> Observe(const std::string& app, pb::Slot slot) = 0;
-  // Returns when a container of the slot has ended, or when told to stop. Here: knows of no events,
-  // and waits to be told.
-  virtual void AwaitDeath(const std::string& app, pb::Slot slot, Cancellation& stop);
+  // Waits until a container of the slot ends and says which and how, as `service web ended, exit
+  // code 3`; empty when told to stop. Here: knows of no events, and waits to be told.
+  virtual std::string AwaitDeath(const std::string& app, pb::Slot slot, Cancellation& stop);
   // The container that publishes the port, by whatever project; NOT_FOUND when Docker knows of
   // none.
   virtual absl::StatusOr<ObservedContainer> OwnerOfPort(uint32_t port) = 0;
