@@ -1,12 +1,16 @@
 #include "clients/controller_client.h"
 
 #include <algorithm>
+#include <optional>
+#include <pwd.h>
 #include <random>
 #include <set>
 #include <thread>
+#include <unistd.h>
 #include <utility>
 
 #include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include <grpcpp/grpcpp.h>
 
@@ -26,8 +30,16 @@ constexpr auto kCallTimeout = seconds(30);
 constexpr auto kUploadTimeout = seconds(3600);
 constexpr int kAttempts = 5;
 
-void SetTimeout(grpc::ClientContext& context, std::chrono::nanoseconds timeout) {
-  context.set_deadline(std::chrono::system_clock::now() + timeout);
+// No deadline for a watch, which lasts as long as what it watches.
+void Prepare(grpc::ClientContext& context, const std::string& actor,
+             std::optional<std::chrono::nanoseconds> timeout) {
+  context.AddMetadata("x-slipway-actor", actor);
+  if (timeout) context.set_deadline(std::chrono::system_clock::now() + *timeout);
+}
+
+std::string UserName() {
+  const passwd* user = getpwuid(getuid());
+  return user == nullptr ? absl::StrCat("uid ", getuid()) : user->pw_name;
 }
 
 // One unary call; every one of them may be repeated, by request id or because it only reads.
@@ -35,11 +47,11 @@ template <typename Stub, typename Request, typename Response>
 absl::StatusOr<Response> Call(Stub& stub,
                               grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
                                                            Response*),
-                              const Request& request) {
+                              const Request& request, const std::string& actor) {
   auto pause = milliseconds(100);
   for (int attempt = 1;; ++attempt) {
     grpc::ClientContext context;
-    SetTimeout(context, kCallTimeout);
+    Prepare(context, actor, kCallTimeout);
     Response response;
     const grpc::Status status = (stub.*method)(&context, request, &response);
     if (status.ok()) return response;
@@ -58,15 +70,16 @@ std::string NewRequestId() {
   return absl::StrFormat("%08x%08x%08x%08x", random(), random(), random(), random());
 }
 
-ControllerClient::ControllerClient(std::shared_ptr<grpc::Channel> channel)
-    : applications_(pb::ApplicationService::NewStub(channel)),
+ControllerClient::ControllerClient(std::shared_ptr<grpc::Channel> channel, std::string actor)
+    : actor_(actor.empty() ? UserName() : std::move(actor)),
+      applications_(pb::ApplicationService::NewStub(channel)),
       releases_(pb::ReleaseService::NewStub(channel)),
       deployments_(pb::DeploymentService::NewStub(channel)),
       hosts_(pb::HostService::NewStub(channel)) {}
 
 absl::StatusOr<pb::ApplyApplicationResponse> ControllerClient::Apply(
     const pb::ApplyApplicationRequest& request) {
-  return Call(*applications_, &pb::ApplicationService::Stub::ApplyApplication, request);
+  return Call(*applications_, &pb::ApplicationService::Stub::ApplyApplication, request, actor_);
 }
 
 absl::StatusOr<pb::Application> ControllerClient::GetApplication(const std::string& app) {
@@ -74,31 +87,31 @@ absl::StatusOr<pb::Application> ControllerClient::GetApplication(const std::stri
   request.set_name(ApplicationName(app));
   SLIPWAY_ASSIGN_OR_RETURN(
       pb::GetApplicationResponse response,
-      Call(*applications_, &pb::ApplicationService::Stub::GetApplication, request));
+      Call(*applications_, &pb::ApplicationService::Stub::GetApplication, request, actor_));
   return std::move(*response.mutable_application());
 }
 
 absl::StatusOr<pb::ListApplicationsResponse> ControllerClient::ListApplications(
     const pb::ListApplicationsRequest& request) {
-  return Call(*applications_, &pb::ApplicationService::Stub::ListApplications, request);
+  return Call(*applications_, &pb::ApplicationService::Stub::ListApplications, request, actor_);
 }
 
 absl::StatusOr<pb::SetEnvironmentResponse> ControllerClient::SetEnvironment(
     const pb::SetEnvironmentRequest& request) {
-  return Call(*applications_, &pb::ApplicationService::Stub::SetEnvironment, request);
+  return Call(*applications_, &pb::ApplicationService::Stub::SetEnvironment, request, actor_);
 }
 
 absl::StatusOr<pb::ListEnvironmentResponse> ControllerClient::ListEnvironment(
     const std::string& app) {
   pb::ListEnvironmentRequest request;
   request.set_name(ApplicationName(app));
-  return Call(*applications_, &pb::ApplicationService::Stub::ListEnvironment, request);
+  return Call(*applications_, &pb::ApplicationService::Stub::ListEnvironment, request, actor_);
 }
 
 absl::StatusOr<std::vector<std::string>> ControllerClient::FindMissing(
     const std::string& manifest_digest) {
   grpc::ClientContext context;
-  SetTimeout(context, kCallTimeout);
+  Prepare(context, actor_, kCallTimeout);
   context.set_wait_for_ready(true);
   pb::FindMissingBlobsRequest request;
   request.set_manifest_digest(manifest_digest);
@@ -120,7 +133,7 @@ absl::StatusOr<UploadStats> ControllerClient::Upload(const std::filesystem::path
   UploadStats stats;
   const auto send = [&](const std::function<absl::Status(const ChunkSink&)>& work) {
     grpc::ClientContext context;
-    SetTimeout(context, kUploadTimeout);
+    Prepare(context, actor_, kUploadTimeout);
     pb::UploadBlobsResponse response;
     const auto stream = releases_->UploadBlobs(&context, &response);
     const absl::Status sent = work([&](const pb::UploadBlobsRequest& chunk) {
@@ -154,27 +167,29 @@ absl::StatusOr<UploadStats> ControllerClient::Upload(const std::filesystem::path
 
 absl::StatusOr<pb::Release> ControllerClient::CreateRelease(
     const pb::CreateReleaseRequest& request) {
-  SLIPWAY_ASSIGN_OR_RETURN(pb::CreateReleaseResponse response,
-                           Call(*releases_, &pb::ReleaseService::Stub::CreateRelease, request));
+  SLIPWAY_ASSIGN_OR_RETURN(
+      pb::CreateReleaseResponse response,
+      Call(*releases_, &pb::ReleaseService::Stub::CreateRelease, request, actor_));
   return std::move(*response.mutable_release());
 }
 
 absl::StatusOr<pb::Release> ControllerClient::GetRelease(const std::string& name) {
   pb::GetReleaseRequest request;
   request.set_name(name);
-  SLIPWAY_ASSIGN_OR_RETURN(pb::GetReleaseResponse response,
-                           Call(*releases_, &pb::ReleaseService::Stub::GetRelease, request));
+  SLIPWAY_ASSIGN_OR_RETURN(
+      pb::GetReleaseResponse response,
+      Call(*releases_, &pb::ReleaseService::Stub::GetRelease, request, actor_));
   return std::move(*response.mutable_release());
 }
 
 absl::StatusOr<pb::CreateDeploymentResponse> ControllerClient::CreateDeployment(
     const pb::CreateDeploymentRequest& request) {
-  return Call(*deployments_, &pb::DeploymentService::Stub::CreateDeployment, request);
+  return Call(*deployments_, &pb::DeploymentService::Stub::CreateDeployment, request, actor_);
 }
 
 absl::StatusOr<pb::RollbackApplicationResponse> ControllerClient::Rollback(
     const pb::RollbackApplicationRequest& request) {
-  return Call(*deployments_, &pb::DeploymentService::Stub::RollbackApplication, request);
+  return Call(*deployments_, &pb::DeploymentService::Stub::RollbackApplication, request, actor_);
 }
 
 absl::StatusOr<pb::Deployment> ControllerClient::GetDeployment(const std::string& name) {
@@ -182,18 +197,18 @@ absl::StatusOr<pb::Deployment> ControllerClient::GetDeployment(const std::string
   request.set_name(name);
   SLIPWAY_ASSIGN_OR_RETURN(
       pb::GetDeploymentResponse response,
-      Call(*deployments_, &pb::DeploymentService::Stub::GetDeployment, request));
+      Call(*deployments_, &pb::DeploymentService::Stub::GetDeployment, request, actor_));
   return std::move(*response.mutable_deployment());
 }
 
 absl::StatusOr<pb::ListDeploymentsResponse> ControllerClient::ListDeployments(
     const pb::ListDeploymentsRequest& request) {
-  return Call(*deployments_, &pb::DeploymentService::Stub::ListDeployments, request);
+  return Call(*deployments_, &pb::DeploymentService::Stub::ListDeployments, request, actor_);
 }
 
 absl::StatusOr<pb::ListHistoryResponse> ControllerClient::ListHistory(
     const pb::ListHistoryRequest& request) {
-  return Call(*deployments_, &pb::DeploymentService::Stub::ListHistory, request);
+  return Call(*deployments_, &pb::DeploymentService::Stub::ListHistory, request, actor_);
 }
 
 absl::StatusOr<pb::Deployment> ControllerClient::Cancel(const std::string& name) {
@@ -202,7 +217,7 @@ absl::StatusOr<pb::Deployment> ControllerClient::Cancel(const std::string& name)
   request.set_request_id(NewRequestId());
   SLIPWAY_ASSIGN_OR_RETURN(
       pb::CancelDeploymentResponse response,
-      Call(*deployments_, &pb::DeploymentService::Stub::CancelDeployment, request));
+      Call(*deployments_, &pb::DeploymentService::Stub::CancelDeployment, request, actor_));
   return std::move(*response.mutable_deployment());
 }
 
@@ -212,6 +227,7 @@ absl::Status ControllerClient::Watch(const std::string& name, uint64_t after,
   auto give_up = std::chrono::steady_clock::now() + seconds(60);
   while (true) {
     grpc::ClientContext context;
+    Prepare(context, actor_, std::nullopt);
     pb::WatchDeploymentRequest request;
     request.set_name(name);
     request.set_after(after);
@@ -238,6 +254,7 @@ absl::Status ControllerClient::StreamLogs(
     const pb::StreamLogsRequest& request,
     const std::function<bool(const pb::StreamLogsResponse&)>& sink) {
   grpc::ClientContext context;
+  Prepare(context, actor_, std::nullopt);
   const auto stream = deployments_->StreamLogs(&context, request);
   pb::StreamLogsResponse response;
   while (stream->Read(&response)) {
@@ -251,16 +268,16 @@ absl::Status ControllerClient::StreamLogs(
 
 absl::StatusOr<pb::ListHostsResponse> ControllerClient::ListHosts(
     const pb::ListHostsRequest& request) {
-  return Call(*hosts_, &pb::HostService::Stub::ListHosts, request);
+  return Call(*hosts_, &pb::HostService::Stub::ListHosts, request, actor_);
 }
 
 absl::StatusOr<pb::CheckHostResponse> ControllerClient::CheckHost(
     const pb::CheckHostRequest& request) {
-  return Call(*hosts_, &pb::HostService::Stub::CheckHost, request);
+  return Call(*hosts_, &pb::HostService::Stub::CheckHost, request, actor_);
 }
 
 absl::StatusOr<pb::GetServerInfoResponse> ControllerClient::GetServerInfo() {
-  return Call(*hosts_, &pb::HostService::Stub::GetServerInfo, pb::GetServerInfoRequest());
+  return Call(*hosts_, &pb::HostService::Stub::GetServerInfo, pb::GetServerInfoRequest(), actor_);
 }
 
 }  // namespace slipway::client

@@ -29,7 +29,8 @@ struct UploadStats {
 
 class ControllerClient {
  public:
-  explicit ControllerClient(std::shared_ptr<grpc::Channel> channel);
+  // `actor` is who asks, for the history; empty for the user of this process.
+  explicit ControllerClient(std::shared_ptr<grpc::Channel> channel, std::string actor = "");
 
   absl::StatusOr<pb::ApplyApplicationResponse> Apply(const pb::ApplyApplicationRequest& request);
   absl::StatusOr<pb::Application> GetApplication(const std::string& app);
@@ -68,6 +69,7 @@ class ControllerClient {
  private:
   absl::StatusOr<std::vector<std::string>> FindMissing(const std::string& manifest_digest);
 
+  const std::string actor_;
   std::unique_ptr<pb::ApplicationService::Stub> applications_;
   std::unique_ptr<pb::ReleaseService::Stub> releases_;
   std::unique_ptr<pb::DeploymentService::Stub> deployments_;

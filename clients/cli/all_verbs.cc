@@ -1,3 +1,5 @@
+#include <cstdlib>
+
 #include "absl/strings/str_cat.h"
 
 #include "clients/cli/verb.h"
@@ -17,7 +19,9 @@ const std::vector<Verb>& AllVerbs() {
 absl::StatusOr<client::ControllerClient*> Session::Controller() {
   if (client_ == nullptr) {
     SLIPWAY_ASSIGN_OR_RETURN(auto channel, Dial(controller));
-    client_ = std::make_unique<client::ControllerClient>(std::move(channel));
+    const char* actor = std::getenv("GITHUB_ACTOR");
+    client_ = std::make_unique<client::ControllerClient>(std::move(channel),
+                                                         actor == nullptr ? "" : actor);
   }
   return client_.get();
 }

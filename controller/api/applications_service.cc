@@ -35,28 +35,36 @@ absl::Status ApplicationsService::Apply(const std::string& actor,
   return absl::OkStatus();
 }
 
+// What is stored of an application, and what its hosts were last seen to run.
+absl::StatusOr<pb::Application> ApplicationsService::Describe(const ApplicationRecord& record) {
+  pb::Application application = ToProto(record);
+  for (const std::string& host : record.spec.hosts()) {
+    *application.add_hosts() = StatusOf(host, record.app, fleet_.Observe(host));
+  }
+  SLIPWAY_ASSIGN_OR_RETURN(const auto served, store_.ListServed(record.app, 1));
+  if (!served.empty()) {
+    application.set_current_deployment(DeploymentName(record.app, served[0].id));
+  }
+  SLIPWAY_ASSIGN_OR_RETURN(const std::string running, store_.LeaseHolder(record.app));
+  if (!running.empty()) application.set_running_deployment(DeploymentName(record.app, running));
+  return application;
+}
+
 absl::Status ApplicationsService::Get(const pb::GetApplicationRequest& request,
                                       pb::GetApplicationResponse& response) {
   SLIPWAY_ASSIGN_OR_RETURN(const std::string app, ParseApplicationName(request.name()));
   SLIPWAY_ASSIGN_OR_RETURN(const ApplicationRecord record, store_.GetApplication(app));
-  pb::Application& application = *response.mutable_application();
-  application = ToProto(record);
-  for (const std::string& host : record.spec.hosts()) {
-    *application.add_hosts() = StatusOf(host, app, fleet_.Observe(host));
-  }
-  SLIPWAY_ASSIGN_OR_RETURN(const auto served, store_.ListServed(app, 1));
-  if (!served.empty()) application.set_current_deployment(DeploymentName(app, served[0].id));
-  SLIPWAY_ASSIGN_OR_RETURN(const std::string running, store_.LeaseHolder(app));
-  if (!running.empty()) application.set_running_deployment(DeploymentName(app, running));
+  SLIPWAY_ASSIGN_OR_RETURN(*response.mutable_application(), Describe(record));
   return absl::OkStatus();
 }
 
 absl::Status ApplicationsService::List(const pb::ListApplicationsRequest& request,
                                        pb::ListApplicationsResponse& response) {
   SLIPWAY_ASSIGN_OR_RETURN(const int size, PageSize(request.page_size()));
-  SLIPWAY_ASSIGN_OR_RETURN(const auto records,
-                           store_.ListApplications(request.page_token(), size));
-  for (const ApplicationRecord& record : records) *response.add_applications() = ToProto(record);
+  SLIPWAY_ASSIGN_OR_RETURN(const auto records, store_.ListApplications(request.page_token(), size));
+  for (const ApplicationRecord& record : records) {
+    SLIPWAY_ASSIGN_OR_RETURN(*response.add_applications(), Describe(record));
+  }
   if (static_cast<int>(records.size()) == size) {
     response.set_next_page_token(records.back().app);
   }

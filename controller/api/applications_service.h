@@ -31,6 +31,7 @@ class ApplicationsService : public pb::ApplicationService::Service {
                                pb::ListEnvironmentResponse* response) override;
 
  private:
+  absl::StatusOr<pb::Application> Describe(const ApplicationRecord& record);
   absl::Status Apply(const std::string& actor, const pb::ApplyApplicationRequest& request,
                      pb::ApplyApplicationResponse& response);
   absl::Status Get(const pb::GetApplicationRequest& request, pb::GetApplicationResponse& response);

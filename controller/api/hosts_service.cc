@@ -1,6 +1,7 @@
 #include "controller/api/hosts_service.h"
 
 #include "absl/strings/str_cat.h"
+
 #include "common/durations.h"
 #include "common/grpc_status.h"
 #include "common/names.h"

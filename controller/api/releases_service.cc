@@ -86,8 +86,7 @@ grpc::Status ReleasesService::CreateRelease(grpc::ServerContext* context,
                                             pb::CreateReleaseResponse* response) {
   return ToGrpc(Create(ActorOf(*context), *request, *response));
 }
-grpc::Status ReleasesService::GetRelease(grpc::ServerContext*,
-                                         const pb::GetReleaseRequest* request,
+grpc::Status ReleasesService::GetRelease(grpc::ServerContext*, const pb::GetReleaseRequest* request,
                                          pb::GetReleaseResponse* response) {
   return ToGrpc(Get(*request, *response));
 }

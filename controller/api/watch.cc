@@ -66,8 +66,8 @@ class Watch : public grpc::ServerWriteReactor<pb::WatchDeploymentResponse> {
     Next();
   }
 
-  // Holds the turn: starts one write, ends the call, or gives the turn back. No lock is held while gRPC is called, for it
-  // may call back at once.
+  // Holds the turn: starts one write, ends the call, or gives the turn back. No lock is held while
+  // gRPC is called, for it may call back at once.
   void Next() {
     while (true) {
       {

@@ -1,5 +1,6 @@
 // slipway-load ADDRESS PORT HOST [SECONDS]: mixed load until SIGTERM, SIGINT or the time is over;
-// prints the counts as JSON.
+// then
+// a table of counts. Exit code 1 when a request failed.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -25,16 +26,14 @@ int main(int argc, char** argv) {
   const timespec limit{argc > 4 ? std::min(std::atol(argv[4]), 3600L) : 3600, 0};
   sigtimedwait(&signals, nullptr, &limit);
   load.Stop();
-  std::printf("{\n");
-  for (const auto& [kind, counts] : load.Results()) {
-    std::printf(
-        "  \"%s\": {\"requests\": %lu, \"failed\": %lu, \"closed\": %lu, \"raced\": %lu},\n",
-        kind.c_str(), counts.requests, counts.failed, counts.closed, counts.raced);
-  }
   const slipway::load::Counts total = load.Total();
-  std::printf(
-      "  \"total\": {\"requests\": %lu, \"failed\": %lu, \"closed\": %lu, \"raced\": %lu}\n}\n",
-      total.requests, total.failed, total.closed, total.raced);
+  std::printf("%-12s %10s %8s %8s %8s\n", "kind", "requests", "failed", "closed", "raced");
+  const auto row = [](const char* kind, const slipway::load::Counts& counts) {
+    std::printf("%-12s %10lu %8lu %8lu %8lu\n", kind, counts.requests, counts.failed, counts.closed,
+                counts.raced);
+  };
+  for (const auto& [kind, counts] : load.Results()) row(kind.c_str(), counts);
+  row("total", total);
   if (total.failed > 0) std::fprintf(stderr, "first failure: %s\n", total.first_failure.c_str());
   return total.failed == 0 ? 0 : 1;
 }
