@@ -1,10 +1,10 @@
 #include "common/digest.h"
 
+#include <array>
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <unistd.h>
 
-#include <array>
+#include <openssl/evp.h>
 
 #include "common/file.h"
 #include "common/status.h"

@@ -1,13 +1,13 @@
 #include "common/file.h"
 
+#include <array>
+#include <cerrno>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <array>
-#include <cerrno>
-
 #include "absl/strings/str_cat.h"
+
 #include "common/status.h"
 
 namespace slipway {

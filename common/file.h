@@ -1,10 +1,9 @@
 // Files as Slipway writes them: whole or not at all, and still there after a power cut.
 #pragma once
 
-#include <sys/types.h>
-
 #include <filesystem>
 #include <string>
+#include <sys/types.h>
 #include <utility>
 
 #include "absl/status/status.h"

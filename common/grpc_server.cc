@@ -1,20 +1,19 @@
 #include "common/grpc_server.h"
 
+#include <csignal>
+#include <filesystem>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <csignal>
-#include <filesystem>
-
 #include "absl/strings/str_cat.h"
-#include "common/file.h"
-#include "common/status.h"
-
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/resource_quota.h>
+
+#include "common/file.h"
+#include "common/status.h"
 
 namespace slipway {
 namespace {

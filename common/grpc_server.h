@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
 

@@ -9,7 +9,6 @@
 
 #include "absl/strings/string_view.h"
 
-
 namespace slipway {
 
 using LogFields = std::initializer_list<std::pair<absl::string_view, std::string>>;

@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+
 #include "common/protos.h"
 
 #include "slipway/v1/deployments.pb.h"
@@ -38,7 +39,7 @@ class IgnoreRules {
 // Reads and digests every file below the folder that the rules leave in. INVALID_ARGUMENT for what a release cannot hold:
 // sockets, devices, links that leave the folder, names that are not UTF-8.
 absl::StatusOr<pb::Manifest> ScanFolder(const std::filesystem::path& folder,
-                                                 const IgnoreRules& rules);
+                                        const IgnoreRules& rules);
 
 // Refuses what a hostile client may send: absolute or climbing paths, NUL, `.`, empty components, duplicates, names that
 // differ only in case, a file that is also a folder, links that leave the release, wrong digests, more than the limits.
@@ -52,8 +53,7 @@ std::string SerializeManifest(const pb::Manifest& manifest);
 uint64_t TotalBytes(const pb::Manifest& manifest);
 
 // In path order.
-std::vector<pb::FileChange> CompareManifests(const pb::Manifest& before,
-                                                      const pb::Manifest& after,
-                                                      uint32_t* unchanged);
+std::vector<pb::FileChange> CompareManifests(const pb::Manifest& before, const pb::Manifest& after,
+                                             uint32_t* unchanged);
 
 }  // namespace slipway

@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+
 #include "common/status.h"
 
 namespace slipway {
@@ -38,9 +39,8 @@ bool IsHostName(absl::string_view name) {
 
 bool IsServiceName(absl::string_view name) {
   return !name.empty() && name.size() <= 63 && absl::ascii_isalnum(name.front()) &&
-         AllOf(name, [](char c) {
-           return absl::ascii_isalnum(c) || c == '-' || c == '.' || c == '_';
-         });
+         AllOf(name,
+               [](char c) { return absl::ascii_isalnum(c) || c == '-' || c == '.' || c == '_'; });
 }
 
 bool IsReleaseId(absl::string_view id) { return id.size() == 12 && AllOf(id, IsLowerHex); }
@@ -51,14 +51,14 @@ bool IsDeploymentId(absl::string_view id) {
   const auto digit = [](char c) { return absl::ascii_isdigit(c); };
   return parts[0].size() == 8 && AllOf(parts[0], digit) && parts[1].size() == 6 &&
          AllOf(parts[1], IsLowerHex) &&
-         (parts.size() == 2 ||
-          (!parts[2].empty() && parts[2].size() < 9 && parts[2].front() != '0' && AllOf(parts[2], digit)));
+         (parts.size() == 2 || (!parts[2].empty() && parts[2].size() < 9 &&
+                                parts[2].front() != '0' && AllOf(parts[2], digit)));
 }
 
 bool IsCommitName(absl::string_view name) {
   return name.empty() || (name.size() <= 64 && name.front() != '-' && AllOf(name, [](char c) {
-           return absl::ascii_isalnum(c) || c == '.' || c == '_' || c == '-';
-         }));
+                            return absl::ascii_isalnum(c) || c == '.' || c == '_' || c == '-';
+                          }));
 }
 
 bool IsVariableName(absl::string_view name) {

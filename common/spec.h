@@ -6,6 +6,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+
 #include "common/protos.h"
 
 #include "slipway/v1/applications.pb.h"

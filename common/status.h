@@ -7,6 +7,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+
 #include "common/protos.h"
 
 #include "slipway/v1/errors.pb.h"
@@ -33,8 +34,8 @@ absl::Status ErrnoError(int error_number, absl::string_view what);
 #define SLIPWAY_CONCAT(a, b) SLIPWAY_CONCAT_INNER(a, b)
 
 // Numbered, because a macro may stand in a lambda that is an argument of another one, all on one line for the compiler.
-#define SLIPWAY_RETURN_IF_ERROR_INNER(result, expression)             \
-  do {                                                                \
+#define SLIPWAY_RETURN_IF_ERROR_INNER(result, expression)                \
+  do {                                                                   \
     if (absl::Status result = (expression); !result.ok()) return result; \
   } while (false)
 

@@ -5,9 +5,9 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "common/status.h"
-
 #include <httplib.h>
+
+#include "common/status.h"
 
 namespace slipway::controller {
 
@@ -19,8 +19,8 @@ struct MetricsHttp::Impl {
 
 MetricsHttp::MetricsHttp(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
-absl::StatusOr<std::unique_ptr<MetricsHttp>> MetricsHttp::Start(
-    const std::string& address, std::function<std::string()> page) {
+absl::StatusOr<std::unique_ptr<MetricsHttp>> MetricsHttp::Start(const std::string& address,
+                                                                std::function<std::string()> page) {
   const size_t colon = address.rfind(':');
   int port = 0;
   if (colon == std::string::npos || !absl::SimpleAtoi(address.substr(colon + 1), &port)) {

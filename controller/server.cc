@@ -1,13 +1,14 @@
 #include "controller/server.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
-
 #include <filesystem>
+#include <sys/file.h>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include <grpcpp/server.h>
+
 #include "common/blob_store.h"
 #include "common/clock.h"
 #include "common/file.h"
@@ -29,8 +30,6 @@
 #include "controller/rollout/event_hub.h"
 #include "controller/store/secret_box.h"
 #include "controller/store/sqlite_store.h"
-
-#include <grpcpp/server.h>
 
 namespace slipway::controller {
 namespace {
@@ -88,9 +87,9 @@ absl::Status Server::Parts::Open(const Config& config) {
   SLIPWAY_ASSIGN_OR_RETURN(lock, LockState(state));
   SLIPWAY_ASSIGN_OR_RETURN(blobs, BlobStore::Open(state / "blobs"));
   SLIPWAY_ASSIGN_OR_RETURN(box, SecretBox::Open(state / "key"));
-  SLIPWAY_ASSIGN_OR_RETURN(
-      store, SqliteStore::Open(state / "state.db", SystemClock(),
-                               [this](auto time) { metrics.Committed(time); }));
+  SLIPWAY_ASSIGN_OR_RETURN(store,
+                           SqliteStore::Open(state / "state.db", SystemClock(),
+                                             [this](auto time) { metrics.Committed(time); }));
   if (const absl::Status intact = store->VerifyHistory(); !intact.ok()) {
     LogError("the history is broken", {{"problem", std::string(intact.message())}});
   }
@@ -134,8 +133,8 @@ void Server::Parts::Assemble() {
   services.push_back(std::make_unique<ReleasesService>(*store, *releases, *blobs));
   services.push_back(
       std::make_unique<DeploymentsService>(*store, *admission, *preview, hub, *fleet));
-  services.push_back(std::make_unique<HostsService>(*store, *fleet, SLIPWAY_VERSION,
-                                                    SystemClock().WallNow()));
+  services.push_back(
+      std::make_unique<HostsService>(*store, *fleet, SLIPWAY_VERSION, SystemClock().WallNow()));
 }
 
 absl::Status Server::Parts::Serve(const Config& config) {

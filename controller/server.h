@@ -17,7 +17,8 @@ class Server {
  public:
   // Fills in the defaults that config.proto names. FAILED_PRECONDITION (reason STATE_IN_USE) while another controller uses
   // the state folder.
-  static absl::StatusOr<std::unique_ptr<Server>> Start(slipway::config::v1::ControllerConfig config);
+  static absl::StatusOr<std::unique_ptr<Server>> Start(
+      slipway::config::v1::ControllerConfig config);
   ~Server();
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;

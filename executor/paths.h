@@ -4,10 +4,10 @@
 //   STATE/journal                     what is intended and what is true
 //   STATE/blobs/                      content-addressed files of releases
 //   STATE/apps/APP/releases/ID/       one release, unpacked; the compose file's `.`
-//   STATE/apps/APP/normalised         the last output of `compose config`, with the digest of what
-//   it was made from STATE/apps/APP/state/ID/          what was generated for it; 0700, for it
-//   holds secrets STATE/contexts/DIGEST/            a build context while it is built from; never
-//   has the env file in it STATE/markers/APP                 mode marker: present means green
+//   STATE/apps/APP/normalised-PORT    the last output of `compose config`, after its inputs' digest
+//   STATE/apps/APP/state/ID/          what was generated for it; 0700, for it holds secrets
+//   STATE/contexts/DIGEST/            a build context while it is built from, without the env file
+//   STATE/markers/APP                 mode marker: present means green
 #pragma once
 
 #include <filesystem>

@@ -1,13 +1,13 @@
 #include "clients/transport/dial.h"
 
 #include "absl/strings/str_cat.h"
-#include "clients/transport/address.h"
-#include "common/grpc_server.h"
-#include "common/status.h"
-
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/support/channel_arguments.h>
+
+#include "clients/transport/address.h"
+#include "common/grpc_server.h"
+#include "common/status.h"
 
 namespace slipway {
 

@@ -5,7 +5,6 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-
 #include <grpcpp/channel.h>
 
 namespace slipway {

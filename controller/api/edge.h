@@ -4,14 +4,14 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include <google/protobuf/message.h>
+#include <grpcpp/server_context.h>
+
 #include "controller/fleet/fleet.h"
 #include "controller/store/store.h"
 
 #include "slipway/v1/hosts.pb.h"
 #include "slipway/v1/releases.pb.h"
-
-#include <google/protobuf/message.h>
-#include <grpcpp/server_context.h>
 
 namespace slipway::controller {
 

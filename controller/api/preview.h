@@ -2,6 +2,7 @@
 #pragma once
 
 #include "absl/status/statusor.h"
+
 #include "controller/catalog/releases.h"
 #include "controller/rollout/admission.h"
 

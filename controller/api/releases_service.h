@@ -14,9 +14,9 @@ class ReleasesService : public pb::ReleaseService::Service {
   ReleasesService(Store& store, Releases& releases, BlobStore& blobs)
       : store_(store), releases_(releases), blobs_(blobs) {}
 
-  grpc::Status FindMissingBlobs(
-      grpc::ServerContext* context, const pb::FindMissingBlobsRequest* request,
-      grpc::ServerWriter<pb::FindMissingBlobsResponse>* writer) override;
+  grpc::Status FindMissingBlobs(grpc::ServerContext* context,
+                                const pb::FindMissingBlobsRequest* request,
+                                grpc::ServerWriter<pb::FindMissingBlobsResponse>* writer) override;
   grpc::Status UploadBlobs(grpc::ServerContext* context,
                            grpc::ServerReader<pb::UploadBlobsRequest>* reader,
                            pb::UploadBlobsResponse* response) override;

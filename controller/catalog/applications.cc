@@ -4,6 +4,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+
 #include "common/env_file.h"
 #include "common/spec.h"
 #include "common/status.h"
@@ -22,9 +23,10 @@ absl::StatusOr<pb::ApplicationSpec> Applications::Check(
   SLIPWAY_RETURN_IF_ERROR(ValidateSpec(full));
   for (const std::string& host : full.hosts()) {
     if (std::find(known_hosts.begin(), known_hosts.end(), host) != known_hosts.end()) continue;
-    return Error(absl::StatusCode::kInvalidArgument, "UNKNOWN_HOST",
-                 absl::StrCat("hosts: the controller knows no host '", host, "'"),
-                 "`slipway hosts list` shows those it knows; add it to the controller's configuration");
+    return Error(
+        absl::StatusCode::kInvalidArgument, "UNKNOWN_HOST",
+        absl::StrCat("hosts: the controller knows no host '", host, "'"),
+        "`slipway hosts list` shows those it knows; add it to the controller's configuration");
   }
   return full;
 }
@@ -64,8 +66,7 @@ absl::StatusOr<EnvironmentChange> Applications::SetVariables(
 
 absl::StatusOr<EnvironmentChange> Applications::Put(const std::string& app, uint64_t expected,
                                                     const std::string& old_text,
-                                                    const std::string& text,
-                                                    const Request& request,
+                                                    const std::string& text, const Request& request,
                                                     const std::string& actor) {
   if (text.size() > kMostBytes) {
     return Error(absl::StatusCode::kInvalidArgument, "ENVIRONMENT_TOO_LARGE",
@@ -86,9 +87,9 @@ absl::StatusOr<EnvironmentChange> Applications::Put(const std::string& app, uint
     SLIPWAY_RETURN_IF_ERROR(store_.RememberRequest(app, request, absl::StrCat(expected)));
     return change;
   }
-  SLIPWAY_ASSIGN_OR_RETURN(change.revision,
-                           store_.PutEnvironment(app, expected, box_.Seal(app, expected + 1, text),
-                                                 request, actor));
+  SLIPWAY_ASSIGN_OR_RETURN(
+      change.revision,
+      store_.PutEnvironment(app, expected, box_.Seal(app, expected + 1, text), request, actor));
   change.changed = true;
   return change;
 }

@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+
 #include "controller/store/secret_box.h"
 #include "controller/store/store.h"
 

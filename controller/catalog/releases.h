@@ -5,6 +5,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+
 #include "common/blob_store.h"
 #include "common/manifest.h"
 #include "controller/catalog/applications.h"

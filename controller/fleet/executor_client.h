@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+
 #include "common/cancellation.h"
 #include "common/protos.h"
 
@@ -24,8 +25,8 @@ class ExecutorClient {
 
   // Runs a step to its end. Repeat it with the same operation id after UNAVAILABLE: the executor attaches or answers with
   // what it recorded. ABORTED with reason STALE_EPOCH when another owner has taken over.
-  virtual absl::StatusOr<xpb::StepResult> Execute(
-      const xpb::ExecuteRequest& request, const LogSink& log) = 0;
+  virtual absl::StatusOr<xpb::StepResult> Execute(const xpb::ExecuteRequest& request,
+                                                  const LogSink& log) = 0;
   // NOT_FOUND when no such operation runs on the host.
   virtual absl::Status Cancel(const std::string& app, const std::string& operation_id) = 0;
 
@@ -34,8 +35,7 @@ class ExecutorClient {
 
   virtual absl::StatusOr<xpb::InspectResponse> Inspect(const std::string& app) = 0;
   virtual absl::StatusOr<pb::HostPlan> Plan(const xpb::PlanRequest& request) = 0;
-  virtual absl::StatusOr<xpb::CheckResponse> Check(
-      const xpb::CheckRequest& request) = 0;
+  virtual absl::StatusOr<xpb::CheckResponse> Check(const xpb::CheckRequest& request) = 0;
   // Until the sink answers false or the stream ends.
   virtual absl::Status StreamLogs(
       const xpb::StreamLogsRequest& request,

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+
 #include "clients/transport/dial.h"
 #include "common/logging.h"
 #include "common/names.h"
@@ -31,9 +32,8 @@ absl::StatusOr<std::unique_ptr<Fleet>> Fleet::Start(const std::vector<HostConfig
     fleet->members_[host.name] = std::move(member);
   }
   for (auto& [name, member] : fleet->members_) {
-    member->watcher = std::thread([fleet = fleet.get(), one = member.get()] {
-      fleet->KeepWatching(*one);
-    });
+    member->watcher =
+        std::thread([fleet = fleet.get(), one = member.get()] { fleet->KeepWatching(*one); });
   }
   return fleet;
 }
@@ -80,8 +80,8 @@ void Fleet::KeepWatching(Member& member) {
     {
       MutexLock lock(mutex_);
       was_connected = std::exchange(member.seen.connected, false);
-      member.seen.problem = ended.ok() ? "the executor ended the connection"
-                                       : std::string(ended.message());
+      member.seen.problem =
+          ended.ok() ? "the executor ended the connection" : std::string(ended.message());
     }
     if (was_connected && !stop_.IsCancelled()) {
       LogWarning("a host is not connected any more",
@@ -115,8 +115,8 @@ void Fleet::Take(Member& member, const xpb::WatchResponse& response) {
       member.config.name, {response.events().begin(), response.events().end()});
   // Not acknowledged, it is told again with the next stream.
   if (!recorded.ok()) {
-    LogError("cannot record what a host did", {{"host", member.config.name},
-                                               {"error", std::string(recorded.status().message())}});
+    LogError("cannot record what a host did",
+             {{"host", member.config.name}, {"error", std::string(recorded.status().message())}});
     return;
   }
   member.client->Acknowledge(*recorded).IgnoreError();

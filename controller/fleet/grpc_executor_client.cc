@@ -6,12 +6,12 @@
 #include <utility>
 #include <vector>
 
+#include <grpcpp/channel.h>
+
 #include "common/blob_transfer.h"
 #include "common/durations.h"
 #include "common/grpc_status.h"
 #include "common/status.h"
-
-#include <grpcpp/channel.h>
 
 namespace slipway::controller {
 namespace {

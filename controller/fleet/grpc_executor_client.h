@@ -5,13 +5,13 @@
 #include <set>
 #include <string>
 
+#include <grpcpp/client_context.h>
+
 #include "common/blob_store.h"
 #include "common/mutex.h"
 #include "controller/fleet/executor_client.h"
 
 #include "slipway/executor/v1/executor.grpc.pb.h"
-
-#include <grpcpp/client_context.h>
 
 namespace slipway::controller {
 
@@ -26,9 +26,8 @@ class GrpcExecutorClient : public ExecutorClient {
   absl::StatusOr<xpb::InspectResponse> Inspect(const std::string& app) override;
   absl::StatusOr<pb::HostPlan> Plan(const xpb::PlanRequest& request) override;
   absl::StatusOr<xpb::CheckResponse> Check(const xpb::CheckRequest& request) override;
-  absl::Status StreamLogs(
-      const xpb::StreamLogsRequest& request,
-      const std::function<bool(const xpb::StreamLogsResponse&)>& sink) override;
+  absl::Status StreamLogs(const xpb::StreamLogsRequest& request,
+                          const std::function<bool(const xpb::StreamLogsResponse&)>& sink) override;
   void Shutdown() override;
 
   // The host's state as it changes, until the stream ends: for the fleet. No deadline; keepalive notices a dead host.

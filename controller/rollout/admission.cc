@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+
 #include "common/names.h"
 #include "common/status.h"
 #include "controller/rollout/blue_green.h"
@@ -53,14 +54,15 @@ absl::StatusOr<ReleaseRecord> Admission::ReleaseFor(const Wish& wish) {
   SLIPWAY_ASSIGN_OR_RETURN(const ApplicationRecord application, store_.GetApplication(wish.app));
   SLIPWAY_ASSIGN_OR_RETURN(const auto served, store_.ListServed(wish.app, 1000));
   const auto states = Inspect(application.spec);
-  const std::string present = states.empty()   ? ""
-                              : states.size() == 1 || std::all_of(states.begin(), states.end(),
-                                                                  [&](const auto& state) {
-                                                                    return state.active_release() ==
-                                                                           states[0].active_release();
-                                                                  })
-                                  ? states[0].active_release()
-                                  : "";
+  const std::string present =
+      states.empty() ? ""
+      : states.size() == 1 ||
+              std::all_of(states.begin(), states.end(),
+                          [&](const auto& state) {
+                            return state.active_release() == states[0].active_release();
+                          })
+          ? states[0].active_release()
+          : "";
   const std::string previous = PreviousRelease(served, present);
   if (!previous.empty()) return store_.GetRelease(wish.app, previous);
   return Error(absl::StatusCode::kFailedPrecondition, "NO_PREVIOUS_RELEASE",
@@ -94,9 +96,9 @@ absl::StatusOr<Admitted> Admission::Admit(const Wish& wish, const Request& reque
   DeploymentRecord& record = made.deployment;
   record.create_time = clock_.WallNow();
   record.app = wish.app;
-  record.id = absl::StrCat(absl::FormatTime("%Y%m%d", absl::FromChrono(record.create_time),
-                                            absl::UTCTimeZone()),
-                           "-", release.id.substr(0, 6));
+  record.id = absl::StrCat(
+      absl::FormatTime("%Y%m%d", absl::FromChrono(record.create_time), absl::UTCTimeZone()), "-",
+      release.id.substr(0, 6));
   record.kind = wish.kind;
   record.release = release.id;
   record.commit = release.commit;

@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+
 #include "common/clock.h"
 #include "controller/rollout/engine.h"
 #include "controller/store/store.h"

@@ -3,6 +3,7 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
+
 #include "common/durations.h"
 #include "controller/rollout/state.h"
 
@@ -82,8 +83,7 @@ void Prune(const Situation& at, xpb::ExecuteRequest& request) {
   request.mutable_prune()->set_release(at.deployment.release);
   // Made of stored state alone, so that a repeated command says the same.
   std::vector<std::string> newest = {at.deployment.release, at.deployment.previous_release};
-  newest.insert(newest.end(), at.context.served_releases.begin(),
-                at.context.served_releases.end());
+  newest.insert(newest.end(), at.context.served_releases.begin(), at.context.served_releases.end());
   std::set<std::string> kept = {""};
   for (const std::string& release : newest) {
     if (kept.size() > at.context.spec.keep().releases()) break;
@@ -139,9 +139,8 @@ std::vector<StepDefinition> BlueGreen(const pb::ApplicationSpec& spec) {
 }
 
 std::vector<std::string> StepWords() {
-  return {"preflight", "stage", "build", "shared",  "start", "health",     "hook",
-          "switch",    "bake",  "drain", "retire",  "workers", "prune", "undo_start",
-          "undo_switch"};
+  return {"preflight", "stage", "build",  "shared",  "start", "health",     "hook",       "switch",
+          "bake",      "drain", "retire", "workers", "prune", "undo_start", "undo_switch"};
 }
 
 }  // namespace slipway::controller

@@ -6,6 +6,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+
 #include "common/durations.h"
 #include "common/enum_word.h"
 #include "common/names.h"
@@ -71,8 +72,7 @@ class Decider {
     const bool lacking =
         (step.name == "preflight" &&
          step.evidence.preflight().candidate_slot() == pb::SLOT_UNSPECIFIED) ||
-        (step.name == "switch" &&
-         step.evidence.switch_().to() != State().rollouts.at(host).slot) ||
+        (step.name == "switch" && step.evidence.switch_().to() != State().rollouts.at(host).slot) ||
         (step.name == "undo:switch" &&
          step.evidence.switch_().to() != PreviousSlot(State().rollouts.at(host)));
     if (!lacking) return;
@@ -173,8 +173,7 @@ class Decider {
       return false;
     }
     if (definition.undo_when == UndoWhen::kDone) {
-      return step->state == pb::STEP_STATE_DONE &&
-             PreviousSlot(rollout) != pb::SLOT_UNSPECIFIED;
+      return step->state == pb::STEP_STATE_DONE && PreviousSlot(rollout) != pb::SLOT_UNSPECIFIED;
     }
     // A candidate that serves, with nothing to go back to, is better than nothing.
     return !Serves(rollout);
@@ -200,8 +199,7 @@ class Decider {
   void Send(size_t host, size_t position) {
     const RolloutRecord& rollout = State().rollouts.at(host);
     const StepRecord& step = rollout.steps.at(position);
-    const StepDefinition& definition =
-        DefinitionOf(absl::StripPrefix(step.name, kUndoPrefix));
+    const StepDefinition& definition = DefinitionOf(absl::StripPrefix(step.name, kUndoPrefix));
     Dispatch dispatch{host, position, {}, definition.timeout, false};
     // A switch is short, and is finished before it is taken back; what follows it is not taken back.
     dispatch.stoppable =
@@ -209,8 +207,8 @@ class Decider {
     xpb::Operation& operation = *dispatch.request.mutable_operation();
     operation.set_app(State().app);
     // The epoch is part of it, so that it is unique for ever even when a controller lost its memory.
-    operation.set_id(absl::StrCat(State().id, "/", rollout.host, "/", step.name, "/",
-                                  State().epoch, ".", step.attempt));
+    operation.set_id(absl::StrCat(State().id, "/", rollout.host, "/", step.name, "/", State().epoch,
+                                  ".", step.attempt));
     operation.set_epoch(State().epoch);
     *operation.mutable_timeout() = ToProto(definition.timeout);
     (IsUndo(step) ? definition.undo : definition.command)(At(host), dispatch.request);
@@ -230,8 +228,7 @@ class Decider {
     SetState(outcome.state);
     decision_.dispatch.reset();
     decision_.transition.history = HistoryDraft{
-        state.app, state.actor,
-        state.kind == pb::DEPLOYMENT_KIND_ROLLBACK ? "rollback" : "deploy",
+        state.app, state.actor, state.kind == pb::DEPLOYMENT_KIND_ROLLBACK ? "rollback" : "deploy",
         DeploymentName(state.app, state.id),
         absl::StrCat(EnumWord(state.state), ", release ", state.release,
                      state.reason == pb::FAILURE_REASON_UNSPECIFIED ? "" : ", reason ",

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+
 #include "common/clock.h"
 #include "common/mutex.h"
 #include "controller/fleet/executor_client.h"

@@ -42,8 +42,7 @@ class EventHub {
   CondVar changed_;
   bool stopping_ SLIPWAY_GUARDED_BY(mutex_) = false;
   std::set<Key> dirty_ SLIPWAY_GUARDED_BY(mutex_);
-  std::map<uint64_t, std::pair<Key, std::function<void()>>> subscribers_
-      SLIPWAY_GUARDED_BY(mutex_);
+  std::map<uint64_t, std::pair<Key, std::function<void()>>> subscribers_ SLIPWAY_GUARDED_BY(mutex_);
   uint64_t next_ SLIPWAY_GUARDED_BY(mutex_) = 1;
   std::thread thread_;
 };

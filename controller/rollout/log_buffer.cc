@@ -36,8 +36,8 @@ void LogBuffer::Flush() {
   if (waiting_.empty()) return;
   const auto stored = store_.AppendEvents(app_, deployment_, waiting_);
   if (!stored.ok()) {
-    LogWarning("lines of output are lost", {{"deployment", deployment_},
-                                            {"error", std::string(stored.status().message())}});
+    LogWarning("lines of output are lost",
+               {{"deployment", deployment_}, {"error", std::string(stored.status().message())}});
   }
   waiting_.clear();
   last_flush_ = std::chrono::steady_clock::now();

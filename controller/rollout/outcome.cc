@@ -6,6 +6,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+
 #include "common/spec.h"
 #include "controller/rollout/state.h"
 
@@ -26,14 +27,16 @@ std::string WhatServedBefore(const DeploymentRecord& deployment) {
       parts.push_back(absl::StrCat(rollout.host, " serves release ", seen.active_release(), " on ",
                                    SlotWord(seen.active_slot())));
     } else if (seen.adopted_port() != 0) {
-      parts.push_back(absl::StrCat(rollout.host, " serves the older version on port ",
-                                   seen.adopted_port()));
+      parts.push_back(
+          absl::StrCat(rollout.host, " serves the older version on port ", seen.adopted_port()));
     }
   }
   return absl::StrJoin(parts, ", ");
 }
 
-std::string Sentence(absl::string_view text) { return text.empty() ? "" : absl::StrCat(text, ". "); }
+std::string Sentence(absl::string_view text) {
+  return text.empty() ? "" : absl::StrCat(text, ". ");
+}
 
 std::string Warnings(const DeploymentRecord& deployment) {
   std::vector<std::string> parts;
@@ -55,16 +58,16 @@ std::vector<std::string> LeftBehind(const DeploymentRecord& deployment) {
       const StepRecord* step = FindStep(rollout, "undo:switch");
       if (step == nullptr) step = FindStep(rollout, "switch");
       const bool unknown = step->state == pb::STEP_STATE_UNKNOWN;
-      parts.push_back(absl::StrCat(rollout.host,
-                                   unknown ? ": nobody knows which release it serves ("
-                                           : ": it could not be brought back (",
-                                   step->summary, ")"));
+      parts.push_back(absl::StrCat(
+          rollout.host,
+          unknown ? ": nobody knows which release it serves (" : ": it could not be brought back (",
+          step->summary, ")"));
     } else if (Serves(rollout)) {
       parts.push_back(absl::StrCat(rollout.host, ": it serves the failed release ",
                                    deployment.release, ", for nothing served before it"));
     } else if (undo != nullptr && undo->state != pb::STEP_STATE_DONE) {
-      parts.push_back(absl::StrCat(rollout.host, ": the candidate could not be removed (",
-                                   undo->summary, ")"));
+      parts.push_back(
+          absl::StrCat(rollout.host, ": the candidate could not be removed (", undo->summary, ")"));
     }
   }
   return parts;
@@ -85,10 +88,9 @@ Outcome FinishedOutcome(const DeploymentRecord& deployment) {
   if (deployment.reason != pb::FAILURE_REASON_UNSPECIFIED || !outcome.serves) {
     outcome.state = pb::DEPLOYMENT_STATE_NEEDS_ATTENTION;
     outcome.reason = deployment.reason;
-    outcome.message =
-        absl::StrCat(late, "Release ", deployment.release, " serves, but ", deployment.message,
-                     ". Mend it and deploy again, or go back: `slipway rollback ", deployment.app,
-                     "`");
+    outcome.message = absl::StrCat(
+        late, "Release ", deployment.release, " serves, but ", deployment.message,
+        ". Mend it and deploy again, or go back: `slipway rollback ", deployment.app, "`");
     return outcome;
   }
   outcome.state = pb::DEPLOYMENT_STATE_SUCCEEDED;
@@ -108,9 +110,10 @@ Outcome UndoneOutcome(const DeploymentRecord& deployment) {
   if (!left.empty()) {
     outcome.state = pb::DEPLOYMENT_STATE_NEEDS_ATTENTION;
     outcome.serves = ServesEverywhere(deployment);
-    outcome.message = absl::StrCat(Sentence(deployment.message), "NOT UNDONE on ",
-                                   absl::StrJoin(left, "; "), ". A person must look: `slipway status ",
-                                   deployment.app, "` and `slipway why ", deployment.app, "`");
+    outcome.message =
+        absl::StrCat(Sentence(deployment.message), "NOT UNDONE on ", absl::StrJoin(left, "; "),
+                     ". A person must look: `slipway status ", deployment.app,
+                     "` and `slipway why ", deployment.app, "`");
     return outcome;
   }
   const bool cancelled = deployment.reason == pb::FAILURE_REASON_CANCELLED;
@@ -120,9 +123,8 @@ Outcome UndoneOutcome(const DeploymentRecord& deployment) {
   const char* truth = went_back        ? "The previous release serves again, proven"
                       : before.empty() ? "Nothing serves this application yet"
                                        : "What served before was not touched";
-  outcome.message = absl::StrCat(Sentence(deployment.message), truth,
-                                 before.empty() ? "" : ": ", before, cancelled ? "" : ". ",
-                                 cancelled ? "" : why);
+  outcome.message = absl::StrCat(Sentence(deployment.message), truth, before.empty() ? "" : ": ",
+                                 before, cancelled ? "" : ". ", cancelled ? "" : why);
   return outcome;
 }
 
@@ -130,8 +132,8 @@ Outcome FencedOutcome(const DeploymentRecord& deployment, size_t host) {
   Outcome outcome;
   outcome.reason = pb::FAILURE_REASON_STALE_EPOCH;
   // After a switch has begun it is the host's new owner, not we, who knows what serves.
-  outcome.state = SwitchBegun(deployment) ? pb::DEPLOYMENT_STATE_NEEDS_ATTENTION
-                                          : pb::DEPLOYMENT_STATE_FAILED;
+  outcome.state =
+      SwitchBegun(deployment) ? pb::DEPLOYMENT_STATE_NEEDS_ATTENTION : pb::DEPLOYMENT_STATE_FAILED;
   outcome.message = absl::StrCat(
       deployment.rollouts.at(host).host,
       " obeys a newer owner: somebody rolled back locally on the host, or another controller took "

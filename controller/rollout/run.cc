@@ -6,6 +6,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+
 #include "common/durations.h"
 #include "common/failpoint.h"
 #include "common/logging.h"
@@ -148,8 +149,9 @@ void Engine::Run::Main() {
       }
       state = context.status();
     }
-    LogError("cannot read a deployment", {{"app", app_}, {"deployment", id_},
-                                          {"error", std::string(state.status().message())}});
+    LogError(
+        "cannot read a deployment",
+        {{"app", app_}, {"deployment", id_}, {"error", std::string(state.status().message())}});
     if (Pause(pause)) return;
     pause = std::min(pause * 2, engine_.times_.longest_pause);
   }
@@ -176,8 +178,9 @@ void Engine::Run::Main() {
     // Last, so that whoever sees the event also sees the figures.
     engine_.hub_.Publish(app_, id_);
     if (!decision.dispatch) {
-      LogInfo("deployment ended", {{"app", app_}, {"deployment", id_},
-                                   {"state", pb::DeploymentState_Name(state_.state)}});
+      LogInfo(
+          "deployment ended",
+          {{"app", app_}, {"deployment", id_}, {"state", pb::DeploymentState_Name(state_.state)}});
       return;
     }
     std::optional<RolloutInput> next = Act(*decision.dispatch);
@@ -192,9 +195,9 @@ bool Engine::Run::Record(const Transition& transition) {
     if (Stopping()) return false;
     const absl::StatusOr<uint64_t> stored = engine_.store_.RecordTransition(transition);
     if (stored.ok()) return true;
-    LogError("cannot record a deployment's progress",
-             {{"app", app_}, {"deployment", id_},
-              {"error", std::string(stored.status().message())}});
+    LogError(
+        "cannot record a deployment's progress",
+        {{"app", app_}, {"deployment", id_}, {"error", std::string(stored.status().message())}});
     if (absl::IsAborted(stored.status())) return false;
     if (Pause(pause)) return false;
     pause = std::min(pause * 2, engine_.times_.longest_pause);
@@ -261,8 +264,9 @@ std::optional<RolloutInput> Engine::Run::Act(const Dispatch& dispatch) {
   }
   SLIPWAY_FAILPOINT(Failpoint(name, "acted"));
   if (result.ok()) {
-    input.kind = result->reason() == pb::FAILURE_REASON_STALE_EPOCH ? RolloutInput::Kind::kFenced
-                                                                    : RolloutInput::Kind::kStepEnded;
+    input.kind = result->reason() == pb::FAILURE_REASON_STALE_EPOCH
+                     ? RolloutInput::Kind::kFenced
+                     : RolloutInput::Kind::kStepEnded;
     input.result = *std::move(result);
     return input;
   }

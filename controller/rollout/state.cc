@@ -4,6 +4,7 @@
 #include <array>
 
 #include "absl/strings/str_cat.h"
+
 #include "common/spec.h"
 
 namespace slipway::controller {
@@ -51,10 +52,9 @@ bool IsStuck(const RolloutRecord& rollout) {
 }
 
 bool SwitchBegun(const DeploymentRecord& deployment) {
-  return std::any_of(deployment.rollouts.begin(), deployment.rollouts.end(),
-                     [](const RolloutRecord& rollout) {
-                       return FindStep(rollout, "switch") != nullptr;
-                     });
+  return std::any_of(
+      deployment.rollouts.begin(), deployment.rollouts.end(),
+      [](const RolloutRecord& rollout) { return FindStep(rollout, "switch") != nullptr; });
 }
 
 std::string CancelTooLate(const DeploymentRecord& deployment) {

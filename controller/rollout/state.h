@@ -2,6 +2,7 @@
 #pragma once
 
 #include "absl/strings/string_view.h"
+
 #include "common/protos.h"
 #include "controller/store/records.h"
 

@@ -3,6 +3,7 @@
 #include <array>
 
 #include "absl/strings/str_cat.h"
+
 #include "common/status.h"
 
 namespace slipway::controller {
@@ -82,10 +83,10 @@ absl::StatusOr<int64_t> Version(Database& database) {
 absl::Status Migrate(Database& database) {
   SLIPWAY_ASSIGN_OR_RETURN(const int64_t version, Version(database));
   if (version > static_cast<int64_t>(kSteps.size())) {
-    return Error(absl::StatusCode::kFailedPrecondition, "SCHEMA_TOO_NEW",
-                 absl::StrCat("the database has schema ", version, ", this program knows ",
-                              kSteps.size()),
-                 "start the newer slipway-controller that wrote it");
+    return Error(
+        absl::StatusCode::kFailedPrecondition, "SCHEMA_TOO_NEW",
+        absl::StrCat("the database has schema ", version, ", this program knows ", kSteps.size()),
+        "start the newer slipway-controller that wrote it");
   }
   for (size_t step = static_cast<size_t>(version); step < kSteps.size(); ++step) {
     WriteTransaction transaction(database);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "absl/status/status.h"
+
 #include "controller/store/sqlite.h"
 
 namespace slipway::controller {

@@ -1,16 +1,15 @@
 #include "controller/store/secret_box.h"
 
+#include <algorithm>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
-
 #include "absl/strings/str_cat.h"
+#include <sodium.h>
+
 #include "common/file.h"
 #include "common/status.h"
-
-#include <sodium.h>
 
 namespace slipway::controller {
 namespace {
@@ -64,7 +63,8 @@ absl::StatusOr<std::unique_ptr<SecretBox>> SecretBox::Open(const std::filesystem
 
 SecretBox::~SecretBox() { sodium_memzero(key_.data(), key_.size()); }
 
-std::string SecretBox::Seal(absl::string_view app, uint64_t revision, absl::string_view text) const {
+std::string SecretBox::Seal(absl::string_view app, uint64_t revision,
+                            absl::string_view text) const {
   const std::string context = Context(app, revision);
   std::string sealed(kNonceBytes + text.size() + kTagBytes, '\0');
   auto* nonce = reinterpret_cast<unsigned char*>(sealed.data());

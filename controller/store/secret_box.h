@@ -9,9 +9,9 @@
 #include <filesystem>
 #include <memory>
 #include <string>
-#include "absl/strings/string_view.h"
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 
 namespace slipway::controller {
 

@@ -1,16 +1,15 @@
 #include "controller/store/sqlite.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
-
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include <sqlite3.h>
+
 #include "common/file.h"
 #include "common/logging.h"
 #include "common/status.h"
-
-#include <fcntl.h>
-#include <sqlite3.h>
 
 namespace slipway::controller {
 
@@ -91,8 +90,8 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path
     if (!fd) return ErrnoError(absl::StrCat("open ", path));
   }
   sqlite3* handle = nullptr;
-  const int result = sqlite3_open_v2(
-      path.c_str(), &handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, nullptr);
+  const int result =
+      sqlite3_open_v2(path.c_str(), &handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, nullptr);
   std::unique_ptr<Database> database(new Database(handle));
   if (result != SQLITE_OK) return database->LastError(absl::StrCat("open ", path));
   sqlite3_extended_result_codes(handle, 1);

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+
 #include "common/durations.h"
 #include "common/names.h"
 #include "common/status.h"

@@ -1,5 +1,6 @@
 // SqliteStore: applications, environments and releases.
 #include "absl/strings/str_cat.h"
+
 #include "common/names.h"
 #include "common/status.h"
 #include "controller/store/sqlite_rows.h"
@@ -103,13 +104,11 @@ absl::StatusOr<Applied> SqliteStore::ApplyApplication(const pb::ApplicationSpec&
                        "INSERT INTO applications VALUES (?, ?, 0, ?, ?) ON CONFLICT (app) DO "
                        "UPDATE SET spec_revision=excluded.spec_revision, "
                        "update_time=excluded.update_time");
-      SLIPWAY_RETURN_IF_ERROR(
-          upsert.BindAll(app, revision, ToMicros(now), ToMicros(now)).Run());
+      SLIPWAY_RETURN_IF_ERROR(upsert.BindAll(app, revision, ToMicros(now), ToMicros(now)).Run());
       SLIPWAY_RETURN_IF_ERROR(InsertSpec(database, app, revision, bytes));
-      SLIPWAY_RETURN_IF_ERROR(
-          WriteHistory(database, now,
-                       {app, actor, "apply", ApplicationName(app),
-                        absl::StrCat("spec revision ", revision)}));
+      SLIPWAY_RETURN_IF_ERROR(WriteHistory(
+          database, now,
+          {app, actor, "apply", ApplicationName(app), absl::StrCat("spec revision ", revision)}));
     }
     if (!seen) SLIPWAY_RETURN_IF_ERROR(SaveRequest(database, app, request, ApplicationName(app)));
     SLIPWAY_ASSIGN_OR_RETURN(applied.application, FindApplication(database, app));

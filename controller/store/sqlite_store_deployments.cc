@@ -1,5 +1,6 @@
 // SqliteStore: deployments, their steps and events, and the leases.
 #include "absl/strings/str_cat.h"
+
 #include "common/durations.h"
 #include "common/enum_word.h"
 #include "common/names.h"
@@ -45,7 +46,8 @@ absl::Status ReadSteps(Database& database, int64_t number, DeploymentRecord& rec
   while (true) {
     SLIPWAY_ASSIGN_OR_RETURN(const bool row, hosts.Step());
     if (!row) break;
-    record.rollouts.push_back({hosts.Text(0), static_cast<pb::DeploymentState>(hosts.Integer(1)),
+    record.rollouts.push_back({hosts.Text(0),
+                               static_cast<pb::DeploymentState>(hosts.Integer(1)),
                                static_cast<pb::Slot>(hosts.Integer(2)),
                                {}});
   }
@@ -95,8 +97,8 @@ absl::StatusOr<uint64_t> TakeLease(Database& database, const std::string& app,
     const std::string name = DeploymentName(app, holder);
     return Error(absl::StatusCode::kFailedPrecondition, "DEPLOYMENT_RUNNING",
                  absl::StrCat(name, " is still running"),
-                 absl::StrCat("wait for it (`slipway status ", app, "`) or stop it: `slipway cancel ",
-                              app, "`"),
+                 absl::StrCat("wait for it (`slipway status ", app,
+                              "`) or stop it: `slipway cancel ", app, "`"),
                  name);
   }
   epoch = std::max(epoch, floor) + 1;
@@ -195,7 +197,8 @@ absl::StatusOr<int64_t> DeploymentNumber(Database& database, const std::string& 
   if (found) return find.Integer(0);
   if (id != "-") return NotFound(DeploymentName(app, id));
   return Error(absl::StatusCode::kNotFound, "NO_DEPLOYMENT",
-               absl::StrCat(ApplicationName(app), " has no deployment yet"), "run `slipway deploy`");
+               absl::StrCat(ApplicationName(app), " has no deployment yet"),
+               "run `slipway deploy`");
 }
 
 absl::StatusOr<uint64_t> InsertEvents(Database& database, int64_t deployment, Time now,
@@ -238,8 +241,7 @@ absl::StatusOr<std::string> SqliteStore::CreateDeployment(const NewDeployment& m
     event.mutable_state()->set_state(record.state);
     SLIPWAY_RETURN_IF_ERROR(InsertEvents(database, number, now, {event}).status());
     SLIPWAY_RETURN_IF_ERROR(SaveRequest(database, record.app, request, record.id));
-    const std::string action =
-        record.kind == pb::DEPLOYMENT_KIND_ROLLBACK ? "rollback" : "deploy";
+    const std::string action = record.kind == pb::DEPLOYMENT_KIND_ROLLBACK ? "rollback" : "deploy";
     id = record.id;
     return WriteHistory(database, now,
                         {record.app, record.actor, action, DeploymentName(record.app, record.id),
@@ -340,8 +342,8 @@ absl::StatusOr<std::vector<DeploymentRecord>> SqliteStore::ListServed(const std:
                                                                       int limit) {
   std::vector<DeploymentRecord> records;
   SLIPWAY_RETURN_IF_ERROR(Read([&](Database& database) {
-    Statement list(database, absl::StrCat(kColumns,
-                                          "WHERE app=? AND serves=1 ORDER BY number DESC LIMIT ?"));
+    Statement list(database,
+                   absl::StrCat(kColumns, "WHERE app=? AND serves=1 ORDER BY number DESC LIMIT ?"));
     list.BindAll(app, limit);
     return ReadList(list, records);
   }));

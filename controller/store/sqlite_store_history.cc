@@ -1,5 +1,6 @@
 // SqliteStore: the hash chain, and what hosts did on their own.
 #include "absl/strings/str_cat.h"
+
 #include "common/digest.h"
 #include "common/names.h"
 #include "common/status.h"
@@ -13,8 +14,10 @@ constexpr absl::string_view kColumns =
     "SELECT sequence, time, app, actor, action, subject, outcome, hash FROM history ";
 
 HistoryRecord ReadRow(const Statement& row) {
-  return {row.Unsigned(0), FromMicros(row.Integer(1)), row.Text(2), row.Text(3),
-          row.Text(4),     row.Text(5),                row.Text(6), row.Text(7)};
+  return {row.Unsigned(0), FromMicros(row.Integer(1)),
+          row.Text(2),     row.Text(3),
+          row.Text(4),     row.Text(5),
+          row.Text(6),     row.Text(7)};
 }
 
 absl::Status Broken(uint64_t sequence, absl::string_view what) {
@@ -28,9 +31,8 @@ absl::Status Broken(uint64_t sequence, absl::string_view what) {
 std::string HistoryHash(const std::string& previous, const HistoryRecord& row) {
   Sha256 hash;
   hash.Update(previous);
-  for (const std::string& field :
-       {absl::StrCat(row.sequence), absl::StrCat(ToMicros(row.time)), row.app, row.actor,
-        row.action, row.subject, row.outcome}) {
+  for (const std::string& field : {absl::StrCat(row.sequence), absl::StrCat(ToMicros(row.time)),
+                                   row.app, row.actor, row.action, row.subject, row.outcome}) {
     hash.Update(absl::StrCat(field.size(), ":"));
     hash.Update(field);
   }
@@ -72,9 +74,8 @@ absl::StatusOr<std::vector<HistoryRecord>> SqliteStore::ListHistory(const std::s
   std::vector<HistoryRecord> rows;
   const int64_t below = before == 0 ? INT64_MAX : static_cast<int64_t>(before);
   SLIPWAY_RETURN_IF_ERROR(Read([&](Database& database) -> absl::Status {
-    Statement list(database,
-                   absl::StrCat(kColumns, app.empty() ? "WHERE ?1 = ''" : "WHERE app=?1",
-                                " AND sequence < ?2 ORDER BY sequence DESC LIMIT ?3"));
+    Statement list(database, absl::StrCat(kColumns, app.empty() ? "WHERE ?1 = ''" : "WHERE app=?1",
+                                          " AND sequence < ?2 ORDER BY sequence DESC LIMIT ?3"));
     list.BindAll(app, below, limit);
     while (true) {
       SLIPWAY_ASSIGN_OR_RETURN(const bool row, list.Step());

@@ -23,6 +23,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+
 #include "controller/store/records.h"
 
 #include "slipway/executor/v1/executor.pb.h"
@@ -93,8 +94,7 @@ class Store {
 
   // Stores revision `expected + 1`; ABORTED when the present revision is not `expected` any more. Answers the revision.
   virtual absl::StatusOr<uint64_t> PutEnvironment(const std::string& app, uint64_t expected,
-                                                  const std::string& sealed,
-                                                  const Request& request,
+                                                  const std::string& sealed, const Request& request,
                                                   const std::string& actor) = 0;
   virtual absl::StatusOr<EnvironmentRecord> GetEnvironment(const std::string& app,
                                                            uint64_t revision) = 0;

@@ -1,18 +1,16 @@
 #include "executor/drivers/compose_cut.h"
 
 #include <algorithm>
-#include <optional>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
-#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 
 #include "common/digest.h"
 #include "common/spec.h"
+#include "executor/drivers/compose_port.h"
 #include "executor/failure.h"
 #include "executor/paths.h"
 
@@ -24,66 +22,6 @@ using nlohmann::json;
 absl::Status Wrong(absl::string_view service, absl::string_view what, absl::string_view cure = "") {
   return Failure(pb::FAILURE_REASON_INVALID_COMPOSE_FILE,
                  absl::StrCat("services.", service, ": ", what), cure);
-}
-
-// One published port in either of compose's spellings.
-struct Port {
-  std::string host_ip;
-  uint32_t published = 0;
-  uint32_t target = 0;
-  std::string protocol = "tcp";
-};
-
-bool ParseNumber(absl::string_view text, uint32_t& number) {
-  return absl::SimpleAtoi(text, &number);
-}
-
-// 127.0.0.1:8000:8000/tcp, 8000:8000, 8000
-std::optional<Port> ParseShortPort(absl::string_view text) {
-  Port port;
-  const std::pair<absl::string_view, absl::string_view> parts =
-      absl::StrSplit(text, absl::MaxSplits('/', 1));
-  if (!parts.second.empty()) port.protocol = std::string(parts.second);
-  absl::string_view rest = parts.first;
-  const size_t target_colon = rest.rfind(':');
-  if (!ParseNumber(rest.substr(target_colon == absl::string_view::npos ? 0 : target_colon + 1),
-                   port.target)) {
-    return std::nullopt;
-  }
-  if (target_colon == absl::string_view::npos) return port;
-  rest = rest.substr(0, target_colon);
-  const size_t host_colon = rest.rfind(':');
-  if (!ParseNumber(rest.substr(host_colon == absl::string_view::npos ? 0 : host_colon + 1),
-                   port.published)) {
-    return std::nullopt;
-  }
-  if (host_colon != absl::string_view::npos) port.host_ip = std::string(rest.substr(0, host_colon));
-  return port;
-}
-
-uint32_t NumberIn(const json& object, const char* key) {
-  const auto found = object.find(key);
-  if (found == object.end()) return 0;
-  if (found->is_number_unsigned() || found->is_number_integer()) return found->get<uint32_t>();
-  uint32_t number = 0;
-  return found->is_string() && ParseNumber(found->get_ref<const std::string&>(), number) ? number
-                                                                                         : 0;
-}
-
-std::optional<Port> ParsePort(const json& entry) {
-  if (entry.is_number_integer()) {
-    Port port;
-    port.target = entry.get<uint32_t>();
-    return port;
-  }
-  if (entry.is_string()) return ParseShortPort(entry.get_ref<const std::string&>());
-  if (!entry.is_object()) return std::nullopt;
-  Port port;
-  port.published = NumberIn(entry, "published");
-  port.target = NumberIn(entry, "target");
-  port.host_ip = entry.value("host_ip", "");
-  port.protocol = entry.value("protocol", "tcp");
-  return port;
 }
 
 json ServiceList(const json& service, const char* key) {
@@ -305,7 +243,7 @@ class Cutter {
       result_.definitions[name] = DefinitionOf(name);
       SetLabel(service, kLabelDefinition, result_.definitions[name]);
       for (const json& entry : ServiceList(service, "ports")) {
-        if (const auto port = ParsePort(entry); port && port->published != 0) {
+        if (const auto port = ParseComposePort(entry); port && port->published != 0) {
           result_.shared_ports[name].push_back(port->published);
         }
       }
@@ -363,7 +301,7 @@ class Cutter {
     for (const std::string& name : slotted_) {
       const json ports = ServiceList(Services()[name], "ports");
       for (size_t i = 0; i < ports.size(); ++i) {
-        const auto port = ParsePort(ports[i]);
+        const auto port = ParseComposePort(ports[i]);
         if (!port) return Wrong(name, absl::StrCat("cannot read the port ", ports[i].dump()));
         if (port->published == 0) continue;
         if (!spec_.port_variable().empty() && port->published != spec_.slots().blue()) {
@@ -402,7 +340,7 @@ class Cutter {
     }
     json& ports = services[slot_port.first]["ports"];
     for (size_t i = 0; i < ports.size(); ++i) {
-      const auto port = ParsePort(ports[i]);
+      const auto port = ParseComposePort(ports[i]);
       if (!port)
         return Wrong(slot_port.first, absl::StrCat("cannot read the port ", ports[i].dump()));
       const std::string target = absl::StrCat(port->target, "/", port->protocol);
@@ -514,60 +452,5 @@ class Cutter {
 }  // namespace
 
 absl::StatusOr<CutResult> CutCompose(const CutInput& input) { return Cutter(input).Cut(); }
-
-json ToJson(const CutResult& result) {
-  json builds = json::array();
-  for (const BuildPlan& plan : result.builds) {
-    builds.push_back({{"image", plan.image},
-                      {"digest", plan.digest},
-                      {"context", plan.context},
-                      {"section", plan.section}});
-  }
-  return {{"shared", result.shared},
-          {"blue", result.blue},
-          {"green", result.green},
-          {"workers", result.workers},
-          {"hooks", result.hooks},
-          {"builds", builds},
-          {"images", result.images},
-          {"shared_services", result.shared_services},
-          {"awaited_healthy", result.awaited_healthy},
-          {"slot_networks", result.slot_networks},
-          {"ordered_start", result.ordered_start},
-          {"networks", result.networks},
-          {"volumes", result.volumes},
-          {"definitions", result.definitions},
-          {"shared_ports", result.shared_ports}};
-}
-
-absl::StatusOr<CutResult> CutFromJson(const json& document) {
-  // Written by ToJson() and by nobody else; anything unreadable is a damaged file, not a user's
-  // mistake.
-  try {
-    CutResult result;
-    result.shared = document.at("shared");
-    result.blue = document.at("blue");
-    result.green = document.at("green");
-    result.workers = document.at("workers");
-    result.hooks = document.at("hooks");
-    for (const json& plan : document.at("builds")) {
-      result.builds.push_back(
-          {plan.at("image"), plan.at("digest"), plan.at("context"), plan.at("section")});
-    }
-    document.at("images").get_to(result.images);
-    document.at("shared_services").get_to(result.shared_services);
-    document.at("awaited_healthy").get_to(result.awaited_healthy);
-    document.at("slot_networks").get_to(result.slot_networks);
-    document.at("ordered_start").get_to(result.ordered_start);
-    result.networks = document.at("networks");
-    result.volumes = document.at("volumes");
-    document.at("definitions").get_to(result.definitions);
-    document.at("shared_ports").get_to(result.shared_ports);
-    return result;
-  } catch (const json::exception& exception) {
-    return absl::DataLossError(
-        absl::StrCat("the release's generated state is damaged: ", exception.what()));
-  }
-}
 
 }  // namespace slipway::executor

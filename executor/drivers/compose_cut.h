@@ -2,16 +2,14 @@
 // Pure: a document goes in, documents come out.
 //
 // - shared: project PROJECT (the application's name, or an existing installation's); everything
-// that is neither slotted
-//   nor a worker, with the volumes and networks.
+//   that is neither slotted nor a worker, with the volumes and networks.
 // - slot: project APP-blue or APP-green; the slotted services on a private network of the slot,
-// where they find each other
-//   by name; the published port is the slot's. The executor connects the containers to
-//   `slot_networks` before they start, without a name there, so that nobody reaches a candidate by
-//   name.
+//   where they find each other by name; the published port is the slot's. The executor connects the
+//   containers to `slot_networks` before they start, without a name there, so that nobody reaches a
+//   candidate by name.
 // - workers: project APP-workers; on the shared networks and on the front network.
 // - hooks: project APP-hooks; one service `hook-NAME` per hook, a copy of its service with another
-// command.
+//   command.
 // - builds: one service per distinct build, named by the digest of its inputs.
 #pragma once
 

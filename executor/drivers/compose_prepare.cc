@@ -186,8 +186,10 @@ absl::StatusOr<std::string> ComposeWorkload::BuildImage(const StagedRelease& rel
                         {"services", {{"build", {{"build", section}, {"image", plan.image}}}}}};
   const auto file = paths_.Generated(release.app, release.release) / "build.json";
   SLIPWAY_RETURN_IF_ERROR(WriteFileAtomically(file, Dump(project), 0600));
-  const absl::Status built =
-      compose_.Build({absl::StrCat(release.app, "-build"), file, context}, {"build"}, call);
+  // Not in the context itself: compose would take settings from a .env that the release brings
+  // along.
+  const absl::Status built = compose_.Build(
+      {absl::StrCat(release.app, "-build"), file, file.parent_path()}, {"build"}, call);
   std::error_code error;
   std::filesystem::remove_all(context, error);
   SLIPWAY_RETURN_IF_ERROR(built);

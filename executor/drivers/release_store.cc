@@ -47,6 +47,13 @@ absl::StatusOr<UniqueFd> ParentBeneath(int root, const std::string& path) {
 
 // Shares the blob's blocks where the file system can, copies in the kernel where it cannot.
 absl::Status CopyContent(int from, int to, uint64_t size) {
+  struct stat info {};
+  if (fstat(from, &info) != 0) return ErrnoError("copy");
+  if (static_cast<uint64_t>(info.st_size) != size) {
+    return Failure(
+        pb::FAILURE_REASON_RELEASE_CONTENT,
+        absl::StrCat("the manifest says ", size, " bytes, its content has ", info.st_size));
+  }
   uint64_t copied = 0;
   while (copied < size) {
     const ssize_t got = copy_file_range(from, nullptr, to, nullptr, size - copied, 0);

@@ -6,11 +6,11 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "common/status.h"
-#include "controller/store/sqlite_store.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include "common/status.h"
+#include "controller/store/sqlite_store.h"
 
 namespace slipway::controller {
 namespace {
@@ -133,8 +133,8 @@ TEST_P(StoreContract, GivesOneDeploymentToOneRequestId) {
   const Request request{"request-1", "hash"};
   const DeploymentRecord made = MakeDeployment(request);
   EXPECT_EQ(MakeDeployment(request).id, made.id);
-  const auto other = store_->CreateDeployment(DeploymentOf("gifty", "aaaaaaaaaaaa"),
-                                              {"request-1", "other hash"});
+  const auto other =
+      store_->CreateDeployment(DeploymentOf("gifty", "aaaaaaaaaaaa"), {"request-1", "other hash"});
   EXPECT_EQ(ReasonOf(other.status()), "REQUEST_ID_REUSED");
   EXPECT_EQ(ReasonOf(store_->FindRequest("gifty", {"request-1", "x"}).status()),
             "REQUEST_ID_REUSED");

@@ -1,20 +1,19 @@
 // What SQLite's store promises when the process dies, the disk is full, or somebody edits the file.
+#include <algorithm>
+#include <random>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <random>
-
 #include "absl/strings/str_cat.h"
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sqlite3.h>
+
 #include "common/file.h"
 #include "common/status.h"
 #include "controller/store/sqlite_store.h"
 #include "tests/contract/store_contract.h"
-
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-#include <sqlite3.h>
 
 namespace slipway::controller {
 namespace {
@@ -22,9 +21,9 @@ namespace {
 class StoreCrash : public testing::Test {
  protected:
   void SetUp() override {
-    folder_ = std::filesystem::path(testing::TempDir()) /
-              absl::StrCat("store_crash.",
-                           testing::UnitTest::GetInstance()->current_test_info()->name());
+    folder_ =
+        std::filesystem::path(testing::TempDir()) /
+        absl::StrCat("store_crash.", testing::UnitTest::GetInstance()->current_test_info()->name());
     std::filesystem::remove_all(folder_);
     std::filesystem::create_directories(folder_);
   }
@@ -92,8 +91,7 @@ TEST_F(StoreCrash, LeavesNothingHalfDoneWhenTheDiskIsFull) {
   const auto store = Open();
   ASSERT_TRUE(store->ApplyApplication(SpecOf("gifty"), {}, "ann").ok());
   ASSERT_TRUE(store->CreateRelease(ReleaseOf("gifty", "aaaaaaaaaaaa"), {}, "ann").ok());
-  const std::string id =
-      store->CreateDeployment(DeploymentOf("gifty", "aaaaaaaaaaaa"), {}).value();
+  const std::string id = store->CreateDeployment(DeploymentOf("gifty", "aaaaaaaaaaaa"), {}).value();
   Transition end = EndOf(store->GetDeployment("gifty", id).value(), pb::DEPLOYMENT_STATE_FAILED);
   StepRecord step;
   step.name = "health";
@@ -123,14 +121,13 @@ TEST_F(StoreCrash, LeavesNothingHalfDoneWhenTheDiskIsFull) {
 
 TEST_F(StoreCrash, FindsEveryKindOfTampering) {
   const std::string unlock = "DROP TRIGGER history_stays; DROP TRIGGER history_holds;";
-  const std::vector<std::string> deeds = {
-      "UPDATE history SET actor='eve' WHERE sequence=3",
-      "DELETE FROM history WHERE sequence=3",
-      "DELETE FROM history WHERE sequence=6",
-      "UPDATE history SET sequence=99 WHERE sequence=3;"
-      "UPDATE history SET sequence=3 WHERE sequence=4;"
-      "UPDATE history SET sequence=4 WHERE sequence=99",
-      "DELETE FROM history"};
+  const std::vector<std::string> deeds = {"UPDATE history SET actor='eve' WHERE sequence=3",
+                                          "DELETE FROM history WHERE sequence=3",
+                                          "DELETE FROM history WHERE sequence=6",
+                                          "UPDATE history SET sequence=99 WHERE sequence=3;"
+                                          "UPDATE history SET sequence=3 WHERE sequence=4;"
+                                          "UPDATE history SET sequence=4 WHERE sequence=99",
+                                          "DELETE FROM history"};
   for (const std::string& deed : deeds) {
     std::filesystem::remove_all(folder_);
     std::filesystem::create_directories(folder_);

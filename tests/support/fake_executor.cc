@@ -1,10 +1,10 @@
 #include "tests/support/fake_executor.h"
 
 #include "absl/strings/str_split.h"
+#include <gtest/gtest.h>
+
 #include "common/grpc_server.h"
 #include "common/grpc_status.h"
-
-#include <gtest/gtest.h>
 
 namespace slipway::controller {
 

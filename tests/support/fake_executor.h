@@ -6,12 +6,12 @@
 #include <string>
 #include <vector>
 
+#include <grpcpp/server.h>
+
 #include "common/mutex.h"
 #include "tests/support/simulated_host.h"
 
 #include "slipway/executor/v1/executor.grpc.pb.h"
-
-#include <grpcpp/server.h>
 
 namespace slipway::controller {
 
@@ -34,9 +34,9 @@ class FakeExecutor : public xpb::ExecutorService::Service {
                       xpb::CancelResponse* response) override;
   grpc::Status Inspect(grpc::ServerContext* context, const xpb::InspectRequest* request,
                        xpb::InspectResponse* response) override;
-  grpc::Status FindMissingBlobs(
-      grpc::ServerContext* context, const xpb::FindMissingBlobsRequest* request,
-      grpc::ServerWriter<xpb::FindMissingBlobsResponse>* writer) override;
+  grpc::Status FindMissingBlobs(grpc::ServerContext* context,
+                                const xpb::FindMissingBlobsRequest* request,
+                                grpc::ServerWriter<xpb::FindMissingBlobsResponse>* writer) override;
   grpc::Status UploadBlobs(grpc::ServerContext* context,
                            grpc::ServerReader<xpb::UploadBlobsRequest>* reader,
                            xpb::UploadBlobsResponse* response) override;

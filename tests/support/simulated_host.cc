@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+
 #include "common/spec.h"
 #include "common/status.h"
 
@@ -34,9 +35,10 @@ void SimulatedHost::Preflight(const std::string& release, pb::PreflightEvidence&
   seen.set_active_slot(active_);
   seen.set_generation(generation_);
   seen.set_adopted_port(active_ == pb::SLOT_UNSPECIFIED ? adopted_port_ : 0);
-  const pb::Slot candidate = active_ == pb::SLOT_UNSPECIFIED && adopted_port_ == 0
-                                 ? pb::SLOT_BLUE
-                                 : OtherSlot(active_ == pb::SLOT_UNSPECIFIED ? pb::SLOT_BLUE : active_);
+  const pb::Slot candidate =
+      active_ == pb::SLOT_UNSPECIFIED && adopted_port_ == 0
+          ? pb::SLOT_BLUE
+          : OtherSlot(active_ == pb::SLOT_UNSPECIFIED ? pb::SLOT_BLUE : active_);
   seen.set_candidate_slot(candidate);
   if (active_ != pb::SLOT_UNSPECIFIED) seen.set_active_release(slots_[active_]);
   const auto warm = slots_.find(candidate);
@@ -45,8 +47,8 @@ void SimulatedHost::Preflight(const std::string& release, pb::PreflightEvidence&
 
 void SimulatedHost::Switch(const xpb::SwitchCommand& command, xpb::StepResult& result) {
   pb::SwitchEvidence& seen = *result.mutable_evidence()->mutable_switch_();
-  const bool adopted = command.to() == pb::SLOT_BLUE && adopted_port_ != 0 &&
-                       !slots_.contains(pb::SLOT_BLUE);
+  const bool adopted =
+      command.to() == pb::SLOT_BLUE && adopted_port_ != 0 && !slots_.contains(pb::SLOT_BLUE);
   if (!adopted && !slots_.contains(command.to())) {
     violations_.push_back("switched to a slot where nothing runs");
   }

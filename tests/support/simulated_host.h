@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+
 #include "common/mutex.h"
 #include "common/protos.h"
 

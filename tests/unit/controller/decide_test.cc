@@ -7,14 +7,14 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
 #include "common/spec.h"
 #include "common/status.h"
 #include "controller/rollout/blue_green.h"
 #include "controller/rollout/state.h"
 #include "tests/support/simulated_host.h"
-
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
 
 namespace slipway::controller {
 namespace {
@@ -189,10 +189,10 @@ TEST(Decide, DeploysInThisOrder) {
   world.CheckInvariants();
   EXPECT_EQ(world.State().state, pb::DEPLOYMENT_STATE_SUCCEEDED);
   EXPECT_EQ(world.State().previous_release, kOld);
-  EXPECT_THAT(world.Host(0).Deeds(),
-              ElementsAre("preflight", "stage", "build", "shared", "start", "health",
-                          "hook:migrate", "switch", "bake", "drain", "retire", "workers",
-                          "hook:notify", "prune"));
+  EXPECT_THAT(
+      world.Host(0).Deeds(),
+      ElementsAre("preflight", "stage", "build", "shared", "start", "health", "hook:migrate",
+                  "switch", "bake", "drain", "retire", "workers", "hook:notify", "prune"));
 }
 
 TEST(Decide, LeavesOutWhatAFirstDeploymentHasNoUseFor) {
@@ -350,8 +350,8 @@ TEST(Decide, CancelsAtEveryStepUntilItIsTooLate) {
     world.Run(faults);
     world.CheckInvariants();
     const bool in_time = at <= 9;
-    EXPECT_EQ(world.State().state, in_time ? pb::DEPLOYMENT_STATE_CANCELLED
-                                           : pb::DEPLOYMENT_STATE_SUCCEEDED)
+    EXPECT_EQ(world.State().state,
+              in_time ? pb::DEPLOYMENT_STATE_CANCELLED : pb::DEPLOYMENT_STATE_SUCCEEDED)
         << at;
     if (!in_time) {
       EXPECT_THAT(world.State().message, HasSubstr("too late"));

@@ -6,13 +6,13 @@
 #include <future>
 
 #include "absl/strings/str_cat.h"
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
 #include "common/spec.h"
 #include "controller/store/sqlite_store.h"
 #include "tests/contract/store_contract.h"
 #include "tests/support/simulated_host.h"
-
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
 
 namespace slipway::controller {
 namespace {
@@ -36,9 +36,7 @@ class HostClient : public ExecutorClient {
     if (unavailable_-- > 0) return absl::UnavailableError("scripted");
     return result;
   }
-  absl::Status Cancel(const std::string&, const std::string&) override {
-    return absl::OkStatus();
-  }
+  absl::Status Cancel(const std::string&, const std::string&) override { return absl::OkStatus(); }
   absl::Status SendRelease(const std::string&) override { return absl::OkStatus(); }
   absl::StatusOr<xpb::InspectResponse> Inspect(const std::string&) override {
     return xpb::InspectResponse();
@@ -85,8 +83,9 @@ class EngineTest : public testing::Test {
   void SetUp() override { Begin(); }
   void TearDown() override { std::filesystem::remove_all(folder_); }
   void Begin() {
-    folder_ = std::filesystem::path(testing::TempDir()) /
-              absl::StrCat("engine.", testing::UnitTest::GetInstance()->current_test_info()->name());
+    folder_ =
+        std::filesystem::path(testing::TempDir()) /
+        absl::StrCat("engine.", testing::UnitTest::GetInstance()->current_test_info()->name());
     store_.reset();
     std::filesystem::remove_all(folder_);
     std::filesystem::create_directories(folder_);
@@ -107,10 +106,10 @@ class EngineTest : public testing::Test {
       return "";
     };
     parts.deployment_ended = [this](const DeploymentRecord&) { ended_.set_value(); };
-    return std::make_unique<Engine>(*store_, hub_, SystemClock(), parts,
-                                    EngineTimes{std::chrono::milliseconds(1),
-                                                std::chrono::milliseconds(2),
-                                                std::chrono::seconds(5)});
+    return std::make_unique<Engine>(
+        *store_, hub_, SystemClock(), parts,
+        EngineTimes{std::chrono::milliseconds(1), std::chrono::milliseconds(2),
+                    std::chrono::seconds(5)});
   }
   DeploymentRecord RunToTheEnd(const std::shared_ptr<HostClient>& client) {
     ended_ = {};
@@ -173,8 +172,8 @@ TEST_F(EngineTest, ResumesWhereverItWasStopped) {
         }
         ASSERT_EQ(store_->LeaseHolder("gifty").value(), id_);
         const DeploymentRecord end = RunToTheEnd(std::make_shared<HostClient>(*host_));
-        EXPECT_EQ(end.state, failing ? pb::DEPLOYMENT_STATE_ROLLED_BACK
-                                     : pb::DEPLOYMENT_STATE_SUCCEEDED);
+        EXPECT_EQ(end.state,
+                  failing ? pb::DEPLOYMENT_STATE_ROLLED_BACK : pb::DEPLOYMENT_STATE_SUCCEEDED);
         CheckEnd(end);
       }
     }

@@ -1,15 +1,14 @@
 #include "controller/store/secret_box.h"
 
-#include <sys/stat.h>
-
 #include <filesystem>
 #include <string>
-
-#include "common/file.h"
-#include "common/status.h"
+#include <sys/stat.h>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include "common/file.h"
+#include "common/status.h"
 
 namespace slipway::controller {
 namespace {

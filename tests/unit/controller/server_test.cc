@@ -5,6 +5,11 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include <gmock/gmock.h>
+#include <grpcpp/client_context.h>
+#include <gtest/gtest.h>
+#include <httplib.h>
+
 #include "clients/transport/dial.h"
 #include "common/blob_transfer.h"
 #include "common/digest.h"
@@ -18,11 +23,6 @@
 #include "slipway/v1/hosts.grpc.pb.h"
 #include "slipway/v1/releases.grpc.pb.h"
 
-#include <gmock/gmock.h>
-#include <grpcpp/client_context.h>
-#include <gtest/gtest.h>
-#include <httplib.h>
-
 namespace slipway::controller {
 namespace {
 
@@ -34,8 +34,9 @@ constexpr char kSecret[] = "CANARY-7c1d";
 class ServerTest : public testing::Test {
  protected:
   void SetUp() override {
-    folder_ = std::filesystem::path(testing::TempDir()) /
-              absl::StrCat("server.", testing::UnitTest::GetInstance()->current_test_info()->name());
+    folder_ =
+        std::filesystem::path(testing::TempDir()) /
+        absl::StrCat("server.", testing::UnitTest::GetInstance()->current_test_info()->name());
     std::filesystem::remove_all(folder_);
     std::filesystem::create_directories(folder_);
     executor_ = std::make_unique<FakeExecutor>("web-1", folder_ / "x.sock");
@@ -249,8 +250,7 @@ TEST_F(ServerTest, IsNotHeldUpByAWatcherThatNeverReads) {
   const auto lazy = deployments_->WatchDeployment(&context, request);
   std::vector<std::thread> watchers;
   for (int i = 0; i < 20; ++i) {
-    watchers.emplace_back(
-        [&] { EXPECT_EQ(Finish(name), pb::DEPLOYMENT_STATE_SUCCEEDED); });
+    watchers.emplace_back([&] { EXPECT_EQ(Finish(name), pb::DEPLOYMENT_STATE_SUCCEEDED); });
   }
   executor_->Release();
   for (auto& watcher : watchers) watcher.join();
@@ -264,8 +264,7 @@ TEST_F(ServerTest, IsNotHeldUpByAWatcherThatNeverReads) {
 TEST_F(ServerTest, ShowsMetricsHostsHistoryAndNoSecret) {
   executor_->AwaitAcknowledged(1);
   Apply();
-  EXPECT_EQ(Finish(Deploy(MakeRelease("v1"))->deployment().name()),
-            pb::DEPLOYMENT_STATE_SUCCEEDED);
+  EXPECT_EQ(Finish(Deploy(MakeRelease("v1"))->deployment().name()), pb::DEPLOYMENT_STATE_SUCCEEDED);
   httplib::Client http("127.0.0.1", server_->MetricsPort());
   EXPECT_EQ(http.Get("/healthz")->status, 200);
   const std::string page = http.Get("/metrics")->body;
@@ -273,8 +272,8 @@ TEST_F(ServerTest, ShowsMetricsHostsHistoryAndNoSecret) {
                               "\"succeeded\"} 1"));
   EXPECT_THAT(page, HasSubstr("slipway_executor_connected{host=\"web-1\"} 1"));
   EXPECT_THAT(page, HasSubstr("slipway_grpc_requests_total"));
-  const auto hosts =
-      Call<pb::ListHostsResponse>(*hosts_, &pb::HostService::Stub::ListHosts, pb::ListHostsRequest());
+  const auto hosts = Call<pb::ListHostsResponse>(*hosts_, &pb::HostService::Stub::ListHosts,
+                                                 pb::ListHostsRequest());
   ASSERT_EQ(hosts->hosts_size(), 1);
   EXPECT_EQ(hosts->hosts(0).executor_version(), "fake");
   const auto history = Call<pb::ListHistoryResponse>(

@@ -115,20 +115,12 @@ TEST(ComposeCli, SaysWithPlainCommandsWhatItWants) {
   ASSERT_EQ(runner.commands.size(), 4u);
   for (size_t i = 0; i < 4; ++i) {
     const Command& command = runner.commands[i];
-    Argv expected = {"docker-compose",
-                     "--ansi",
-                     "never",
-                     "-p",
-                     "gifty-blue",
-                     "-f",
-                     "/state/blue.json",
-                     "--project-directory",
-                     "/state",
-                     "--env-file",
-                     "/dev/null"};
+    Argv expected = {
+        "docker-compose",      "--ansi", "never", "-p", "gifty-blue", "-f", "/state/blue.json",
+        "--project-directory", "/state"};
     expected.insert(expected.end(), tails[i].begin(), tails[i].end());
     EXPECT_EQ(command.argv, expected);
-    // Nothing of the executor's own environment, no secret, no `.env` of its own accord.
+    // Nothing of the executor's own environment, no secret.
     EXPECT_THAT(command.environment, ElementsAre(std::pair("DOCKER_BUILDKIT", "0")));
     EXPECT_EQ(command.folder, "/state");
     EXPECT_TRUE(command.standard_input.empty());

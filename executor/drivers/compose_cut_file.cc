@@ -1,0 +1,65 @@
+// The file that a cut is kept in between the steps.
+#include "absl/strings/str_cat.h"
+
+#include "executor/drivers/compose_cut.h"
+
+namespace slipway::executor {
+
+using nlohmann::json;
+
+json ToJson(const CutResult& result) {
+  json builds = json::array();
+  for (const BuildPlan& plan : result.builds) {
+    builds.push_back({{"image", plan.image},
+                      {"digest", plan.digest},
+                      {"context", plan.context},
+                      {"section", plan.section}});
+  }
+  return {{"shared", result.shared},
+          {"blue", result.blue},
+          {"green", result.green},
+          {"workers", result.workers},
+          {"hooks", result.hooks},
+          {"builds", builds},
+          {"images", result.images},
+          {"shared_services", result.shared_services},
+          {"awaited_healthy", result.awaited_healthy},
+          {"slot_networks", result.slot_networks},
+          {"ordered_start", result.ordered_start},
+          {"networks", result.networks},
+          {"volumes", result.volumes},
+          {"definitions", result.definitions},
+          {"shared_ports", result.shared_ports}};
+}
+
+absl::StatusOr<CutResult> CutFromJson(const json& document) {
+  // Written by ToJson() and by nobody else; anything unreadable is a damaged file, not a user's
+  // mistake.
+  try {
+    CutResult result;
+    result.shared = document.at("shared");
+    result.blue = document.at("blue");
+    result.green = document.at("green");
+    result.workers = document.at("workers");
+    result.hooks = document.at("hooks");
+    for (const json& plan : document.at("builds")) {
+      result.builds.push_back(
+          {plan.at("image"), plan.at("digest"), plan.at("context"), plan.at("section")});
+    }
+    document.at("images").get_to(result.images);
+    document.at("shared_services").get_to(result.shared_services);
+    document.at("awaited_healthy").get_to(result.awaited_healthy);
+    document.at("slot_networks").get_to(result.slot_networks);
+    document.at("ordered_start").get_to(result.ordered_start);
+    result.networks = document.at("networks");
+    result.volumes = document.at("volumes");
+    document.at("definitions").get_to(result.definitions);
+    document.at("shared_ports").get_to(result.shared_ports);
+    return result;
+  } catch (const json::exception& exception) {
+    return absl::DataLossError(
+        absl::StrCat("the release's generated state is damaged: ", exception.what()));
+  }
+}
+
+}  // namespace slipway::executor
