@@ -133,32 +133,52 @@ absl::StatusOr<std::vector<std::string>> ComposeWorkload::RemoveSlot(const std::
   return removed;
 }
 
-absl::StatusOr<ObservedSlot> ComposeWorkload::Observe(const std::string& app, pb::Slot slot) {
+absl::StatusOr<ObservedSlot> ComposeWorkload::Observe(const std::string& app, pb::Slot slot,
+                                                      Cancellation* cancellation) {
   ObservedSlot observed{slot, {}};
   if (slot == pb::SLOT_UNSPECIFIED) return observed;
   SLIPWAY_ASSIGN_OR_RETURN(const auto containers,
-                           engine_.InspectAll({{kLabelProject, SlotProject(app, slot)}}));
-  for (const DockerContainer& container : containers)
-    observed.containers.push_back(ToObserved(container));
+                           engine_.List({{kLabelProject, SlotProject(app, slot)}}));
+  for (const DockerContainer& container : containers) {
+    // Docker answers a list at once, and no question about a container that it is just restarting.
+    if (!container.running()) {
+      observed.containers.push_back(ToObserved(container));
+      continue;
+    }
+    const auto whole = engine_.Inspect(container.id, cancellation);
+    if (absl::IsNotFound(whole.status())) continue;
+    SLIPWAY_RETURN_IF_ERROR(whole.status());
+    observed.containers.push_back(ToObserved(*whole));
+  }
   return observed;
 }
 
 std::string ComposeWorkload::AwaitDeath(const std::string& app, pb::Slot slot, Cancellation& stop) {
+  // A death just before this call counts too; one of an earlier tenant of the slot does not.
+  constexpr int64_t kLookBack = 600;
+  const DockerLabels labels = {{kLabelProject, SlotProject(app, slot)}};
+  const auto tenants = engine_.List(labels);
+  const auto is_tenant = [&tenants](const std::string& id) {
+    return tenants.ok() &&
+           std::any_of(tenants->begin(), tenants->end(),
+                       [&id](const DockerContainer& container) { return container.id == id; });
+  };
   std::string death;
-  const absl::Status ended =
-      engine_.Events({{kLabelProject, SlotProject(app, slot)}}, &stop, nullptr,
-                     [&death](const DockerEvent& event) {
-                       if (event.action != "die") return true;
-                       const auto attribute = [&event](const char* name) {
-                         const auto found = event.attributes.find(name);
-                         return found == event.attributes.end() ? std::string("?") : found->second;
-                       };
-                       death = absl::StrCat("service ", attribute(kLabelService),
-                                            " ended, exit code ", attribute("exitCode"));
-                       return false;
-                     });
+  const auto note = [&](const DockerEvent& event) {
+    if (event.action != "die" || !is_tenant(event.id)) return true;
+    const auto attribute = [&event](const char* name) {
+      const auto found = event.attributes.find(name);
+      return found == event.attributes.end() ? std::string("?") : found->second;
+    };
+    death = absl::StrCat("service ", attribute(kLabelService), " ended, exit code ",
+                         attribute("exitCode"));
+    return false;
+  };
+  const int64_t since =
+      std::chrono::system_clock::to_time_t(std::chrono::system_clock::now()) - kLookBack;
+  const absl::Status ended = engine_.Events(labels, since, &stop, nullptr, note);
   // Without events (Docker restarts) the caller's own looks have to do.
-  return ended.ok() ? death : Workload::AwaitDeath(app, slot, stop);
+  return ended.ok() && !death.empty() ? death : Workload::AwaitDeath(app, slot, stop);
 }
 
 absl::StatusOr<ObservedContainer> ComposeWorkload::OwnerOfPort(uint32_t port) {

@@ -43,7 +43,8 @@ class ComposeWorkload final : public Workload {
   absl::Status AnswerToNames(const StagedRelease& release, pb::Slot slot) override;
   absl::StatusOr<std::vector<std::string>> RemoveSlot(const std::string& app, pb::Slot slot,
                                                       const CallContext& call) override;
-  absl::StatusOr<ObservedSlot> Observe(const std::string& app, pb::Slot slot) override;
+  absl::StatusOr<ObservedSlot> Observe(const std::string& app, pb::Slot slot,
+                                       Cancellation* cancellation) override;
   std::string AwaitDeath(const std::string& app, pb::Slot slot, Cancellation& stop) override;
   absl::StatusOr<ObservedContainer> OwnerOfPort(uint32_t port) override;
   absl::Status StopContainer(const std::string& id, const CallContext& call) override;

@@ -120,10 +120,12 @@ absl::StatusOr<std::vector<DockerContainer>> DockerEngine::List(const DockerLabe
   return containers;
 }
 
-absl::StatusOr<DockerContainer> DockerEngine::Inspect(const std::string& id) {
+absl::StatusOr<DockerContainer> DockerEngine::Inspect(const std::string& id,
+                                                      Cancellation* cancellation) {
   SLIPWAY_ASSIGN_OR_RETURN(const std::string part, PathPart(id));
-  SLIPWAY_ASSIGN_OR_RETURN(const HttpResponse response,
-                           Send("GET", absl::StrCat("/containers/", part, "/json")));
+  HttpRequest request = MakeRequest("GET", absl::StrCat("/containers/", part, "/json"));
+  request.cancellation = cancellation;
+  SLIPWAY_ASSIGN_OR_RETURN(const HttpResponse response, Send(request));
   SLIPWAY_ASSIGN_OR_RETURN(const DockerJson json, ParseDockerJson(response.body));
   return ContainerFromInspect(json);
 }
@@ -239,12 +241,15 @@ absl::StatusOr<ExecResult> DockerEngine::Exec(const std::string& id,
   return result;
 }
 
-absl::Status DockerEngine::Events(const DockerLabels& labels, Cancellation* cancellation,
+absl::Status DockerEngine::Events(const DockerLabels& labels, int64_t since,
+                                  Cancellation* cancellation,
                                   const std::function<void()>& on_connected,
                                   const std::function<bool(const DockerEvent&)>& sink) {
   DockerJson filters = LabelFilter(labels);
   filters["type"] = {"container"};
-  HttpRequest request = MakeRequest("GET", absl::StrCat("/events?", Filters(filters)));
+  HttpRequest request = MakeRequest(
+      "GET",
+      absl::StrCat("/events?", Filters(filters), since == 0 ? "" : absl::StrCat("&since=", since)));
   request.timeout = kForever;
   request.cancellation = cancellation;
   request.on_head = on_connected;

@@ -105,7 +105,8 @@ class DockerEngine {
   // alone). List() fills in id, name, state, labels, image, ports and networks without aliases;
   // Inspect() everything.
   absl::StatusOr<std::vector<DockerContainer>> List(const DockerLabels& labels);
-  absl::StatusOr<DockerContainer> Inspect(const std::string& id);
+  absl::StatusOr<DockerContainer> Inspect(const std::string& id,
+                                          Cancellation* cancellation = nullptr);
   // List and Inspect; a container that goes away in between is left out.
   absl::StatusOr<std::vector<DockerContainer>> InspectAll(const DockerLabels& labels);
   // The running container that publishes the TCP port on this host; NOT_FOUND.
@@ -151,10 +152,10 @@ class DockerEngine {
   absl::Status Disconnect(const std::string& network, const std::string& container);
   absl::Status RemoveNetwork(const std::string& network);
 
-  // Container events of containers with all the labels, as they happen, until the sink answers
-  // false, or CANCELLED. `on_connected` (may be empty) is called when nothing is missed any more:
-  // look at the containers after that.
-  absl::Status Events(const DockerLabels& labels, Cancellation* cancellation,
+  // Container events of containers with all the labels, as they happen, until the sink answers false, or CANCELLED; with
+  // `since` (seconds since 1970) also the last ones since then, of which Docker keeps 256. `on_connected` (may be empty) is
+  // called when nothing is missed any more: look at the containers after that.
+  absl::Status Events(const DockerLabels& labels, int64_t since, Cancellation* cancellation,
                       const std::function<void()>& on_connected,
                       const std::function<bool(const DockerEvent&)>& sink);
 

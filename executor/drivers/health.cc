@@ -82,8 +82,9 @@ SlotProbe MakeProbe(Workload& workload, const HealthRequest& request, Cancellati
 
 // One round of the gate: who is alive, whose port it is (once), and the probe. An error ends the
 // gate; UNAVAILABLE and NOT_FOUND are for trying again.
-absl::Status Round(SlotProbe& probe, bool& owner_known, ProbeResult& result) {
-  absl::Status status = probe.CheckAlive();
+absl::Status Round(DeathWatch& deaths, SlotProbe& probe, bool& owner_known, ProbeResult& result) {
+  absl::Status status = deaths.Check();
+  if (status.ok()) status = probe.CheckAlive();
   if (status.ok() && !owner_known) {
     status = probe.CheckPortOwner();
     owner_known = status.ok();
@@ -96,7 +97,8 @@ absl::Status Round(SlotProbe& probe, bool& owner_known, ProbeResult& result) {
   result = probe.Probe();
   // What a probe says of a container that died meanwhile is not the cause.
   if (!result.success) {
-    status = probe.CheckAlive();
+    status = deaths.Check();
+    if (status.ok()) status = probe.CheckAlive();
     if (absl::IsUnavailable(status)) status = absl::OkStatus();
   }
   return status;
@@ -119,7 +121,7 @@ HealthOutcome HealthGate::Wait(const HealthRequest& request) {
   bool owner_known = false;
   while (true) {
     ProbeResult result;
-    outcome.status = Round(probe, owner_known, result);
+    outcome.status = Round(deaths, probe, owner_known, result);
     if (!outcome.status.ok()) break;
     evidence.set_probes(evidence.probes() + 1);
     const auto now = clock_.Now();
@@ -169,7 +171,7 @@ BakeOutcome HealthGate::Watch(const HealthRequest& request, std::chrono::nanosec
   std::chrono::nanoseconds pause = kFirstPause;
   while (outcome.status.ok()) {
     ProbeResult result;
-    outcome.status = Round(probe, owner_known, result);
+    outcome.status = Round(deaths, probe, owner_known, result);
     const auto now = clock_.Now();
     *evidence.mutable_watched() = ToProto(now - start);
     if (!outcome.status.ok()) break;

@@ -117,7 +117,7 @@ absl::Status SlotProbe::Compare(const ObservedContainer& before, const ObservedS
 }
 
 absl::Status SlotProbe::CheckAlive() {
-  absl::StatusOr<ObservedSlot> now = workload_.Observe(app_, slot_);
+  absl::StatusOr<ObservedSlot> now = workload_.Observe(app_, slot_, cancellation_);
   // Docker may be restarting: the containers are judged when it answers again, the gate's deadline
   // goes on.
   if (!now.ok()) return absl::UnavailableError(now.status().message());

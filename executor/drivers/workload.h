@@ -81,7 +81,9 @@ class Workload {
   // Stops and removes the slot's containers; answers their ids. A slot that is not there is fine.
   virtual absl::StatusOr<std::vector<std::string>> RemoveSlot(const std::string& app, pb::Slot slot,
                                                               const CallContext& call) = 0;
-  virtual absl::StatusOr<ObservedSlot> Observe(const std::string& app, pb::Slot slot) = 0;
+  // `cancellation` (may be null) gives up a look that Docker does not answer.
+  virtual absl::StatusOr<ObservedSlot> Observe(const std::string& app, pb::Slot slot,
+                                               Cancellation* cancellation) = 0;
   // Waits until a container of the slot ends and says which and how, as `service web ended, exit
   // code 3`; empty when told to stop. Here: knows of no events, and waits to be told.
   virtual std::string AwaitDeath(const std::string& app, pb::Slot slot, Cancellation& stop);

@@ -33,7 +33,8 @@ pb::Slot SlotOfPort(const pb::ApplicationSpec& spec, uint32_t port) {
 absl::Status Steps::CheckCandidatePort(const std::string& app, const pb::ApplicationSpec& spec,
                                        pb::Slot candidate) {
   const uint32_t port = PortOf(spec, candidate);
-  SLIPWAY_ASSIGN_OR_RETURN(const ObservedSlot ours, parts_.workload.Observe(app, candidate));
+  SLIPWAY_ASSIGN_OR_RETURN(const ObservedSlot ours,
+                           parts_.workload.Observe(app, candidate, nullptr));
   const auto owner = parts_.workload.OwnerOfPort(port);
   if (owner.ok()) {
     for (const ObservedContainer& container : ours.containers) {
@@ -114,11 +115,11 @@ StepOutcome Steps::Preflight(const xpb::PreflightCommand& command, const StepCal
   if (outcome.status = CheckCandidatePort(app, command.spec(), candidate); !outcome.status.ok())
     return outcome;
 
-  if (const auto serving = parts_.workload.Observe(app, active);
+  if (const auto serving = parts_.workload.Observe(app, active, nullptr);
       serving.ok() && !serving->containers.empty()) {
     evidence.set_active_release(serving->containers.front().release);
   }
-  if (const auto warm = parts_.workload.Observe(app, candidate); warm.ok()) {
+  if (const auto warm = parts_.workload.Observe(app, candidate, nullptr); warm.ok()) {
     const xpb::SlotFacts* known = FindSlot(facts, candidate);
     evidence.set_candidate_is_warm(warm->AllRunning() && known != nullptr &&
                                    known->warm_until() != 0 &&
@@ -164,7 +165,7 @@ pb::HostPlan Steps::Plan(const std::string& release, const pb::ApplicationSpec& 
   plan.set_from(active);
   plan.set_to(candidate);
   plan.set_port(PortOf(spec, candidate));
-  if (const auto serving = parts_.workload.Observe(spec.app(), active);
+  if (const auto serving = parts_.workload.Observe(spec.app(), active, nullptr);
       serving.ok() && !serving->containers.empty()) {
     plan.set_serving_release(serving->containers.front().release);
   }

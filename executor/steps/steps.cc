@@ -186,7 +186,8 @@ absl::StatusOr<xpb::ApplicationState> Steps::Inspect(const std::string& app) {
   }
   const int64_t now = std::chrono::system_clock::to_time_t(parts_.clock.WallNow());
   for (const pb::Slot slot : {pb::SLOT_BLUE, pb::SLOT_GREEN}) {
-    SLIPWAY_ASSIGN_OR_RETURN(const ObservedSlot observed, parts_.workload.Observe(app, slot));
+    SLIPWAY_ASSIGN_OR_RETURN(const ObservedSlot observed,
+                             parts_.workload.Observe(app, slot, nullptr));
     if (observed.containers.empty()) continue;
     xpb::SlotState& slot_state = *state.add_slots();
     slot_state.set_slot(slot);

@@ -221,7 +221,7 @@ TEST_F(Docker, ReportsAContainersDeathAsAnEvent) {
   watched["watched"] = "1";
   std::vector<DockerEvent> events;
   const absl::Status status = docker_.Events(
-      watched, nullptr, [&] { EXPECT_TRUE(docker_.Start(id).ok()); },
+      watched, 0, nullptr, [&] { EXPECT_TRUE(docker_.Start(id).ok()); },
       [&](const DockerEvent& event) {
         events.push_back(event);
         return event.action != "die";

@@ -28,7 +28,9 @@ class FakeWorkload : public executor::Workload {
       [](const std::vector<std::string>&) { return 0; };
   std::vector<std::string> tail = {"the last words"};
 
-  absl::StatusOr<Slot> Observe(const std::string&, pb::Slot) override { return observe(); }
+  absl::StatusOr<Slot> Observe(const std::string&, pb::Slot, Cancellation*) override {
+    return observe();
+  }
   absl::StatusOr<Container> OwnerOfPort(uint32_t) override { return port_owner; }
   absl::StatusOr<int> RunInContainer(const std::string&, const std::vector<std::string>& argv,
                                      std::chrono::nanoseconds) override {
