@@ -23,6 +23,9 @@ struct Backend {
   std::function<std::unique_ptr<Store>(const std::filesystem::path& folder)> open;
 };
 
+// In the tests' names, which would have the object's bytes otherwise.
+void PrintTo(const Backend& backend, std::ostream* out) { *out << backend.name; }
+
 std::vector<Backend> Backends() {
   return {{"Sqlite", [](const std::filesystem::path& folder) -> std::unique_ptr<Store> {
              auto store = SqliteStore::Open(folder / "state.db", SystemClock());

@@ -131,6 +131,7 @@ def main():
         os.environ["SLIPWAY_COMPOSE"] = COMPOSE2
     subprocess.run([QUICKSTART, "up"], check=True, stdout=subprocess.DEVNULL)
     failures = []
+    daemons = {}
     try:
         with open(f"{SITE}/app/slipway.yaml") as file:
             text = file.read()
@@ -155,6 +156,9 @@ def main():
         if load.returncode != 0:
             failures.append("requests failed:\n" + counts)
     finally:
+        # By us, who started them: a dead child that nobody waited for still counts as a process.
+        for daemon in daemons.values():
+            daemon.stop()
         subprocess.run([QUICKSTART, "stop"], check=False, stdout=subprocess.DEVNULL)
     for failure in failures:
         print("FAILED", failure)
