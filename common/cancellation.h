@@ -31,6 +31,10 @@ class Cancellation {
     }
     return cancelled_.load();
   }
+  void WaitUntilCancelled() {
+    while (!WaitFor(std::chrono::hours(1))) {
+    }
+  }
 
  private:
   friend class CancellationHook;

@@ -1,11 +1,11 @@
 // Shared services: started when absent, never touched otherwise, and the networks and volumes that
 // everything stands on.
-#include <thread>
-
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 
 #include "common/status.h"
+#include "executor/drivers/call_stop.h"
 #include "executor/drivers/compose_workload.h"
 #include "executor/failure.h"
 
@@ -13,8 +13,6 @@ namespace slipway::executor {
 namespace {
 
 using nlohmann::json;
-
-constexpr std::chrono::milliseconds kLookAgain{50};
 
 std::map<std::string, std::string> Strings(const json& definition, const char* key) {
   std::map<std::string, std::string> strings;
@@ -27,17 +25,36 @@ std::map<std::string, std::string> Strings(const json& definition, const char* k
   return strings;
 }
 
+DockerNetworkSpec NetworkSpec(const json& network) {
+  const json& definition = network["definition"];
+  const json addresses = definition.value("ipam", json::object());
+  DockerNetworkSpec spec;
+  spec.name = network["name"].get<std::string>();
+  spec.labels = Strings(definition, "labels");
+  spec.driver = definition.value("driver", "");
+  spec.options = Strings(definition, "driver_opts");
+  spec.internal = definition.value("internal", false);
+  spec.attachable = definition.value("attachable", false);
+  spec.ipv6 = definition.value("enable_ipv6", false);
+  spec.address_driver = addresses.value("driver", "");
+  spec.address_options = Strings(addresses, "options");
+  for (const json& entry : addresses.value("config", json::array())) {
+    spec.subnets.push_back({entry.value("subnet", ""), entry.value("ip_range", ""),
+                            entry.value("gateway", ""), Strings(entry, "aux_addresses")});
+  }
+  return spec;
+}
+
 }  // namespace
 
 // With compose's own labels, so that either version takes them for its own.
 absl::Status ComposeWorkload::EnsureResources(const StagedRelease& release, const CutResult& cut) {
   const std::string& project = release.spec.compose().project();
   for (const json& network : cut.networks) {
-    const std::string key = network["key"].get<std::string>();
-    DockerLabels labels = Strings(network["definition"], "labels");
-    labels.insert({{kLabelProject, project}, {"com.docker.compose.network", key}});
-    SLIPWAY_RETURN_IF_ERROR(
-        engine_.CreateNetwork(network["name"].get<std::string>(), labels).status());
+    DockerNetworkSpec spec = NetworkSpec(network);
+    spec.labels.insert({{kLabelProject, project},
+                        {"com.docker.compose.network", network["key"].get<std::string>()}});
+    SLIPWAY_RETURN_IF_ERROR(engine_.CreateNetwork(spec).status());
   }
   for (const json& volume : cut.volumes) {
     const std::string key = volume["key"].get<std::string>();
@@ -48,7 +65,10 @@ absl::Status ComposeWorkload::EnsureResources(const StagedRelease& release, cons
                                                  definition.value("driver", "local"),
                                                  Strings(definition, "driver_opts"), labels));
   }
-  return engine_.CreateNetwork(FrontNetwork(release.app), {{kLabelApp, release.app}}).status();
+  DockerNetworkSpec front;
+  front.name = FrontNetwork(release.app);
+  front.labels = {{kLabelApp, release.app}};
+  return engine_.CreateNetwork(front).status();
 }
 
 absl::StatusOr<pb::SharedEvidence> ComposeWorkload::EnsureShared(const StagedRelease& release,
@@ -61,16 +81,15 @@ absl::StatusOr<pb::SharedEvidence> ComposeWorkload::EnsureShared(const StagedRel
   for (const std::string& service : cut.shared_services) {
     const DockerContainer* found = nullptr;
     for (const DockerContainer& container : containers) {
-      const auto label = container.labels.find(kLabelService);
-      if (label != container.labels.end() && label->second == service) found = &container;
+      if (container.Label(kLabelService) == service) found = &container;
     }
     if (found == nullptr) {
       absent.push_back(service);
       evidence.add_started_services(service);
       continue;
     }
-    const auto definition = found->labels.find(kLabelDefinition);
-    if (definition != found->labels.end() && definition->second != cut.definitions.at(service)) {
+    const std::string definition = found->Label(kLabelDefinition);
+    if (!definition.empty() && definition != cut.definitions.at(service)) {
       evidence.add_changed_services(service);
     }
     if (found->running()) {
@@ -92,8 +111,7 @@ absl::StatusOr<pb::SharedEvidence> ComposeWorkload::EnsureShared(const StagedRel
   SLIPWAY_RETURN_IF_ERROR(EnsureResources(release, cut));
   SLIPWAY_ASSIGN_OR_RETURN(const auto now, engine_.List({{kLabelProject, project}}));
   for (const DockerContainer& container : now) {
-    const auto label = container.labels.find(kLabelService);
-    if (label == container.labels.end() || !cut.shared_services.contains(label->second)) continue;
+    if (!cut.shared_services.contains(container.Label(kLabelService))) continue;
     if (container.networks.contains(FrontNetwork(release.app)) ||
         container.networks.contains("host"))
       continue;
@@ -106,32 +124,46 @@ absl::StatusOr<pb::SharedEvidence> ComposeWorkload::EnsureShared(const StagedRel
 absl::Status ComposeWorkload::AwaitHealthy(const std::string& project,
                                            const std::set<std::string>& services,
                                            const CallContext& call) {
-  if (services.empty()) return absl::OkStatus();
-  while (true) {
-    SLIPWAY_ASSIGN_OR_RETURN(const auto containers, engine_.InspectAll({{kLabelProject, project}}));
-    std::set<std::string> waiting = services;
+  const DockerLabels labels = {{kLabelProject, project}};
+  std::set<std::string> waiting = services;
+  const auto look = [&]() -> absl::Status {
+    SLIPWAY_ASSIGN_OR_RETURN(const auto containers, engine_.InspectAll(labels));
+    waiting = services;
     for (const DockerContainer& container : containers) {
-      const auto label = container.labels.find(kLabelService);
       // Without a health check of its own, running is all that can be known.
-      if (label != container.labels.end() && container.running() &&
-          (container.health == "healthy" || container.health.empty())) {
-        waiting.erase(label->second);
-      }
+      if (container.running() && (container.health == "healthy" || container.health.empty()))
+        waiting.erase(container.Label(kLabelService));
     }
-    if (waiting.empty()) return absl::OkStatus();
-    if (call.cancellation != nullptr && call.cancellation->IsCancelled())
-      return absl::CancelledError("cancelled");
-    if (std::chrono::steady_clock::now() > call.deadline) {
-      return Failure(pb::FAILURE_REASON_SHARED_SERVICE,
-                     absl::StrCat("not healthy in time: ", absl::StrJoin(waiting, ", ")),
-                     "look at it with `slipway logs --service`");
-    }
-    if (call.cancellation != nullptr) {
-      call.cancellation->WaitFor(kLookAgain);
-    } else {
-      std::this_thread::sleep_for(kLookAgain);
-    }
-  }
+    return absl::OkStatus();
+  };
+  // Most often there is nothing to wait for.
+  if (!services.empty()) SLIPWAY_RETURN_IF_ERROR(look());
+  if (waiting.empty()) return absl::OkStatus();
+
+  CallStop stop(call);
+  absl::Status looked;
+  const auto look_again = [&] {
+    looked = look();
+    return looked.ok() && !waiting.empty();
+  };
+  const absl::Status heard = engine_.Events(
+      labels, 0, &stop.cancellation(),
+      [&] {
+        if (!look_again()) stop.cancellation().Cancel();
+      },
+      [&](const DockerEvent& event) {
+        const bool news = event.action == "start" || event.action == "die" ||
+                          absl::StartsWith(event.action, "health_status");
+        return !news || look_again();
+      });
+  SLIPWAY_RETURN_IF_ERROR(looked);
+  if (waiting.empty()) return absl::OkStatus();
+  if (call.cancellation != nullptr && call.cancellation->IsCancelled())
+    return absl::CancelledError("cancelled");
+  if (!stop.cancellation().IsCancelled()) return heard;
+  return Failure(pb::FAILURE_REASON_SHARED_SERVICE,
+                 absl::StrCat("not healthy in time: ", absl::StrJoin(waiting, ", ")),
+                 "look at it with `slipway logs --service`");
 }
 
 }  // namespace slipway::executor

@@ -1,12 +1,12 @@
 // Workers: singletons, replaced and never doubled. Hooks: one container each, which is also the
 // record of its run.
 #include <algorithm>
-#include <thread>
 
 #include "absl/strings/str_cat.h"
 
 #include "common/file.h"
 #include "common/status.h"
+#include "executor/drivers/call_stop.h"
 #include "executor/drivers/compose_workload.h"
 #include "executor/drivers/evidence_text.h"
 #include "executor/failure.h"
@@ -19,32 +19,7 @@ using std::chrono::steady_clock;
 constexpr std::chrono::seconds kStopGrace{10};
 // A worker that is still the same process after this long has started.
 constexpr std::chrono::milliseconds kSettled{1000};
-constexpr std::chrono::milliseconds kLookAgain{50};
 constexpr int kTailLines = 40;
-
-std::string LabelOf(const DockerContainer& container, const char* label) {
-  const auto found = container.labels.find(label);
-  return found == container.labels.end() ? "" : found->second;
-}
-
-// Cancels `target` at the call's deadline or with the call, while it lives.
-class Watchdog {
- public:
-  Watchdog(Cancellation& target, const CallContext& call)
-      : hook_(call.cancellation, [&target] { target.Cancel(); }),
-        thread_([this, &target, deadline = call.deadline] {
-          if (!done_.WaitFor(deadline - steady_clock::now())) target.Cancel();
-        }) {}
-  ~Watchdog() {
-    done_.Cancel();
-    thread_.join();
-  }
-
- private:
-  Cancellation done_;
-  CancellationHook hook_;
-  std::thread thread_;
-};
 
 }  // namespace
 
@@ -57,7 +32,7 @@ absl::StatusOr<std::vector<DockerContainer>> ComposeWorkload::RunningWorkers(
                            engine_.InspectAll({{kLabelProject, release.spec.compose().project()}}));
   const auto& names = release.spec.compose().workers();
   for (const DockerContainer& container : adopted) {
-    if (std::find(names.begin(), names.end(), LabelOf(container, kLabelService)) != names.end()) {
+    if (std::find(names.begin(), names.end(), container.Label(kLabelService)) != names.end()) {
       workers.push_back(container);
     }
   }
@@ -65,23 +40,22 @@ absl::StatusOr<std::vector<DockerContainer>> ComposeWorkload::RunningWorkers(
 }
 
 absl::Status ComposeWorkload::StartWorkers(const StagedRelease& release, const CallContext& call) {
-  SLIPWAY_RETURN_IF_ERROR(
-      compose_.Up(ProjectFor(release, WorkersProject(release.app), "workers.json"), {}, call));
-  const auto settled = steady_clock::now() + kSettled;
-  while (true) {
-    SLIPWAY_ASSIGN_OR_RETURN(const auto containers,
-                             engine_.InspectAll({{kLabelProject, WorkersProject(release.app)}}));
+  const std::string project = WorkersProject(release.app);
+  SLIPWAY_RETURN_IF_ERROR(compose_.Up(ProjectFor(release, project, "workers.json"), {}, call));
+  CallStop settled(call, std::min(call.deadline, steady_clock::now() + kSettled));
+  std::optional<Death> death = AwaitDeathIn(project, settled.cancellation());
+  if (!death) {
+    SLIPWAY_ASSIGN_OR_RETURN(const auto containers, engine_.List({{kLabelProject, project}}));
     for (const DockerContainer& container : containers) {
-      if (container.running() && container.restart_count == 0) continue;
-      std::vector<std::string> tail = Tail(container.id, 3);
-      return Failure(
-          pb::FAILURE_REASON_WORKER,
-          absl::StrCat(LabelOf(container, kLabelService), " does not stay up, exit code ",
-                       container.exit_code, tail.empty() ? "" : absl::StrCat(": ", tail.back())));
+      if (container.running()) continue;
+      death = {container.id, absl::StrCat(container.Label(kLabelService), " is ", container.state)};
     }
-    if (steady_clock::now() > settled) return absl::OkStatus();
-    std::this_thread::sleep_for(kLookAgain);
   }
+  if (!death) return absl::OkStatus();
+  const std::vector<std::string> tail = Tail(death->container, 3);
+  return Failure(pb::FAILURE_REASON_WORKER,
+                 absl::StrCat("a worker does not stay up: ", death->what,
+                              tail.empty() ? "" : absl::StrCat(": ", tail.back())));
 }
 
 absl::StatusOr<pb::WorkersEvidence> ComposeWorkload::ReplaceWorkers(const StagedRelease& release,
@@ -92,8 +66,8 @@ absl::StatusOr<pb::WorkersEvidence> ComposeWorkload::ReplaceWorkers(const Staged
   const auto& names = release.spec.compose().workers();
   const bool current = std::all_of(names.begin(), names.end(), [&](const std::string& name) {
     return std::any_of(old.begin(), old.end(), [&](const DockerContainer& container) {
-      return LabelOf(container, kLabelService) == name &&
-             LabelOf(container, kLabelRelease) == release.release && container.running();
+      return container.Label(kLabelService) == name &&
+             container.Label(kLabelRelease) == release.release && container.running();
     });
   });
   if (current && old.size() == static_cast<size_t>(names.size())) {
@@ -103,7 +77,7 @@ absl::StatusOr<pb::WorkersEvidence> ComposeWorkload::ReplaceWorkers(const Staged
   std::vector<DockerContainer> adopted;
   for (const DockerContainer& container : old) {
     SLIPWAY_RETURN_IF_ERROR(engine_.Stop(container.id, kStopGrace));
-    if (LabelOf(container, kLabelProject) == WorkersProject(release.app)) {
+    if (container.Label(kLabelProject) == WorkersProject(release.app)) {
       SLIPWAY_RETURN_IF_ERROR(engine_.Remove(container.id));
     } else {
       adopted.push_back(container);
@@ -175,26 +149,23 @@ absl::StatusOr<pb::HookEvidence> ComposeWorkload::RunHook(const StagedRelease& r
     evidence.set_already_ran(container.state != "created");
   }
   if (container.state == "created") SLIPWAY_RETURN_IF_ERROR(engine_.Start(container.id));
-  {
-    Cancellation stop;
-    const Watchdog watchdog(stop, call);
-    const absl::Status followed =
-        engine_.StreamLogs(container.id, /*follow=*/true, -1, &stop, [&](absl::string_view line) {
-          if (call.on_line) call.on_line(line);
-          return true;
-        });
-    if (stop.IsCancelled()) {
-      SLIPWAY_RETURN_IF_ERROR(engine_.Stop(container.id, kStopGrace));
-      return Failure(pb::FAILURE_REASON_HOOK,
-                     absl::StrCat("hook ", hook.name(), " was stopped: out of time or cancelled"));
-    }
-    SLIPWAY_RETURN_IF_ERROR(followed);
+  CallStop stop(call);
+  const absl::Status followed = engine_.StreamLogs(
+      container.id, /*follow=*/true, -1, &stop.cancellation(), [&](absl::string_view line) {
+        if (call.on_line) call.on_line(line);
+        return true;
+      });
+  // The output ends a moment before the engine has the exit code, or long before, when the hook
+  // closed it.
+  const absl::StatusOr<int> exit_code = engine_.Wait(container.id, &stop.cancellation());
+  if (stop.cancellation().IsCancelled()) {
+    SLIPWAY_RETURN_IF_ERROR(engine_.Stop(container.id, kStopGrace));
+    return Failure(pb::FAILURE_REASON_HOOK,
+                   absl::StrCat("hook ", hook.name(), " was stopped: out of time or cancelled"));
   }
-  // The output ends a moment before the engine has the exit code.
-  do {
-    SLIPWAY_ASSIGN_OR_RETURN(container, engine_.Inspect(container.id));
-  } while (container.running() && steady_clock::now() < call.deadline);
-  evidence.set_exit_code(container.exit_code);
+  SLIPWAY_RETURN_IF_ERROR(followed);
+  SLIPWAY_RETURN_IF_ERROR(exit_code.status());
+  evidence.set_exit_code(*exit_code);
   for (const std::string& line : Tail(container.id, kTailLines))
     evidence.add_output_tail(EvidenceText(line));
   return evidence;

@@ -22,19 +22,12 @@ bool AllRun(const std::vector<DockerContainer>& containers, const CutResult& cut
   for (const auto& item : cut.blue["services"].items()) {
     const bool runs =
         std::any_of(containers.begin(), containers.end(), [&](const DockerContainer& container) {
-          const auto service = container.labels.find(kLabelService);
-          const auto label = container.labels.find(kLabelRelease);
-          return service != container.labels.end() && service->second == item.key() &&
-                 container.running() && label != container.labels.end() && label->second == release;
+          return container.running() && container.Label(kLabelService) == item.key() &&
+                 container.Label(kLabelRelease) == release;
         });
     if (!runs) return false;
   }
   return true;
-}
-
-std::string LabelOf(const DockerContainer& container, const char* label) {
-  const auto found = container.labels.find(label);
-  return found == container.labels.end() ? "" : found->second;
 }
 
 pb::StartEvidence EvidenceOf(const std::vector<DockerContainer>& containers, pb::Slot slot,
@@ -44,7 +37,7 @@ pb::StartEvidence EvidenceOf(const std::vector<DockerContainer>& containers, pb:
   evidence.set_port(port);
   for (const DockerContainer& container : containers) {
     evidence.add_containers(
-        absl::StrCat(LabelOf(container, kLabelService), "=", container.id.substr(0, 12)));
+        absl::StrCat(container.Label(kLabelService), "=", container.id.substr(0, 12)));
   }
   return evidence;
 }
@@ -53,8 +46,8 @@ pb::StartEvidence EvidenceOf(const std::vector<DockerContainer>& containers, pb:
 
 ObservedContainer ToObserved(const DockerContainer& container) {
   return {container.id,
-          LabelOf(container, kLabelService),
-          LabelOf(container, kLabelRelease),
+          container.Label(kLabelService),
+          container.Label(kLabelRelease),
           container.running(),
           container.restart_count,
           container.exit_code,
@@ -73,7 +66,7 @@ absl::StatusOr<pb::StartEvidence> ComposeWorkload::StartSlot(const StagedRelease
   if (AllRun(containers, cut, release.release)) return EvidenceOf(containers, slot, port);
   const bool foreign =
       std::any_of(containers.begin(), containers.end(), [&](const DockerContainer& container) {
-        return LabelOf(container, kLabelRelease) != release.release;
+        return container.Label(kLabelRelease) != release.release;
       });
   if (foreign) SLIPWAY_RETURN_IF_ERROR(RemoveSlot(release.app, slot, call).status());
 
@@ -93,7 +86,7 @@ absl::StatusOr<pb::StartEvidence> ComposeWorkload::StartSlot(const StagedRelease
     for (const DockerContainer& container : containers) {
       if (absl::Status status = engine_.Start(container.id); !status.ok()) {
         return Failure(pb::FAILURE_REASON_START,
-                       absl::StrCat(LabelOf(container, kLabelService),
+                       absl::StrCat(container.Label(kLabelService),
                                     " does not start: ", std::string(status.message())));
       }
     }
@@ -107,8 +100,7 @@ absl::Status ComposeWorkload::AnswerToNames(const StagedRelease& release, pb::Sl
                            engine_.List({{kLabelProject, SlotProject(release.app, slot)}}));
   for (const DockerContainer& container : serving) {
     if (container.networks.contains(front)) continue;
-    SLIPWAY_RETURN_IF_ERROR(
-        engine_.Connect(front, container.id, {LabelOf(container, kLabelService)}));
+    SLIPWAY_RETURN_IF_ERROR(engine_.Connect(front, container.id, {container.Label(kLabelService)}));
   }
   SLIPWAY_ASSIGN_OR_RETURN(
       const auto other, engine_.List({{kLabelProject, SlotProject(release.app, OtherSlot(slot))}}));
@@ -154,31 +146,38 @@ absl::StatusOr<ObservedSlot> ComposeWorkload::Observe(const std::string& app, pb
 }
 
 std::string ComposeWorkload::AwaitDeath(const std::string& app, pb::Slot slot, Cancellation& stop) {
-  // A death just before this call counts too; one of an earlier tenant of the slot does not.
+  const std::optional<Death> death = AwaitDeathIn(SlotProject(app, slot), stop);
+  return death ? death->what : "";
+}
+
+std::optional<ComposeWorkload::Death> ComposeWorkload::AwaitDeathIn(const std::string& project,
+                                                                    Cancellation& stop) {
+  // A death just before this call counts too; one of an earlier tenant of the project does not.
   constexpr int64_t kLookBack = 600;
-  const DockerLabels labels = {{kLabelProject, SlotProject(app, slot)}};
+  const DockerLabels labels = {{kLabelProject, project}};
   const auto tenants = engine_.List(labels);
   const auto is_tenant = [&tenants](const std::string& id) {
     return tenants.ok() &&
            std::any_of(tenants->begin(), tenants->end(),
                        [&id](const DockerContainer& container) { return container.id == id; });
   };
-  std::string death;
+  std::optional<Death> death;
   const auto note = [&](const DockerEvent& event) {
     if (event.action != "die" || !is_tenant(event.id)) return true;
     const auto attribute = [&event](const char* name) {
       const auto found = event.attributes.find(name);
       return found == event.attributes.end() ? std::string("?") : found->second;
     };
-    death = absl::StrCat("service ", attribute(kLabelService), " ended, exit code ",
-                         attribute("exitCode"));
+    death = Death{event.id, absl::StrCat("service ", attribute(kLabelService), " ended, exit code ",
+                                         attribute("exitCode"))};
     return false;
   };
   const int64_t since =
       std::chrono::system_clock::to_time_t(std::chrono::system_clock::now()) - kLookBack;
   const absl::Status ended = engine_.Events(labels, since, &stop, nullptr, note);
   // Without events (Docker restarts) the caller's own looks have to do.
-  return ended.ok() && !death.empty() ? death : Workload::AwaitDeath(app, slot, stop);
+  if (!ended.ok() || !death) stop.WaitUntilCancelled();
+  return death;
 }
 
 absl::StatusOr<ObservedContainer> ComposeWorkload::OwnerOfPort(uint32_t port) {
@@ -214,7 +213,7 @@ absl::Status ComposeWorkload::StreamLogs(
     SLIPWAY_ASSIGN_OR_RETURN(containers,
                              engine_.List({{kLabelApp, app}, {kLabelService, service}}));
     std::erase_if(containers, [&](const DockerContainer& container) {
-      const std::string of_slot = LabelOf(container, kLabelSlot);
+      const std::string of_slot = container.Label(kLabelSlot);
       return !of_slot.empty() && of_slot != SlotWord(slot);
     });
   } else {
@@ -230,7 +229,7 @@ absl::Status ComposeWorkload::StreamLogs(
   std::vector<std::thread> readers;
   for (const DockerContainer& container : containers) {
     readers.emplace_back([&, container] {
-      const std::string name = LabelOf(container, kLabelService);
+      const std::string name = container.Label(kLabelService);
       const absl::Status streamed =
           engine_.StreamLogs(container.id, follow, tail, &stop, [&](absl::string_view line) {
             MutexLock lock(mutex);

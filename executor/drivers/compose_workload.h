@@ -6,6 +6,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -76,6 +77,14 @@ class ComposeWorkload final : public Workload {
                                  const std::string& file) const;
   absl::StatusOr<std::string> BuildImage(const StagedRelease& release, const BuildPlan& plan,
                                          const CallContext& call);
+
+  struct Death {
+    std::string container;
+    // As `service web ended, exit code 3`.
+    std::string what;
+  };
+  // Waits until a container of the project ends; nothing when told to stop.
+  std::optional<Death> AwaitDeathIn(const std::string& project, Cancellation& stop);
 
   // compose_shared.cc
   absl::Status EnsureResources(const StagedRelease& release, const CutResult& cut);

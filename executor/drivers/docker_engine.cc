@@ -170,6 +170,16 @@ absl::Status DockerEngine::Stop(const std::string& id, std::chrono::seconds grac
   return absl::IsNotFound(status) ? absl::OkStatus() : status;
 }
 
+absl::StatusOr<int> DockerEngine::Wait(const std::string& id, Cancellation* cancellation) {
+  SLIPWAY_ASSIGN_OR_RETURN(const std::string part, PathPart(id));
+  HttpRequest request = MakeRequest("POST", absl::StrCat("/containers/", part, "/wait"));
+  request.timeout = kForever;
+  request.cancellation = cancellation;
+  SLIPWAY_ASSIGN_OR_RETURN(const HttpResponse response, Send(request));
+  SLIPWAY_ASSIGN_OR_RETURN(const DockerJson json, ParseDockerJson(response.body));
+  return static_cast<int>(IntAt(json, "StatusCode"));
+}
+
 absl::Status DockerEngine::Remove(const std::string& id) {
   SLIPWAY_ASSIGN_OR_RETURN(const std::string part, PathPart(id));
   const absl::Status status =

@@ -55,6 +55,11 @@ struct DockerContainer {
   std::map<std::string, std::vector<std::string>> networks;
 
   bool running() const { return state == "running"; }
+  // Empty when it has no such label.
+  std::string Label(const std::string& key) const {
+    const auto found = labels.find(key);
+    return found == labels.end() ? "" : found->second;
+  }
 };
 
 struct DockerImage {
@@ -68,6 +73,29 @@ struct DockerNetwork {
   std::string id;
   std::string name;
   std::map<std::string, std::string> labels;
+};
+
+struct DockerSubnet {
+  // CIDR; empty leaves the choice to Docker, as in every field here.
+  std::string subnet;
+  std::string range;
+  std::string gateway;
+  // Host name to an address that Docker gives to nobody.
+  std::map<std::string, std::string> reserved;
+};
+
+// What a network is made with.
+struct DockerNetworkSpec {
+  std::string name;
+  std::map<std::string, std::string> labels;
+  std::string driver;
+  std::map<std::string, std::string> options;
+  bool internal = false;
+  bool attachable = false;
+  bool ipv6 = false;
+  std::string address_driver;
+  std::map<std::string, std::string> address_options;
+  std::vector<DockerSubnet> subnets;
 };
 
 struct DockerEvent {
@@ -116,6 +144,9 @@ class DockerEngine {
   absl::Status Start(const std::string& id);
   // SIGTERM, and SIGKILL after `grace`.
   absl::Status Stop(const std::string& id, std::chrono::seconds grace);
+  // Waits for the end of a container that was started; answers its exit code, at once when it has
+  // ended already.
+  absl::StatusOr<int> Wait(const std::string& id, Cancellation* cancellation);
   // Kills it when it runs. Anonymous volumes go with it.
   absl::Status Remove(const std::string& id);
 
@@ -139,8 +170,8 @@ class DockerEngine {
   absl::Status RemoveImage(const std::string& image);
 
   absl::StatusOr<std::vector<DockerNetwork>> ListNetworks(const DockerLabels& labels);
-  // The id; a network of this name that is there already is fine.
-  absl::StatusOr<std::string> CreateNetwork(const std::string& name, const DockerLabels& labels);
+  // The id; a network of this name that is there already is fine, and keeps what it was made with.
+  absl::StatusOr<std::string> CreateNetwork(const DockerNetworkSpec& spec);
   // A volume of this name that is there already is fine, and keeps what it was made with.
   absl::Status CreateVolume(const std::string& name, const std::string& driver,
                             const std::map<std::string, std::string>& options,

@@ -65,15 +65,28 @@ absl::StatusOr<std::vector<DockerNetwork>> DockerEngine::ListNetworks(const Dock
   return networks;
 }
 
-absl::StatusOr<std::string> DockerEngine::CreateNetwork(const std::string& name,
-                                                        const DockerLabels& labels) {
-  const DockerJson body{{"Name", name}, {"CheckDuplicate", true}, {"Labels", labels}};
+absl::StatusOr<std::string> DockerEngine::CreateNetwork(const DockerNetworkSpec& spec) {
+  DockerJson body{{"Name", spec.name},         {"CheckDuplicate", true},
+                  {"Labels", spec.labels},     {"Options", spec.options},
+                  {"Internal", spec.internal}, {"Attachable", spec.attachable},
+                  {"EnableIPv6", spec.ipv6}};
+  if (!spec.driver.empty()) body["Driver"] = spec.driver;
+  DockerJson addresses{{"Options", spec.address_options}, {"Config", DockerJson::array()}};
+  if (!spec.address_driver.empty()) addresses["Driver"] = spec.address_driver;
+  for (const DockerSubnet& subnet : spec.subnets) {
+    DockerJson entry{{"AuxiliaryAddresses", subnet.reserved}};
+    if (!subnet.subnet.empty()) entry["Subnet"] = subnet.subnet;
+    if (!subnet.range.empty()) entry["IPRange"] = subnet.range;
+    if (!subnet.gateway.empty()) entry["Gateway"] = subnet.gateway;
+    addresses["Config"].push_back(std::move(entry));
+  }
+  body["IPAM"] = std::move(addresses);
   const absl::StatusOr<HttpResponse> response =
       Send("POST", "/networks/create", DumpDockerJson(body));
   if (absl::IsAlreadyExists(response.status())) {
     SLIPWAY_ASSIGN_OR_RETURN(const std::vector<DockerNetwork> networks, ListNetworks({}));
     for (const DockerNetwork& network : networks) {
-      if (network.name == name) return network.id;
+      if (network.name == spec.name) return network.id;
     }
   }
   if (!response.ok()) return response.status();

@@ -5,8 +5,7 @@
 namespace slipway::executor {
 
 std::string Workload::AwaitDeath(const std::string&, pb::Slot, Cancellation& stop) {
-  while (!stop.WaitFor(std::chrono::hours(1))) {
-  }
+  stop.WaitUntilCancelled();
   return "";
 }
 

@@ -3,79 +3,54 @@
 The first `slipway deploy` takes over under load: no request fails, the shared service keeps its container, the old worker is
 gone before the new one runs, and the old version waits, warm, to be removed."""
 import os
-import subprocess
+import shutil
 import sys
 
-QUICKSTART = sys.argv[1]
-SITE = os.environ["SLIPWAY_QUICKSTART"]
-BUILD = os.environ["SLIPWAY_BUILD"]
-os.environ["SLIPWAY_CONTROLLER"] = f"unix://{SITE}/controller.sock"
+import stack
+from stack import APP, SITE, containers, run, slipway
+
 LEGACY = f"{SITE}/legacy-app"
 
 
-def run(*argv, **options):
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, **options)
-    if done.returncode != 0:
-        sys.exit(f"{' '.join(argv)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
-    return done.stdout
-
-
-def containers(*filters):
-    arguments = [word for text in filters for word in ("--filter", f"label={text}")]
-    return run("docker", "ps", "-q", *arguments).split()
+def legacy(service):
+    return containers("com.docker.compose.project=legacy", f"com.docker.compose.service={service}")
 
 
 def start_legacy():
-    run("cp", "-r", f"{SITE}/app", LEGACY)
-    with open(f"{LEGACY}/app.env", "w") as file:
-        file.write("HELLO_VERSION=legacy\n")
-    with open(f"{LEGACY}/.env", "w") as file:
-        file.write("HELLO_PORT=8000\n")
+    shutil.copytree(APP, LEGACY)
+    stack.write(f"{LEGACY}/app.env", "HELLO_VERSION=legacy\n")
+    stack.write(f"{LEGACY}/.env", "HELLO_PORT=8000\n")
     run("docker-compose", "-p", "legacy", "up", "-d", cwd=LEGACY, env=dict(os.environ, DOCKER_BUILDKIT="0"))
-    with open(f"{SITE}/nginx/conf.d/hello_upstream.conf", "w") as file:
-        file.write("upstream hello_backend { server 127.0.0.1:8000; }\n")
-    run("nginx", "-c", f"{SITE}/nginx/nginx.conf", "-s", "reload")
-
-
-def check(condition, what):
-    print("ok" if condition else "FAILED", what, flush=True)
-    return condition
+    stack.write(f"{SITE}/nginx/conf.d/hello_upstream.conf", "upstream hello_backend { server 127.0.0.1:8000; }\n")
+    stack.reload_nginx()
+    stack.until(10, lambda: stack.get(8080) == "hello from legacy", "the old version serves")
 
 
 def main():
-    run(QUICKSTART, "site")
-    good = True
-    try:
-        start_legacy()
-        store = containers("com.docker.compose.project=legacy", "com.docker.compose.service=store")
-        path = f"{SITE}/app/slipway.yaml"
-        with open(path) as file:
-            text = file.read()
-        with open(path, "w") as file:
-            file.write(text.replace("  workers:", "  project: legacy\n  workers:"))
-        load = subprocess.Popen([f"{BUILD}/tests/support/load/slipway-load", "127.0.0.1", "8080", "hello", "300"],
-                                stdout=subprocess.PIPE, text=True)
-        print(run(f"{BUILD}/clients/cli/slipway", "deploy", "--commit", "first", cwd=f"{SITE}/app"))
-        load.terminate()
-        counts, _ = load.communicate(timeout=60)
-        print(counts)
-        good &= check(load.returncode == 0, "no request failed")
-        good &= check("hello from v1" in run("curl", "-s", "http://127.0.0.1:8080/"), "the new version serves")
-        good &= check(containers("com.docker.compose.project=legacy", "com.docker.compose.service=store") == store,
-                      "the shared service keeps its container")
-        good &= check(not containers("com.docker.compose.project=legacy", "com.docker.compose.service=ticker"),
-                      "the old worker is gone")
-        good &= check(len(containers("slipway.app=hello", "slipway.role=worker")) == 1, "one new worker runs")
-        good &= check(len(containers("com.docker.compose.project=legacy", "com.docker.compose.service=web")) == 1,
-                      "the old version stays warm")
-    finally:
-        # Slipway's containers first: they are on the old project's network.
-        ours = run("docker", "ps", "-aq", "--filter", "label=slipway.app=hello").split()
-        if ours:
-            run("docker", "rm", "-f", *ours)
-        run("docker-compose", "-p", "legacy", "down", "-v", cwd=LEGACY)
-        run(QUICKSTART, "stop")
-    return 0 if good else 1
+    check = stack.Checks()
+    with stack.site():
+        try:
+            start_legacy()
+            store = legacy("store")
+            path = f"{APP}/slipway.yaml"
+            stack.write(path, stack.read(path).replace("  workers:", "  project: legacy\n  workers:"))
+            with stack.Load() as load:
+                done = slipway("deploy", "--commit", "first")
+            print(done.stdout)
+            check(done.returncode == 0, "the first deployment")
+            check(load.failed == 0, f"{load.requests} requests, {load.failed} failed", load.table)
+            check(stack.get(8080) == "hello from v1", "the new version serves")
+            check(legacy("store") == store, "the shared service keeps its container")
+            check(not legacy("ticker"), "the old worker is gone")
+            check(len(containers("slipway.app=hello", "slipway.role=worker")) == 1, "one new worker runs")
+            check(len(legacy("web")) == 1, "the old version stays warm")
+        finally:
+            # Slipway's containers first: they are on the old project's network.
+            ours = containers("slipway.app=hello", stopped=True)
+            if ours:
+                run("docker", "rm", "-f", *ours)
+            run("docker-compose", "-p", "legacy", "down", "-v", cwd=LEGACY)
+    return check.exit_code()
 
 
 if __name__ == "__main__":

@@ -130,6 +130,15 @@ TEST_F(Docker, StartsStopsAndRemovesMoreThanOnce) {
   EXPECT_THAT(std::string(gone.message()), HasSubstr("No such container"));
 }
 
+TEST_F(Docker, WaitsForAnEndAndKnowsItAfterwards) {
+  const std::string id = Run({}, {"sh", "-c", "exit 5"});
+  EXPECT_EQ(*docker_.Wait(id, nullptr), 5);
+  EXPECT_EQ(*docker_.Wait(id, nullptr), 5);
+  Cancellation stop;
+  stop.Cancel();
+  EXPECT_TRUE(absl::IsCancelled(docker_.Wait(Run({}, {"sleep", "100"}), &stop).status()));
+}
+
 TEST_F(Docker, ReadsTheLastLinesOfBothOutputs) {
   const std::string id = Run({}, {"sh", "-c", "echo one; echo two >&2; echo three; exit 7"});
   WaitForEnd(id);
@@ -199,14 +208,23 @@ TEST_F(Docker, KnowsItsImages) {
 
 TEST_F(Docker, ConnectsContainersToNetworksByAlias) {
   const std::string name = absl::StrCat("slipway-test-", getpid());
-  const auto network = docker_.CreateNetwork(name, labels_);
+  DockerNetworkSpec spec;
+  spec.name = name;
+  spec.labels = labels_;
+  spec.internal = true;
+  spec.subnets = {
+      {"10.213.77.0/24", "10.213.77.128/25", "10.213.77.1", {{"router", "10.213.77.2"}}}};
+  const auto network = docker_.CreateNetwork(spec);
   ASSERT_TRUE(network.ok()) << network.status();
-  EXPECT_EQ(*docker_.CreateNetwork(name, labels_), *network);
+  EXPECT_EQ(*docker_.CreateNetwork(spec), *network);
   const std::string server = Run({}, {"sleep", "100"});
   const std::string client = Run({"--network", name}, {"sleep", "100"});
   EXPECT_TRUE(docker_.Connect(*network, server, {"api"}).ok());
   EXPECT_TRUE(docker_.Connect(*network, server, {"api"}).ok());
   EXPECT_THAT(docker_.Inspect(server)->networks.at(name), ::testing::Contains("api"));
+  EXPECT_THAT(
+      docker_.Exec(client, {"/bin/busybox", "ip", "-4", "addr"}, std::chrono::seconds(10))->output,
+      ::testing::ContainsRegex("inet 10\\.213\\.77\\.1[23][0-9]/24"));
   const std::vector<std::string> lookup = {"/bin/busybox", "nslookup", "api"};
   EXPECT_EQ(docker_.Exec(client, lookup, std::chrono::seconds(10))->exit_code, 0);
   EXPECT_TRUE(docker_.Disconnect(*network, server).ok());

@@ -70,6 +70,19 @@ void ReadPort(const std::string& text, Guess& guess) {
   }
 }
 
+// The value of a key, also of one that comes by a merge key (`<<: *common`), which yaml-cpp does not
+// resolve.
+YAML::Node ValueOf(const YAML::Node& map, const char* key) {
+  if (const YAML::Node own = map[key]) return own;
+  const YAML::Node merged = map["<<"];
+  if (!merged) return YAML::Node(YAML::NodeType::Undefined);
+  if (merged.IsMap()) return ValueOf(merged, key);
+  for (const YAML::Node& one : merged) {
+    if (const YAML::Node value = ValueOf(one, key)) return value;
+  }
+  return YAML::Node(YAML::NodeType::Undefined);
+}
+
 // A service that is built and publishes a port answers requests; one that is built and publishes
 // none works in the background; what comes as an image is a database or the like.
 absl::StatusOr<Guess> ReadComposeFile(const std::string& path) {
@@ -84,13 +97,14 @@ absl::StatusOr<Guess> ReadComposeFile(const std::string& path) {
     for (const auto& item : services) {
       const std::string name = item.first.Scalar();
       const YAML::Node service = item.second;
-      const bool built = service["build"].IsDefined();
-      const bool publishes = service["ports"].IsDefined() && service["ports"].size() > 0;
+      const bool built = ValueOf(service, "build").IsDefined();
+      const YAML::Node ports = ValueOf(service, "ports");
+      const bool publishes = ports.IsDefined() && ports.size() > 0;
       if (!built) {
         guess.shared.insert(name);
       } else if (publishes) {
         guess.slotted.insert(name);
-        if (service["ports"][0].IsScalar()) ReadPort(service["ports"][0].Scalar(), guess);
+        if (ports[0].IsScalar()) ReadPort(ports[0].Scalar(), guess);
       } else {
         guess.workers.insert(name);
       }

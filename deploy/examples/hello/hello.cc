@@ -2,15 +2,24 @@
 // nothing. It has what a deployment must survive: slow answers, uploads, streams, websockets, and
 // versions that misbehave on purpose.
 //
-//   GET  /           "hello from VERSION"
-//   GET  /health     {"status":"ok"} once it is ready, {"status":"warming"} before; 503 for ever
-//   with HELLO_BROKEN=1 GET  /slow?ms=N  answers after N milliseconds POST /upload     reads the
-//   body, answers its size GET  /stream?ms=N  a line every 100 ms for N milliseconds, then "end"
-//   GET  /ws         a websocket that echoes
+//   GET  /            "hello from VERSION"
+//   GET  /health      {"status":"ok"} once it is ready, {"status":"warming"} before
+//   GET  /slow?ms=N   answers after N milliseconds
+//   POST /upload      reads the body, answers its size
+//   GET  /stream?ms=N a line every 100 ms for N milliseconds, then "end"
+//   GET  /ws          a websocket that echoes
 //
-// HELLO_VERSION, HELLO_READY_AFTER_MS (default 0), HELLO_BROKEN=1, HELLO_DIE_AFTER_REQUESTS=N
-// (exits in answering the Nth request for /), PORT (default 8000). With the argument `worker` it
-// prints its version and waits; `check URL-PATH` asks itself.
+// Settings, from the environment:
+//
+//   HELLO_VERSION               what it calls itself (dev)
+//   HELLO_READY_AFTER_MS        how long it warms up (0)
+//   HELLO_BROKEN=1              /health answers 503 for ever
+//   HELLO_FLAPPING=1            every other answer of /health is a 503
+//   HELLO_DIE_AFTER_REQUESTS=N  exits in answering the Nth request for /
+//   HELLO_MIGRATE_EXIT          exit code of `hello migrate` (0)
+//   PORT                        8000
+//
+// `hello worker` prints its version and waits, `hello check PATH` asks the server beside it.
 #include <algorithm>
 #include <arpa/inet.h>
 #include <array>
@@ -36,6 +45,7 @@ using std::chrono::steady_clock;
 
 const steady_clock::time_point kStart = steady_clock::now();
 std::atomic<long> root_requests{0};
+std::atomic<long> health_requests{0};
 
 std::string Setting(const char* name, const char* fallback) {
   const char* value = std::getenv(name);
@@ -223,7 +233,8 @@ void WebSocket(int fd, const Request& request) {
 }
 
 bool AnswerHealth(int fd) {
-  if (Setting("HELLO_BROKEN", "0") == "1")
+  const bool flaps = Setting("HELLO_FLAPPING", "0") == "1" && ++health_requests % 2 == 0;
+  if (flaps || Setting("HELLO_BROKEN", "0") == "1")
     return Answer(fd, "503 Service Unavailable", "{\"status\":\"broken\"}", "application/json");
   const bool ready =
       steady_clock::now() - kStart >= milliseconds(Number(Setting("HELLO_READY_AFTER_MS", "0")));
