@@ -75,4 +75,10 @@ absl::Status MakeFolders(const std::filesystem::path& folder, mode_t mode) {
   return absl::OkStatus();
 }
 
+uint64_t FreeBytes(const std::filesystem::path& folder) {
+  std::error_code error;
+  const std::filesystem::space_info space = std::filesystem::space(folder, error);
+  return error ? 0 : space.available;
+}
+
 }  // namespace slipway

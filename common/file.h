@@ -51,5 +51,7 @@ absl::Status SyncFolder(const std::filesystem::path& folder);
 
 // Creates missing folders with the mode.
 absl::Status MakeFolders(const std::filesystem::path& folder, mode_t mode = 0700);
+// What may still be written on the folder's file system; 0 when that is not known.
+uint64_t FreeBytes(const std::filesystem::path& folder);
 
 }  // namespace slipway

@@ -237,6 +237,12 @@ uint32_t PortOf(const pb::ApplicationSpec& spec, pb::Slot slot) {
   return slot == pb::SLOT_GREEN ? spec.slots().green() : spec.slots().blue();
 }
 
+pb::Slot SlotOfPort(const pb::ApplicationSpec& spec, uint32_t port) {
+  if (port == spec.slots().blue()) return pb::SLOT_BLUE;
+  if (port == spec.slots().green()) return pb::SLOT_GREEN;
+  return pb::SLOT_UNSPECIFIED;
+}
+
 pb::Slot OtherSlot(pb::Slot slot) { return slot == pb::SLOT_BLUE ? pb::SLOT_GREEN : pb::SLOT_BLUE; }
 
 std::string SlotWord(pb::Slot slot) {

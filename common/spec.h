@@ -21,6 +21,8 @@ absl::Status ValidateSpec(const pb::ApplicationSpec& spec);
 
 // The host port of a slot.
 uint32_t PortOf(const pb::ApplicationSpec& spec, pb::Slot slot);
+// The slot whose port this is; unspecified when it is neither's.
+pb::Slot SlotOfPort(const pb::ApplicationSpec& spec, uint32_t port);
 pb::Slot OtherSlot(pb::Slot slot);
 // "blue", "green"; "none" when unspecified.
 std::string SlotWord(pb::Slot slot);

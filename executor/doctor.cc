@@ -87,7 +87,9 @@ std::vector<pb::Finding> Doctor::CheckApplication(const pb::ApplicationSpec& spe
                              absl::StrCat(folder.string(), " may not be written"),
                              absl::StrCat("setfacl -m u:slipway:rwx ", folder.string())));
   }
-  const pb::HostPlan plan = steps_.Plan("", spec);
+  xpb::PlanRequest request;
+  *request.mutable_spec() = spec;
+  const pb::HostPlan plan = steps_.Plan(request);
   for (const std::string& problem : plan.problems()) {
     findings.push_back(Found(pb::FINDING_LEVEL_PROBLEM, spec.app(), problem));
   }

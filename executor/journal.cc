@@ -55,7 +55,8 @@ uint32_t GetFixed32(absl::string_view in) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Journal>> Journal::Open(fs::path path) {
-  SLIPWAY_RETURN_IF_ERROR(MakeFolders(path.parent_path(), 0700));
+  // nginx's workers look below it for the markers; what is private there closes itself.
+  SLIPWAY_RETURN_IF_ERROR(MakeFolders(path.parent_path(), 0711));
   std::unique_ptr<Journal> journal(new Journal(std::move(path)));
   MutexLock lock(journal->mutex_);
   // The lock is on a file of its own, because the journal is replaced when it is rewritten.

@@ -9,16 +9,16 @@ namespace slipway::executor {
 namespace fs = std::filesystem;
 
 fs::path Paths::Releases(absl::string_view app) const {
-  return state_ / "apps" / std::string(app) / "releases";
+  return Apps() / std::string(app) / "releases";
 }
 fs::path Paths::Release(absl::string_view app, absl::string_view release) const {
   return Releases(app) / std::string(release);
 }
 fs::path Paths::Generated(absl::string_view app, absl::string_view release) const {
-  return state_ / "apps" / std::string(app) / "state" / std::string(release);
+  return Apps() / std::string(app) / "state" / std::string(release);
 }
 fs::path Paths::Normalised(absl::string_view app) const {
-  return state_ / "apps" / std::string(app) / "normalised";
+  return Apps() / std::string(app) / "normalised";
 }
 fs::path Paths::BuildContext(absl::string_view digest) const {
   return state_ / "contexts" / std::string(digest);

@@ -1,6 +1,8 @@
 // Every path, label, project and network name that the executor makes, in one place: whoever looks
 // at a host finds here what a thing is, and a probe finds it without any memory.
 //
+//   STATE/                            0711, for nginx's workers to find the markers; apps, blobs
+//                                     and contexts are 0700
 //   STATE/journal                     what is intended and what is true
 //   STATE/blobs/                      content-addressed files of releases
 //   STATE/apps/APP/releases/ID/       one release, unpacked; the compose file's `.`
@@ -41,6 +43,7 @@ class Paths {
   const std::filesystem::path& State() const { return state_; }
   std::filesystem::path Journal() const { return state_ / "journal"; }
   std::filesystem::path Blobs() const { return state_ / "blobs"; }
+  std::filesystem::path Apps() const { return state_ / "apps"; }
   std::filesystem::path Releases(absl::string_view app) const;
   std::filesystem::path Release(absl::string_view app, absl::string_view release) const;
   std::filesystem::path Generated(absl::string_view app, absl::string_view release) const;

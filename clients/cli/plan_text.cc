@@ -45,6 +45,12 @@ void ShowHost(const Output& output, const pb::HostPlan& host) {
                                                                  : Tone::kQuiet,
                                                 line)));
   }
+  if (!host.changed_services().empty()) {
+    output.Line(
+        absl::StrCat("  ", output.Paint(Tone::kWarning, "shared services defined anew"), ": ",
+                     absl::StrJoin(host.changed_services(), ", "),
+                     "; they go on as they are, `slipway deploy --update SERVICE` replaces them"));
+  }
   for (const std::string& note : host.notes()) output.Line(absl::StrCat("  note: ", note));
   for (const std::string& problem : host.problems()) {
     output.Line(absl::StrCat("  ", output.Paint(Tone::kBad, "problem: "), problem));

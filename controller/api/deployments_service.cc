@@ -32,7 +32,14 @@ absl::Status DeploymentsService::Create(const std::string& actor,
   if (wish.release.empty()) {
     return Error(absl::StatusCode::kInvalidArgument, "NO_RELEASE", "release: is empty");
   }
-  wish.force = request.force();
+  for (const std::string& service : request.update_services()) {
+    if (!IsServiceName(service)) {
+      return Error(absl::StatusCode::kInvalidArgument, "INVALID_SERVICE",
+                   absl::StrCat("update_services: '", service, "' is no service name"));
+    }
+    wish.update_services.push_back(service);
+  }
+  wish.force = request.force() || !wish.update_services.empty();
   wish.actor = actor;
   if (request.validate_only()) {
     SLIPWAY_ASSIGN_OR_RETURN(*response.mutable_plan(), preview_.Of(wish));

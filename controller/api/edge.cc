@@ -89,6 +89,8 @@ pb::Deployment ToProto(const DeploymentRecord& record) {
   }
   message.set_commit(record.commit);
   message.set_actor(record.actor);
+  message.mutable_update_services()->Add(record.update_services.begin(),
+                                         record.update_services.end());
   message.set_epoch(record.epoch);
   *message.mutable_create_time() = slipway::ToProto(record.create_time);
   if (record.end_time) *message.mutable_end_time() = slipway::ToProto(*record.end_time);

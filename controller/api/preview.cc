@@ -76,8 +76,15 @@ absl::StatusOr<pb::Plan> Preview::Of(const Wish& wish) {
     xpb::PlanRequest request;
     request.set_release(release.id);
     *request.mutable_spec() = spec;
+    request.set_manifest_digest(release.manifest_digest);
+    SLIPWAY_ASSIGN_OR_RETURN(
+        *request.mutable_env_file(),
+        applications_.EnvironmentText(release.app, release.environment_revision));
     absl::StatusOr<pb::HostPlan> answer = absl::NotFoundError("not in the configuration");
-    if (client != nullptr) answer = client->Plan(request);
+    if (client != nullptr) {
+      const absl::Status sent = client->SendRelease(release.manifest_digest);
+      answer = sent.ok() ? client->Plan(request) : sent;
+    }
     pb::HostPlan& entry = *plan.add_hosts();
     if (answer.ok()) {
       entry = *answer;

@@ -96,14 +96,13 @@ absl::StatusOr<Admitted> Admission::Admit(const Wish& wish, const Request& reque
   DeploymentRecord& record = made.deployment;
   record.create_time = clock_.WallNow();
   record.app = wish.app;
-  record.id = absl::StrCat(
-      absl::FormatTime("%Y%m%d", absl::FromChrono(record.create_time), absl::UTCTimeZone()), "-",
-      release.id.substr(0, 6));
+  record.id = DeploymentId(record.create_time, release.id);
   record.kind = wish.kind;
   record.release = release.id;
   record.commit = release.commit;
   record.description = release.description;
   record.actor = wish.actor;
+  record.update_services = wish.update_services;
   record.plan_version = kPlanVersion;
   for (const std::string& host : spec.hosts()) {
     record.rollouts.emplace_back().host = host;

@@ -20,6 +20,8 @@ struct Wish {
   std::string release;
   pb::DeploymentKind kind = pb::DEPLOYMENT_KIND_DEPLOY;
   bool force = false;
+  // Shared services, see CreateDeploymentRequest.
+  std::vector<std::string> update_services;
   std::string actor;
 };
 

@@ -43,6 +43,8 @@ void Build(const Situation& at, xpb::ExecuteRequest& request) {
 }
 void Shared(const Situation& at, xpb::ExecuteRequest& request) {
   request.mutable_shared()->set_release(at.deployment.release);
+  request.mutable_shared()->mutable_update()->Add(at.deployment.update_services.begin(),
+                                                  at.deployment.update_services.end());
 }
 void Start(const Situation& at, xpb::ExecuteRequest& request) {
   request.mutable_start()->set_release(at.deployment.release);

@@ -70,6 +70,10 @@ INSERT INTO history_head VALUES (1, 0, x'');
 CREATE TRIGGER history_stays BEFORE DELETE ON history BEGIN SELECT RAISE(ABORT, 'append only'); END;
 CREATE TRIGGER history_holds BEFORE UPDATE ON history BEGIN SELECT RAISE(ABORT, 'append only'); END;
 )sql",
+    // Space-separated names.
+    R"sql(
+ALTER TABLE deployments ADD COLUMN update_services TEXT NOT NULL DEFAULT '';
+)sql",
 };
 
 absl::StatusOr<int64_t> Version(Database& database) {

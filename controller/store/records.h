@@ -8,6 +8,9 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+
 #include "common/protos.h"
 
 #include "slipway/v1/applications.pb.h"
@@ -96,6 +99,8 @@ struct DeploymentRecord {
   std::string commit;
   std::string actor;
   std::string description;
+  // Shared services to be replaced when their definition has changed.
+  std::vector<std::string> update_services;
   uint64_t epoch = 0;
   // Which edition of the step list it began with; a newer controller resumes it with the same one.
   uint32_t plan_version = 0;
@@ -107,6 +112,12 @@ struct DeploymentRecord {
   bool serves = false;
   std::vector<RolloutRecord> rollouts;
 };
+
+// The id that a deployment gets unless another has it: its day and the release, as 20261122-3f2c1a.
+inline std::string DeploymentId(Time created, const std::string& release) {
+  return absl::StrCat(absl::FormatTime("%Y%m%d-", absl::FromChrono(created), absl::UTCTimeZone()),
+                      release.substr(0, 6));
+}
 
 struct HistoryRecord {
   uint64_t sequence = 0;

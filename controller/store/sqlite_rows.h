@@ -32,6 +32,9 @@ absl::Status NotFound(const std::string& name);
 // The row's number in `deployments`; `-` is the newest of the application.
 absl::StatusOr<int64_t> DeploymentNumber(Database& database, const std::string& app,
                                          const std::string& id);
+// A rollback that somebody made on the host itself has its row among the deployments too.
+absl::Status InsertLocalRollback(Database& database, const std::string& host,
+                                 const xpb::LocalEvent& event);
 // Numbers and stores the events; answers the last one's number.
 absl::StatusOr<uint64_t> InsertEvents(Database& database, int64_t deployment, Time now,
                                       const std::vector<pb::Event>& events);

@@ -1,5 +1,7 @@
 // SqliteStore: deployments, their steps and events, and the leases.
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 
 #include "common/durations.h"
 #include "common/enum_word.h"
@@ -14,7 +16,7 @@ namespace {
 constexpr absl::string_view kColumns =
     "SELECT number, app, id, kind, state, reason, message, release, previous_release, commit_name, "
     "actor, description, epoch, plan_version, create_time, end_time, cancel_requested, last_event, "
-    "serves FROM deployments ";
+    "serves, update_services FROM deployments ";
 
 DeploymentRecord ReadDeployment(const Statement& row) {
   DeploymentRecord record;
@@ -36,6 +38,7 @@ DeploymentRecord ReadDeployment(const Statement& row) {
   record.cancel_requested = row.Integer(16) != 0;
   record.last_event = row.Unsigned(17);
   record.serves = row.Integer(18) != 0;
+  record.update_services = absl::StrSplit(row.Text(19), ' ', absl::SkipEmpty());
   return record;
 }
 
@@ -122,14 +125,15 @@ absl::StatusOr<std::string> FreeId(Database& database, const std::string& app,
 }
 
 absl::StatusOr<int64_t> InsertDeployment(Database& database, const DeploymentRecord& made) {
-  Statement insert(database,
-                   "INSERT INTO deployments (app, id, kind, state, reason, message, release, "
-                   "previous_release, commit_name, actor, description, epoch, plan_version, "
-                   "create_time) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+  Statement insert(
+      database,
+      "INSERT INTO deployments (app, id, kind, state, reason, message, release, "
+      "previous_release, commit_name, actor, description, epoch, plan_version, "
+      "create_time, update_services) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
   insert.BindAll(made.app, made.id, static_cast<int>(made.kind), static_cast<int>(made.state),
                  static_cast<int>(made.reason), made.message, made.release, made.previous_release,
                  made.commit, made.actor, made.description, made.epoch, made.plan_version,
-                 ToMicros(made.create_time));
+                 ToMicros(made.create_time), absl::StrJoin(made.update_services, " "));
   SLIPWAY_RETURN_IF_ERROR(insert.Run());
   const int64_t number = database.LastInsertId();
   for (size_t i = 0; i < made.rollouts.size(); ++i) {
@@ -199,6 +203,36 @@ absl::StatusOr<int64_t> DeploymentNumber(Database& database, const std::string& 
   return Error(absl::StatusCode::kNotFound, "NO_DEPLOYMENT",
                absl::StrCat(ApplicationName(app), " has no deployment yet"),
                "run `slipway deploy`");
+}
+
+absl::Status InsertLocalRollback(Database& database, const std::string& host,
+                                 const xpb::LocalEvent& event) {
+  DeploymentRecord record;
+  Statement release(database, "SELECT commit_name FROM releases WHERE app=? AND id=?");
+  release.BindAll(event.app(), event.release());
+  SLIPWAY_ASSIGN_OR_RETURN(const bool known, release.Step());
+  // Of a controller before this one: the hash chain alone has it.
+  if (!known) return absl::OkStatus();
+  record.commit = release.Text(0);
+  Statement before(database,
+                   "SELECT release, (SELECT COUNT(*) FROM rollouts WHERE deployment=number) "
+                   "FROM deployments WHERE app=? AND serves=1 ORDER BY number DESC LIMIT 1");
+  before.Bind(event.app());
+  SLIPWAY_ASSIGN_OR_RETURN(const bool served, before.Step());
+  if (served) record.previous_release = before.Text(0);
+  record.app = event.app();
+  record.kind = pb::DEPLOYMENT_KIND_ROLLBACK;
+  record.state = pb::DEPLOYMENT_STATE_SUCCEEDED;
+  record.release = event.release();
+  record.actor = event.actor();
+  record.message = absl::StrCat("On ", host, " itself, by slipway-executor: ", event.detail());
+  record.create_time = FromProto(event.time());
+  record.rollouts.push_back({host, record.state, pb::SLOT_UNSPECIFIED, {}});
+  SLIPWAY_ASSIGN_OR_RETURN(
+      record.id, FreeId(database, record.app, DeploymentId(record.create_time, record.release)));
+  SLIPWAY_ASSIGN_OR_RETURN(const int64_t number, InsertDeployment(database, record));
+  Statement ended(database, "UPDATE deployments SET end_time=create_time, serves=? WHERE number=?");
+  return ended.BindAll(served && before.Integer(1) == 1, number).Run();
 }
 
 absl::StatusOr<uint64_t> InsertEvents(Database& database, int64_t deployment, Time now,

@@ -120,6 +120,8 @@ absl::StatusOr<uint64_t> SqliteStore::RecordLocalEvents(
     for (const xpb::LocalEvent& event : events) {
       if (event.sequence() <= seen) continue;
       seen = event.sequence();
+      if (event.action() == "local_rollback" && event.outcome() == "ok")
+        SLIPWAY_RETURN_IF_ERROR(InsertLocalRollback(database, host, event));
       const std::string what =
           event.release().empty() ? "" : absl::StrCat(" release ", event.release());
       SLIPWAY_RETURN_IF_ERROR(WriteHistory(

@@ -103,7 +103,7 @@ grpc::Status ExecutorService::UploadBlobs(grpc::ServerContext*,
 grpc::Status ExecutorService::Plan(grpc::ServerContext*, const xpb::PlanRequest* request,
                                    xpb::PlanResponse* response) {
   if (absl::Status status = ValidateSpec(request->spec()); !status.ok()) return ToGrpc(status);
-  *response->mutable_plan() = parts_.steps.Plan(request->release(), request->spec());
+  *response->mutable_plan() = parts_.steps.Plan(*request);
   return grpc::Status::OK;
 }
 

@@ -133,4 +133,10 @@ absl::Status ComposeCli::Up(const Project& project, const std::vector<std::strin
                 services, call);
 }
 
+absl::Status ComposeCli::Recreate(const Project& project, const std::vector<std::string>& services,
+                                  const CallContext& call) const {
+  return RunFor(pb::FAILURE_REASON_START, project,
+                {"up", "-d", "--force-recreate", "--no-deps", "--no-build"}, services, call);
+}
+
 }  // namespace slipway::executor

@@ -50,6 +50,9 @@ class ComposeCli {
   // it is.
   absl::Status Up(const Project& project, const std::vector<std::string>& services,
                   const CallContext& call) const;
+  // Replaces the containers of these services alone.
+  absl::Status Recreate(const Project& project, const std::vector<std::string>& services,
+                        const CallContext& call) const;
 
  private:
   ComposeCli(ProcessRunner& runner, std::vector<std::string> program, std::string version);

@@ -1,5 +1,8 @@
 // Shared services: started when absent, never touched otherwise, and the networks and volumes that
 // everything stands on.
+#include <algorithm>
+#include <set>
+
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -45,6 +48,13 @@ DockerNetworkSpec NetworkSpec(const json& network) {
   return spec;
 }
 
+// A container of an adopted installation does not say what it was made from.
+bool IsChanged(const DockerContainer& container, const CutResult& cut) {
+  const auto wanted = cut.definitions.find(container.Label(kLabelService));
+  const std::string definition = container.Label(kLabelDefinition);
+  return wanted != cut.definitions.end() && !definition.empty() && definition != wanted->second;
+}
+
 }  // namespace
 
 // With compose's own labels, so that either version takes them for its own.
@@ -71,25 +81,69 @@ absl::Status ComposeWorkload::EnsureResources(const StagedRelease& release, cons
   return engine_.CreateNetwork(front).status();
 }
 
-absl::StatusOr<pb::SharedEvidence> ComposeWorkload::EnsureShared(const StagedRelease& release,
-                                                                 const CallContext& call) {
+absl::StatusOr<std::vector<std::string>> ComposeWorkload::ChangedShared(
+    const StagedRelease& release) {
   SLIPWAY_ASSIGN_OR_RETURN(const CutResult cut, LoadCut(release.app, release.release));
+  SLIPWAY_ASSIGN_OR_RETURN(const auto containers,
+                           engine_.List({{kLabelProject, release.spec.compose().project()}}));
+  std::set<std::string> changed;
+  for (const DockerContainer& container : containers) {
+    if (IsChanged(container, cut)) changed.insert(container.Label(kLabelService));
+  }
+  return std::vector<std::string>(changed.begin(), changed.end());
+}
+
+absl::Status ComposeWorkload::UpdateShared(const StagedRelease& release,
+                                           const std::vector<std::string>& services,
+                                           const StagedRelease* previous, const CallContext& call) {
+  if (services.empty()) return absl::OkStatus();
+  const std::string& project = release.spec.compose().project();
+  const absl::Status updated =
+      compose_.Recreate(ProjectFor(release, project, "shared.json"), services, call);
+  if (updated.ok()) return absl::OkStatus();
+  absl::Status restored = absl::NotFoundError("there is none on this host");
+  if (previous != nullptr) {
+    restored = compose_.Recreate(ProjectFor(*previous, project, "shared.json"), services, call);
+  }
+  return Failure(
+      pb::FAILURE_REASON_SHARED_SERVICE,
+      absl::StrCat(std::string(updated.message()),
+                   restored.ok() ? "; the previous definition runs again"
+                                 : "; and the previous definition could not be put back: ",
+                   restored.ok() ? "" : std::string(restored.message())));
+}
+
+absl::StatusOr<pb::SharedEvidence> ComposeWorkload::EnsureShared(
+    const StagedRelease& release, const std::vector<std::string>& update,
+    const StagedRelease* previous, const CallContext& call) {
+  SLIPWAY_ASSIGN_OR_RETURN(const CutResult cut, LoadCut(release.app, release.release));
+  for (const std::string& service : update) {
+    if (cut.shared_services.contains(service)) continue;
+    return Failure(pb::FAILURE_REASON_SHARED_SERVICE,
+                   absl::StrCat(service, " is no shared service; those are ",
+                                absl::StrJoin(cut.shared_services, ", ")));
+  }
   const std::string& project = release.spec.compose().project();
   SLIPWAY_ASSIGN_OR_RETURN(const auto containers, engine_.InspectAll({{kLabelProject, project}}));
   pb::SharedEvidence evidence;
   std::vector<std::string> absent;
+  std::vector<std::string> updated;
   for (const std::string& service : cut.shared_services) {
-    const DockerContainer* found = nullptr;
-    for (const DockerContainer& container : containers) {
-      if (container.Label(kLabelService) == service) found = &container;
-    }
-    if (found == nullptr) {
+    const auto found =
+        std::find_if(containers.begin(), containers.end(), [&](const DockerContainer& container) {
+          return container.Label(kLabelService) == service;
+        });
+    if (found == containers.end()) {
       absent.push_back(service);
       evidence.add_started_services(service);
       continue;
     }
-    const std::string definition = found->Label(kLabelDefinition);
-    if (!definition.empty() && definition != cut.definitions.at(service)) {
+    if (IsChanged(*found, cut)) {
+      if (std::find(update.begin(), update.end(), service) != update.end()) {
+        updated.push_back(service);
+        evidence.add_updated_services(service);
+        continue;
+      }
       evidence.add_changed_services(service);
     }
     if (found->running()) {
@@ -99,6 +153,7 @@ absl::StatusOr<pb::SharedEvidence> ComposeWorkload::EnsureShared(const StagedRel
       evidence.add_started_services(service);
     }
   }
+  SLIPWAY_RETURN_IF_ERROR(UpdateShared(release, updated, previous, call));
   if (!absent.empty()) {
     const absl::Status started =
         compose_.Up(ProjectFor(release, project, "shared.json"), absent, call);

@@ -37,7 +37,10 @@ class ComposeWorkload final : public Workload {
                        absl::string_view env_file, const CallContext& call) override;
   absl::StatusOr<pb::BuildEvidence> Build(const StagedRelease& release,
                                           const CallContext& call) override;
+  absl::StatusOr<std::vector<std::string>> ChangedShared(const StagedRelease& release) override;
   absl::StatusOr<pb::SharedEvidence> EnsureShared(const StagedRelease& release,
+                                                  const std::vector<std::string>& update,
+                                                  const StagedRelease* previous,
                                                   const CallContext& call) override;
   absl::StatusOr<pb::StartEvidence> StartSlot(const StagedRelease& release, pb::Slot slot,
                                               const CallContext& call) override;
@@ -88,6 +91,8 @@ class ComposeWorkload final : public Workload {
 
   // compose_shared.cc
   absl::Status EnsureResources(const StagedRelease& release, const CutResult& cut);
+  absl::Status UpdateShared(const StagedRelease& release, const std::vector<std::string>& services,
+                            const StagedRelease* previous, const CallContext& call);
   absl::Status AwaitHealthy(const std::string& project, const std::set<std::string>& services,
                             const CallContext& call);
 

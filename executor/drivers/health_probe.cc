@@ -145,7 +145,7 @@ absl::Status SlotProbe::CheckPortOwner() {
   return Failure(pb::FAILURE_REASON_PORT_TAKEN,
                  absl::StrCat("port ", port_, " belongs to another container, ",
                               owner->id.substr(0, 12), " (service ", owner->service, ")"),
-                 "Stop that container, or give the application other slot ports.");
+                 "stop that container, or give the application other slot ports");
 }
 
 ProbeResult SlotProbe::Probe() {

@@ -132,6 +132,8 @@ struct SwitchOutcome {
 // loaded). With `adopt`, leaves room for generation - 1.
 uint64_t NextGeneration(uint64_t loaded, uint64_t highest_written, bool adopt = false);
 
+class ErrorLogTail;
+
 class NginxDriver {
  public:
   NginxDriver(ProcessRunner& runner, Clock& clock, NginxOptions options,
@@ -182,6 +184,8 @@ class NginxDriver {
     // Workers that must be gone or shutting down, for when the ports alone cannot tell the reload
     // from none.
     std::vector<ProcessId> retired;
+    // nginx's error log since the reload, where it says that it refuses.
+    const ErrorLogTail* log = nullptr;
   };
   struct Proof {
     bool proven = false;

@@ -36,7 +36,7 @@ bool PassesTo(absl::string_view target, absl::string_view upstream, bool marker)
   const size_t scheme = target.find("://");
   if (scheme != absl::string_view::npos) target = target.substr(scheme + 3);
   if (!absl::ConsumePrefix(&target, upstream)) return false;
-  if (!marker) return target.empty() || target.front() == '/' || target.front() == '$';
+  if (!marker && (target.empty() || target.front() == '/' || target.front() == '$')) return true;
   return absl::StartsWith(target, "_$") || absl::StartsWith(target, "_blue") ||
          absl::StartsWith(target, "_green") || absl::StartsWith(target, "_${");
 }
@@ -48,7 +48,10 @@ std::optional<NginxComplaint> ParseComplaint(absl::string_view standard_error) {
     const size_t level = line.find("[emerg] ");
     if (level == absl::string_view::npos) continue;
     line.remove_prefix(level + 8);
-    // "PID#PID: " when nginx logs to a file; absent on standard error.
+    // "PID#TID: ", of use to nobody.
+    const size_t text = line.find_first_not_of("0123456789#");
+    if (text != 0 && absl::StartsWith(absl::ClippedSubstr(line, text), ": "))
+      line.remove_prefix(text + 2);
     NginxComplaint complaint;
     complaint.message = EvidenceText(line, 512);
     // `... in /path/of/the/file:12`
@@ -69,7 +72,7 @@ absl::Status ExplainTestFailure(absl::string_view standard_error,
   if (!complaint.has_value()) {
     return Failure(pb::FAILURE_REASON_PREFLIGHT,
                    absl::StrCat("nginx -t fails: ", EvidenceText(standard_error, 512)),
-                   "Run nginx -t as the executor's user and cure what it says.");
+                   "run nginx -t as the executor's user and cure what it says");
   }
   const std::string place =
       complaint->file.empty() ? "" : absl::StrCat(complaint->file, ":", complaint->line);
@@ -80,13 +83,13 @@ absl::Status ExplainTestFailure(absl::string_view standard_error,
         pb::FAILURE_REASON_PREFLIGHT,
         absl::StrCat("nginx reads the upstream ", upstream, " twice: ", complaint->message),
         absl::StrCat(
-            "Remove one of the two: either the line `include ", our_file.string(),
+            "remove one of the two: either the line `include ", our_file.string(),
             ";` from the site (nginx.conf includes conf.d/*.conf already), or the other file that "
-            "defines this upstream."));
+            "defines this upstream"));
   } else if (complaint->file.empty()) {
     status =
         Failure(pb::FAILURE_REASON_PREFLIGHT, absl::StrCat("nginx -t fails: ", complaint->message),
-                "Run nginx -t and cure what it says.");
+                "run nginx -t and cure what it says");
   } else if (SameFile(complaint->file, our_file)) {
     status = Failure(pb::FAILURE_REASON_NGINX_TEST,
                      absl::StrCat("nginx refuses the managed file: ", complaint->message));
@@ -95,9 +98,9 @@ absl::Status ExplainTestFailure(absl::string_view standard_error,
         Failure(pb::FAILURE_REASON_FOREIGN_NGINX_FILE,
                 absl::StrCat("nginx -t fails because of ", place,
                              ", which is not Slipway's: ", complaint->message),
-                absl::StrCat("Repair or remove ", complaint->file,
+                absl::StrCat("repair or remove ", complaint->file,
                              " until nginx -t passes, then deploy again; no site on this host can "
-                             "reload nginx before that."));
+                             "reload nginx before that"));
   }
   pb::ErrorDetail detail = DetailOf(status);
   detail.set_subject(place);
@@ -153,6 +156,13 @@ std::vector<std::string> ErrorLogTail::Since() const {
     }
   }
   return lines;
+}
+
+bool ErrorLogTail::SaysRefused() const {
+  const std::vector<std::string> lines = Since();
+  return std::any_of(lines.begin(), lines.end(), [](const std::string& line) {
+    return absl::StrContains(line, "[emerg]") && !absl::StrContains(line, "failed (98:");
+  });
 }
 
 }  // namespace slipway::executor

@@ -53,6 +53,8 @@ class ErrorLogTail {
   // At most 20 of level emerg, alert or crit, each as evidence text. Follows a rotation by starting
   // at the new file's top.
   std::vector<std::string> Since() const;
+  // nginx has given a reload up. An address in use alone does not say so: it is tried five times.
+  bool SaysRefused() const;
 
  private:
   std::filesystem::path path_;

@@ -36,7 +36,7 @@ absl::Status NginxDriver::Reload() {
   return Failure(pb::FAILURE_REASON_RELOAD_NOT_EFFECTIVE,
                  absl::StrCat(command.ToString(), " ended with ", result->exit_code, ": ",
                               EvidenceText(result->standard_error, 512)),
-                 "Check that nginx runs and that the executor's user may reload it.");
+                 "check that nginx runs and that the executor's user may reload it");
 }
 
 absl::StatusOr<NginxPreflight> NginxDriver::Preflight(const NginxSite& site) {
@@ -62,7 +62,7 @@ absl::StatusOr<NginxPreflight> NginxDriver::Preflight(const NginxSite& site) {
   if (!proc_.NginxMaster(options_.pid_file).ok()) {
     return Failure(pb::FAILURE_REASON_PREFLIGHT,
                    absl::StrCat("nginx is not running (", options_.pid_file.string(), ")"),
-                   "Start nginx, or set the path of its pid file in the executor's configuration.");
+                   "start nginx, or set the path of its pid file in the executor's configuration");
   }
   SLIPWAY_ASSIGN_OR_RETURN(found.loaded, Loaded(site));
   for (const uint32_t port : site.proof_ports) {
@@ -72,7 +72,7 @@ absl::StatusOr<NginxPreflight> NginxDriver::Preflight(const NginxSite& site) {
       return Failure(pb::FAILURE_REASON_PORT_TAKEN,
                      absl::StrCat("the proof port ", options_.address, ":", port, " of ", site.app,
                                   " is taken by another program"),
-                     "Free it, or name two other ports in nginx.proof_ports.");
+                     "free it, or name two other ports in nginx.proof_ports");
     }
   }
   if (found.file_text.has_value()) {
@@ -96,20 +96,20 @@ absl::Status NginxDriver::CheckIncluded(const NginxSite& site, const NginxPrefli
   if (found.file_text.has_value() && !use.included) {
     return Failure(pb::FAILURE_REASON_PREFLIGHT,
                    absl::StrCat("nginx's configuration does not include ", site.file.string()),
-                   absl::StrCat("Add `include ", site.file.string(),
+                   absl::StrCat("add `include ", site.file.string(),
                                 ";` to the http block or beside the "
-                                "site's server block."));
+                                "site's server block"));
   }
   if (found.file_text.has_value() && !use.passed_to && (!marker || found.loaded.generation != 0)) {
     return Failure(pb::FAILURE_REASON_PREFLIGHT,
                    absl::StrCat("no site passes its requests to the upstream ", site.upstream),
-                   absl::StrCat("Use `proxy_pass http://", site.upstream, marker ? "_$slot" : "",
-                                ";` in the site's location."));
+                   absl::StrCat("use `proxy_pass http://", site.upstream, marker ? "_$slot" : "",
+                                ";` in the site's location"));
   }
   if (marker && use.caches_files) {
     return Failure(pb::FAILURE_REASON_PREFLIGHT,
                    "open_file_cache is on, so that nginx would see the marker file late",
-                   "Turn open_file_cache off for this site, or use nginx.mode: reload.");
+                   "turn open_file_cache off for this site, or use nginx.mode: reload");
   }
   return absl::OkStatus();
 }

@@ -11,6 +11,7 @@
 #include "common/status.h"
 #include "executor/drivers/http_client.h"
 #include "executor/drivers/nginx.h"
+#include "executor/drivers/nginx_diagnose.h"
 
 namespace slipway::executor {
 namespace {
@@ -18,6 +19,7 @@ namespace {
 constexpr std::chrono::milliseconds kFirstPause{2};
 constexpr std::chrono::milliseconds kLongestPause{20};
 constexpr std::chrono::seconds kAnswerTimeout{1};
+constexpr std::chrono::milliseconds kAfterRefusal{500};
 
 }  // namespace
 
@@ -117,7 +119,8 @@ bool NginxDriver::AllRetired(const std::vector<ProcessId>& workers) const {
 
 NginxDriver::Proof NginxDriver::WaitForProof(const NginxSite& site, const Expectation& expected) {
   const auto start = clock_.Now();
-  const auto deadline = start + options_.proof_deadline;
+  auto deadline = start + options_.proof_deadline;
+  bool refused = false;
   std::chrono::nanoseconds pause = kFirstPause;
   Proof proof;
   while (true) {
@@ -149,6 +152,11 @@ NginxDriver::Proof NginxDriver::WaitForProof(const NginxSite& site, const Expect
       return proof;
     }
     if (new_half && old_half) proof.missing = "workers from before the reload still accept";
+    if (!refused && expected.log != nullptr && expected.log->SaysRefused()) {
+      // Only somebody else's reload, under way already, can still bring it about.
+      refused = true;
+      deadline = std::min(deadline, clock_.Now() + kAfterRefusal);
+    }
     if (clock_.Now() >= deadline) return proof;
     clock_.SleepFor(pause);
     pause = std::min<std::chrono::nanoseconds>(pause * 3 / 2, kLongestPause);

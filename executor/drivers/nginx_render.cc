@@ -99,7 +99,10 @@ std::string Render(const ManagedFile& file) {
                     " marker=", file.marker, "\n", Upstream(file, "_blue", file.blue_port),
                     Upstream(file, "_green", file.green_port));
   } else {
-    absl::StrAppend(&text, " port=", file.port, "\n", Upstream(file, "", file.port));
+    // The names of mode marker too, so that a site can be moved to that mode and back while it
+    // serves: here either name means what serves.
+    absl::StrAppend(&text, " port=", file.port, "\n", Upstream(file, "", file.port),
+                    Upstream(file, "_blue", file.port), Upstream(file, "_green", file.port));
   }
   return absl::StrCat(text, ProofServer(file));
 }

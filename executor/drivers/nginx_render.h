@@ -1,8 +1,8 @@
 // The managed upstream file as text: written from numbers and strict names, read back, and a
 // foreign one understood. Pure.
 //
-// Mode reload has one upstream; the proof server answers `APP GENERATION SLOT` on the generation's
-// own port. Mode marker has one upstream per slot, and the proof server answers the slot by the
+// Mode reload has one upstream, by all names that a site may use; the proof server answers `APP
+// GENERATION SLOT` on the generation's own port. Mode marker has one upstream per slot, and the proof server answers the slot by the
 // same look at the marker file that the site does, as in
 //   set $slot blue; if (-f MARKER) { set $slot green; } proxy_pass http://NAME_$slot;
 #pragma once

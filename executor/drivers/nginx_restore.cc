@@ -17,7 +17,8 @@ absl::Status NginxTransaction::GoBack(const absl::Status& failure) {
   if (flipped_) {
     back = SetMarker(request_.from == pb::SLOT_UNSPECIFIED ? base_.loaded.slot : request_.from);
     if (back.ok()) {
-      const auto proof = nginx_.WaitForProof(site_, {base_.loaded.generation, MarkedSlot(), {}});
+      const auto proof =
+          nginx_.WaitForProof(site_, {base_.loaded.generation, MarkedSlot(), {}, nullptr});
       if (!proof.proven) back = absl::InternalError(proof.missing);
       outcome_.loaded.slot = MarkedSlot();
     }
@@ -59,7 +60,7 @@ absl::Status NginxTransaction::ProveRestored() {
   }
   const absl::Status tested = nginx_.Test();
   const ErrorLogTail log(nginx_.options_.error_log);
-  NginxDriver::Expectation expected{generation, base_.loaded.slot, {}};
+  NginxDriver::Expectation expected{generation, base_.loaded.slot, {}, &log};
   if (tested.ok()) expected.retired = nginx_.ServingWorkers();
   const absl::Status asked = tested.ok() ? nginx_.Reload() : absl::OkStatus();
   SLIPWAY_FAILPOINT("nginx.restore.after_reload");
@@ -118,7 +119,7 @@ SwitchOutcome NginxTransaction::Recover() {
                                  : loaded->generation == request_.generation && NewTextIsOnDisk();
   absl::Status status = absl::InternalError("the switch was interrupted");
   if (right_file && loaded->slot == request_.to &&
-      nginx_.WaitForProof(site_, {loaded->generation, request_.to, {}}).proven) {
+      nginx_.WaitForProof(site_, {loaded->generation, request_.to, {}, nullptr}).proven) {
     CollectOldWorkers();
     status = KnockAtFrontDoor();
   }
@@ -166,7 +167,7 @@ absl::StatusOr<bool> NginxDriver::RepairLatentSwitch(const NginxSite& site,
     return Failure(pb::FAILURE_REASON_PREFLIGHT,
                    absl::StrCat(site.file.string(),
                                 " is not what nginx has loaded, and nothing says what that is"),
-                   "Write the upstream that serves into the file, reload nginx, and deploy again.");
+                   "write the upstream that serves into the file, reload nginx, and deploy again");
   }
   SwitchRequest request;
   request.site = site;

@@ -61,7 +61,7 @@ absl::Status NginxTransaction::Check() const {
   if (marker && request_.adopt.has_value()) {
     return Failure(pb::FAILURE_REASON_PREFLIGHT,
                    "an older version cannot be taken over in nginx mode marker",
-                   "Deploy once with nginx.mode: reload, then change the site and the mode.");
+                   "deploy once with nginx.mode: reload, then change the site and the mode");
   }
   if (!request_.old_text.has_value()) return absl::OkStatus();
   const auto old = ParseManagedFile(*request_.old_text);
@@ -99,14 +99,15 @@ absl::Status NginxTransaction::SwitchByMarker() {
   flipped_ = true;
   SLIPWAY_RETURN_IF_ERROR(SetMarker(request_.to));
   SLIPWAY_FAILPOINT("nginx.switch.after_flip");
-  const auto proof = nginx_.WaitForProof(site_, {base_.loaded.generation, request_.to, {}});
+  const auto proof =
+      nginx_.WaitForProof(site_, {base_.loaded.generation, request_.to, {}, nullptr});
   *outcome_.evidence.mutable_first_answer() = ToProto(proof.first_answer);
   *outcome_.evidence.mutable_proven() = ToProto(proof.complete);
   if (!proof.proven) {
     return Failure(
         pb::FAILURE_REASON_RELOAD_NOT_EFFECTIVE,
         absl::StrCat("nginx does not see the marker ", site_.marker.string(), ": ", proof.missing),
-        "Its folder must be searchable by nginx's workers.");
+        "its folder must be searchable by nginx's workers");
   }
   outcome_.loaded.slot = request_.to;
   SLIPWAY_FAILPOINT("nginx.switch.after_proof");
@@ -126,7 +127,7 @@ absl::Status NginxTransaction::WriteAndTest(const ManagedFile& file) {
     return Failure(pb::FAILURE_REASON_PORT_TAKEN,
                    absl::StrCat("the proof port ", file.address, ":", file.proof_port,
                                 " is taken by another program; nothing was changed"),
-                   "Free it, or name two other ports in nginx.proof_ports.");
+                   "free it, or name two other ports in nginx.proof_ports");
   }
   SLIPWAY_FAILPOINT("nginx.switch.before_write");
   wrote_ = true;
@@ -156,7 +157,7 @@ absl::Status NginxTransaction::ReloadAndProve(const ManagedFile& file, pb::Slot 
   SLIPWAY_RETURN_IF_ERROR(nginx_.Reload());
   *outcome_.evidence.mutable_reload() = ToProto(nginx_.clock_.Now() - start);
   SLIPWAY_FAILPOINT("nginx.switch.after_reload");
-  NginxDriver::Expectation expected{file.generation, expected_slot, {}};
+  NginxDriver::Expectation expected{file.generation, expected_slot, {}, &log};
   if (outcome_.loaded.generation == 0) expected.retired = before;
   const auto proof = nginx_.WaitForProof(site_, expected);
   *outcome_.evidence.mutable_first_answer() = ToProto(proof.first_answer);
@@ -214,6 +215,7 @@ absl::Status NginxTransaction::KnockAtFrontDoor() {
 }
 
 absl::Status NginxTransaction::SetMarker(pb::Slot slot) {
+  SLIPWAY_RETURN_IF_ERROR(MakeFolders(site_.marker.parent_path(), 0755));
   return slot == pb::SLOT_GREEN ? WriteFileAtomically(site_.marker, "green\n")
                                 : RemoveFile(site_.marker);
 }

@@ -92,6 +92,7 @@ absl::Status UnpackEntry(const BlobStore& blobs, int root, const pb::ManifestEnt
 
 absl::StatusOr<std::unique_ptr<ReleaseStore>> ReleaseStore::Open(const Paths& paths) {
   SLIPWAY_ASSIGN_OR_RETURN(std::unique_ptr<BlobStore> blobs, BlobStore::Open(paths.Blobs()));
+  SLIPWAY_RETURN_IF_ERROR(MakeFolders(paths.Apps(), 0700));
   return std::unique_ptr<ReleaseStore>(new ReleaseStore(paths, std::move(blobs)));
 }
 
@@ -119,7 +120,7 @@ absl::Status ReleaseStore::UnpackInto(const fs::path& folder, const pb::Manifest
                                       absl::string_view prefix) const {
   std::error_code error;
   fs::remove_all(folder, error);
-  SLIPWAY_RETURN_IF_ERROR(MakeFolders(folder.parent_path(), 0711));
+  SLIPWAY_RETURN_IF_ERROR(MakeFolders(folder.parent_path(), 0700));
   SLIPWAY_RETURN_IF_ERROR(MakeFolders(folder, 0755));
   const UniqueFd root(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!root) return ErrnoError(folder.string());

@@ -68,8 +68,14 @@ class Workload {
                                absl::string_view env_file, const CallContext& call) = 0;
   virtual absl::StatusOr<pb::BuildEvidence> Build(const StagedRelease& release,
                                                   const CallContext& call) = 0;
-  // Starts the shared services that are absent and waits for their health checks.
+  // Names of running shared services that the prepared release defines otherwise than they run.
+  virtual absl::StatusOr<std::vector<std::string>> ChangedShared(const StagedRelease& release) = 0;
+  // Starts the shared services that are absent and waits for their health checks. Of the changed
+  // ones it replaces those that `update` names, and leaves the others alone; when that fails, the
+  // previous release's definition (null: there is none) is put back.
   virtual absl::StatusOr<pb::SharedEvidence> EnsureShared(const StagedRelease& release,
+                                                          const std::vector<std::string>& update,
+                                                          const StagedRelease* previous,
                                                           const CallContext& call) = 0;
   // Starts the release in the slot; a slot that already runs it is left alone, one that runs
   // another is replaced.

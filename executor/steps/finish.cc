@@ -20,19 +20,22 @@ constexpr auto kMarkerSettle = std::chrono::milliseconds(500);
 }  // namespace
 
 StepOutcome Steps::Drain(const StagedRelease& release, pb::Slot slot, const StepCall& call) {
-  const xpb::ApplicationFacts facts = parts_.journal.FactsOf(release.app);
+  xpb::ApplicationFacts facts = parts_.journal.FactsOf(release.app);
   DrainRequest request;
   if (const xpb::SlotFacts* known = FindSlot(facts, slot))
     request.old_workers = OldWorkersOf(*known);
   request.address = parts_.settings.address;
   request.port = PortOf(release.spec, slot);
-  request.timeout = FromProto(release.spec.rollout().drain());
+  request.timeout = std::min<std::chrono::nanoseconds>(FromProto(release.spec.rollout().drain()),
+                                                       call.deadline - parts_.clock.Now());
   if (release.spec.nginx().mode() == pb::SWITCH_MODE_MARKER) request.settle = kMarkerSettle;
   request.cancellation = call.cancellation;
   const auto drained = executor::Drain(parts_.proc, request);
   if (!drained.ok()) return {drained.status(), "", {}};
   StepOutcome outcome;
   *outcome.evidence.mutable_drain() = *drained;
+  MutableSlot(facts, slot).clear_undrained();
+  outcome.status = Commit(parts_.journal, facts);
   outcome.summary =
       drained->connections_left() == 0 && drained->old_workers_left() == 0
           ? absl::StrCat("nothing uses ", SlotWord(slot), " any more, after ",
@@ -42,12 +45,19 @@ StepOutcome Steps::Drain(const StagedRelease& release, pb::Slot slot, const Step
   return outcome;
 }
 
+absl::Status Steps::LetFinish(const std::string& app, pb::Slot slot, const StepCall& call) {
+  const xpb::ApplicationFacts facts = parts_.journal.FactsOf(app);
+  const xpb::SlotFacts* known = FindSlot(facts, slot);
+  if (known == nullptr || !known->undrained()) return absl::OkStatus();
+  return Drain({app, known->release(), facts.spec()}, slot, call).status;
+}
+
 StepOutcome Steps::Retire(const StagedRelease& release, pb::Slot slot, const StepCall& call) {
   StepOutcome outcome;
   pb::RetireEvidence& evidence = *outcome.evidence.mutable_retire();
   const auto warm = FromProto(release.spec.keep().warm());
   if (warm.count() == 0) {
-    const auto stopped = StopSlot(release.app, slot, ToContext(call));
+    const auto stopped = StopSlot(release.app, slot, call);
     if (outcome.status = stopped.status(); !outcome.status.ok()) return outcome;
     for (const std::string& id : *stopped) evidence.add_stopped_containers(id);
     outcome.summary = absl::StrCat(SlotWord(slot), " is stopped");

@@ -1,34 +1,16 @@
 // Step 1 and 2 of the protocol: which slot serves, by nginx's own word; is everything there that
 // the deployment needs.
-#include <sys/statvfs.h>
-
 #include "absl/strings/str_cat.h"
 
+#include "common/file.h"
 #include "common/spec.h"
 #include "common/status.h"
 #include "executor/facts.h"
 #include "executor/failure.h"
-#include "executor/steps/line_diff.h"
 #include "executor/steps/local_port.h"
 #include "executor/steps/steps.h"
 
 namespace slipway::executor {
-namespace {
-
-uint64_t FreeBytes(const std::filesystem::path& folder) {
-  struct statvfs info {};
-  if (statvfs(folder.c_str(), &info) != 0) return 0;
-  return static_cast<uint64_t>(info.f_bavail) * info.f_frsize;
-}
-
-// The slot whose port this is.
-pb::Slot SlotOfPort(const pb::ApplicationSpec& spec, uint32_t port) {
-  if (port == spec.slots().blue()) return pb::SLOT_BLUE;
-  if (port == spec.slots().green()) return pb::SLOT_GREEN;
-  return pb::SLOT_UNSPECIFIED;
-}
-
-}  // namespace
 
 absl::Status Steps::CheckCandidatePort(const std::string& app, const pb::ApplicationSpec& spec,
                                        pb::Slot candidate) {
@@ -135,52 +117,6 @@ StepOutcome Steps::Preflight(const xpb::PreflightCommand& command, const StepCal
                                        "; ", SlotWord(candidate),
                                        evidence.candidate_is_warm() ? " is warm" : " is next");
   return outcome;
-}
-
-pb::HostPlan Steps::Plan(const std::string& release, const pb::ApplicationSpec& spec) {
-  pb::HostPlan plan;
-  xpb::ApplicationFacts facts = parts_.journal.FactsOf(spec.app());
-  const auto problem = [&plan](const absl::Status& status) {
-    const std::string cure = DetailOf(status).cure();
-    plan.add_problems(absl::StrCat(std::string(status.message()), cure.empty() ? "" : "; ", cure));
-  };
-  if (absl::Status status = ChooseProofPorts(spec, facts); !status.ok()) problem(status);
-  plan.set_free_bytes(FreeBytes(parts_.paths.State()));
-  plan.set_nginx_file(spec.nginx().file());
-  const NginxSite site = SiteOf(spec, facts);
-  const auto found = parts_.nginx.Preflight(site);
-  if (!found.ok()) {
-    problem(found.status());
-    return plan;
-  }
-  if (found->latent_switch)
-    plan.add_notes("the upstream file is not what nginx serves; it is put back first");
-  pb::Slot active = found->loaded.slot;
-  if (found->adoptable) {
-    active = SlotOfPort(spec, found->adoptable->port);
-    plan.add_notes(
-        absl::StrCat("takes over from the version that serves on port ", found->adoptable->port));
-  }
-  const pb::Slot candidate = active == pb::SLOT_UNSPECIFIED ? pb::SLOT_BLUE : OtherSlot(active);
-  plan.set_from(active);
-  plan.set_to(candidate);
-  plan.set_port(PortOf(spec, candidate));
-  if (const auto serving = parts_.workload.Observe(spec.app(), active, nullptr);
-      serving.ok() && !serving->containers.empty()) {
-    plan.set_serving_release(serving->containers.front().release);
-  }
-  if (plan.serving_release() == release) plan.add_notes("this release serves here already");
-  if (absl::Status status = CheckCandidatePort(spec.app(), spec, candidate); !status.ok())
-    problem(status);
-  const uint64_t generation = NextGeneration(found->loaded.generation, facts.last_generation(),
-                                             found->adoptable.has_value());
-  const auto text = RenderManagedFile(site.FileFor(generation, candidate, parts_.settings.address));
-  if (!text.ok()) {
-    problem(text.status());
-  } else {
-    plan.set_nginx_diff(LineDiff(found->file_text.value_or(""), *text));
-  }
-  return plan;
 }
 
 }  // namespace slipway::executor

@@ -76,8 +76,13 @@ StepOutcome Steps::Build(const StagedRelease& release, const StepCall& call) {
   return outcome;
 }
 
-StepOutcome Steps::Shared(const StagedRelease& release, const StepCall& call) {
-  const auto shared = parts_.workload.EnsureShared(release, ToContext(call));
+StepOutcome Steps::Shared(const StagedRelease& release, const std::vector<std::string>& update,
+                          const StepCall& call) {
+  const xpb::ApplicationFacts facts = parts_.journal.FactsOf(release.app);
+  const xpb::SlotFacts* serving = FindSlot(facts, facts.active_slot());
+  const auto previous = LoadStaged(release.app, serving == nullptr ? "" : serving->release());
+  const auto shared = parts_.workload.EnsureShared(
+      release, update, previous.ok() ? &*previous : nullptr, ToContext(call));
   if (!shared.ok()) return {shared.status(), "", {}};
   StepOutcome outcome;
   *outcome.evidence.mutable_shared() = *shared;
@@ -87,11 +92,15 @@ StepOutcome Steps::Shared(const StagedRelease& release, const StepCall& call) {
     absl::StrAppend(&outcome.summary,
                     "; left as they are though defined anew: ", Joined(shared->changed_services()));
   }
+  if (!shared->updated_services().empty())
+    absl::StrAppend(&outcome.summary, "; updated ", Joined(shared->updated_services()));
   return outcome;
 }
 
 StepOutcome Steps::Start(const StagedRelease& release, pb::Slot slot, const StepCall& call) {
   if (absl::Status status = RefuseIfServing(release.app, slot); !status.ok())
+    return {status, "", {}};
+  if (absl::Status status = LetFinish(release.app, slot, call); !status.ok())
     return {status, "", {}};
   // The slot's warm time is over: from now on it belongs to this release.
   xpb::ApplicationFacts facts = parts_.journal.FactsOf(release.app);
@@ -99,6 +108,7 @@ StepOutcome Steps::Start(const StagedRelease& release, pb::Slot slot, const Step
   known.set_release(release.release);
   known.clear_warm_until();
   known.clear_old_workers();
+  known.clear_undrained();
   if (absl::Status status = Commit(parts_.journal, facts); !status.ok()) return {status, "", {}};
   const auto started = parts_.workload.StartSlot(release, slot, ToContext(call));
   if (!started.ok()) return {started.status(), "", {}};
@@ -109,7 +119,7 @@ StepOutcome Steps::Start(const StagedRelease& release, pb::Slot slot, const Step
 }
 
 StepOutcome Steps::Remove(const std::string& app, pb::Slot slot, const StepCall& call) {
-  const auto removed = StopSlot(app, slot, ToContext(call));
+  const auto removed = StopSlot(app, slot, call);
   if (!removed.ok()) return {removed.status(), "", {}};
   StepOutcome outcome;
   for (const std::string& id : *removed)

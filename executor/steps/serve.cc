@@ -124,8 +124,11 @@ StepOutcome Steps::FinishSwitch(const SwitchRequest& request, const std::string&
   if (!release.empty()) serving.set_release(release);
   serving.clear_warm_until();
   serving.clear_old_workers();
+  serving.clear_undrained();
   if (request.from != pb::SLOT_UNSPECIFIED) {
-    SetOldWorkers(MutableSlot(facts, request.from), switched.old_workers);
+    xpb::SlotFacts& left = MutableSlot(facts, request.from);
+    SetOldWorkers(left, switched.old_workers);
+    left.set_undrained(true);
   }
   for (xpb::ReleaseFacts& known : *facts.mutable_releases()) {
     if (known.release() == release) known.set_proven(true);
@@ -223,10 +226,22 @@ xpb::StepResult Steps::RollBack(const std::string& app, const StepCall& call,
                       {}});
   }
   const pb::Slot target = OtherSlot(state->active_slot());
+  // Visitors first. What fails after the proof is said, and leaves them where they are.
+  const auto switch_back = [&](const std::string& to) {
+    StepOutcome outcome = Switch(to, target, call);
+    if (!outcome.status.ok()) return outcome;
+    const auto staged = LoadStaged(app, to);
+    absl::Status rest = staged.status();
+    if (rest.ok()) rest = Retire(*staged, state->active_slot(), call).status;
+    if (rest.ok() && !staged->spec.compose().workers().empty())
+      rest = Workers(*staged, call).status;
+    if (!rest.ok()) absl::StrAppend(&outcome.summary, "; but: ", std::string(rest.message()));
+    return outcome;
+  };
   for (const xpb::SlotState& slot : state->slots()) {
     if (slot.slot() != target || !slot.running()) continue;
     *release = slot.release();
-    return result_of(Switch(slot.release(), target, call));
+    return result_of(switch_back(slot.release()));
   }
   for (int i = facts.releases_size() - 1; i >= 0; --i) {
     const xpb::ReleaseFacts& known = facts.releases(i);
@@ -237,7 +252,7 @@ xpb::StepResult Steps::RollBack(const std::string& app, const StepCall& call,
     StepOutcome outcome = Build(*staged, call);
     if (outcome.status.ok()) outcome = Start(*staged, target, call);
     if (outcome.status.ok()) outcome = Health(*staged, target, call);
-    if (outcome.status.ok()) return result_of(Switch(known.release(), target, call));
+    if (outcome.status.ok()) return result_of(switch_back(known.release()));
     const absl::Status removed = Remove(app, target, call).status;
     if (!removed.ok())
       LogWarning("candidate not removed",

@@ -61,7 +61,10 @@ StepOutcome Steps::Dispatch(const xpb::ExecuteRequest& request, const StepCall& 
     case xpb::ExecuteRequest::kBuild:
       return with(request.build().release(), [&](const auto& at) { return Build(at, call); });
     case xpb::ExecuteRequest::kShared:
-      return with(request.shared().release(), [&](const auto& at) { return Shared(at, call); });
+      return with(request.shared().release(), [&](const auto& at) {
+        return Shared(at, {request.shared().update().begin(), request.shared().update().end()},
+                      call);
+      });
     case xpb::ExecuteRequest::kStart:
       return with(request.start().release(),
                   [&](const auto& at) { return Start(at, request.start().slot(), call); });
@@ -144,13 +147,15 @@ absl::Status Steps::RefuseIfServing(const std::string& app, pb::Slot slot) {
 }
 
 absl::StatusOr<std::vector<std::string>> Steps::StopSlot(const std::string& app, pb::Slot slot,
-                                                         const CallContext& call) {
+                                                         const StepCall& call) {
   SLIPWAY_RETURN_IF_ERROR(RefuseIfServing(app, slot));
+  SLIPWAY_RETURN_IF_ERROR(LetFinish(app, slot, call));
   xpb::ApplicationFacts facts = parts_.journal.FactsOf(app);
   SLIPWAY_ASSIGN_OR_RETURN(std::vector<std::string> stopped,
-                           parts_.workload.RemoveSlot(app, slot, call));
+                           parts_.workload.RemoveSlot(app, slot, ToContext(call)));
   if (!facts.adopted_container().empty() && facts.adopted_port() == PortOf(facts.spec(), slot)) {
-    SLIPWAY_RETURN_IF_ERROR(parts_.workload.StopContainer(facts.adopted_container(), call));
+    SLIPWAY_RETURN_IF_ERROR(
+        parts_.workload.StopContainer(facts.adopted_container(), ToContext(call)));
     stopped.push_back(facts.adopted_container());
     facts.clear_adopted_container();
     facts.clear_adopted_port();
@@ -159,6 +164,7 @@ absl::StatusOr<std::vector<std::string>> Steps::StopSlot(const std::string& app,
   known.clear_release();
   known.clear_warm_until();
   known.clear_old_workers();
+  known.clear_undrained();
   SLIPWAY_RETURN_IF_ERROR(Commit(parts_.journal, facts));
   return stopped;
 }
@@ -169,7 +175,7 @@ absl::StatusOr<std::vector<std::string>> Steps::EndWarmth(const std::string& app
   if (known == nullptr || known->warm_until() == 0) return std::vector<std::string>();
   const int64_t now = std::chrono::system_clock::to_time_t(parts_.clock.WallNow());
   if (known->warm_until() > now) return std::vector<std::string>();
-  return StopSlot(app, slot, {parts_.clock.Now() + std::chrono::minutes(2), nullptr, nullptr});
+  return StopSlot(app, slot, {{}, parts_.clock.Now() + std::chrono::minutes(2), nullptr, nullptr});
 }
 
 absl::StatusOr<xpb::ApplicationState> Steps::Inspect(const std::string& app) {

@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 
 #include "common/clock.h"
+#include "common/mutex.h"
 #include "common/protos.h"
 #include "executor/drivers/health.h"
 #include "executor/drivers/nginx.h"
@@ -75,8 +76,8 @@ class Steps {
   // nothing was.
   absl::StatusOr<std::vector<std::string>> EndWarmth(const std::string& app, pb::Slot slot);
 
-  // Touches nothing.
-  pb::HostPlan Plan(const std::string& release, const pb::ApplicationSpec& spec);
+  // Touches nothing that runs. With a manifest: also what that release's compose file means here.
+  pb::HostPlan Plan(const xpb::PlanRequest& request);
   absl::StatusOr<xpb::ApplicationState> Inspect(const std::string& app);
 
   absl::StatusOr<StagedRelease> LoadStaged(const std::string& app,
@@ -89,6 +90,8 @@ class Steps {
  private:
   StepOutcome Dispatch(const xpb::ExecuteRequest& request, const StepCall& call);
 
+  // plan.cc
+  absl::StatusOr<std::vector<std::string>> ChangedServices(const xpb::PlanRequest& request);
   // preflight.cc
   StepOutcome Preflight(const xpb::PreflightCommand& command, const StepCall& call);
   absl::Status CheckCandidatePort(const std::string& app, const pb::ApplicationSpec& spec,
@@ -96,7 +99,8 @@ class Steps {
   // prepare.cc
   StepOutcome Stage(const xpb::StageCommand& command, const StepCall& call);
   StepOutcome Build(const StagedRelease& release, const StepCall& call);
-  StepOutcome Shared(const StagedRelease& release, const StepCall& call);
+  StepOutcome Shared(const StagedRelease& release, const std::vector<std::string>& update,
+                     const StepCall& call);
   StepOutcome Start(const StagedRelease& release, pb::Slot slot, const StepCall& call);
   StepOutcome Remove(const std::string& app, pb::Slot slot, const StepCall& call);
   StepOutcome Health(const StagedRelease& release, pb::Slot slot, const StepCall& call);
@@ -117,10 +121,14 @@ class Steps {
   StepOutcome Prune(const std::string& app, const xpb::PruneCommand& command, const StepCall& call);
 
   absl::Status RefuseIfServing(const std::string& app, pb::Slot slot);
+  // Before a slot is stopped: what began there while it served may end, also when it was left in a
+  // hurry, by a local rollback or an undone deployment. At once when somebody has waited already.
+  absl::Status LetFinish(const std::string& app, pb::Slot slot, const StepCall& call);
   absl::StatusOr<std::vector<std::string>> StopSlot(const std::string& app, pb::Slot slot,
-                                                    const CallContext& call);
+                                                    const StepCall& call);
 
   StepParts parts_;
+  Mutex plan_mutex_;
 };
 
 CallContext ToContext(const StepCall& call);

@@ -276,6 +276,36 @@ TEST_P(StoreContract, RecordsEachLocalEventOnce) {
   EXPECT_THAT(*store_->ListHistory("gifty", 0, 100), SizeIs(3));
 }
 
+TEST_P(StoreContract, MakesADeploymentOfARollbackOnTheHostItself) {
+  for (const std::string release : {"r1", "r2"}) {
+    MakeRelease("gifty", release);
+    const auto id = store_->CreateDeployment(DeploymentOf("gifty", release), {});
+    ASSERT_TRUE(id.ok()) << id.status();
+    ASSERT_TRUE(store_
+                    ->RecordTransition(EndOf(store_->GetDeployment("gifty", *id).value(),
+                                             pb::DEPLOYMENT_STATE_SUCCEEDED))
+                    .ok());
+  }
+  xpb::LocalEvent event;
+  event.set_sequence(1);
+  event.set_app("gifty");
+  event.set_actor("ann");
+  event.set_action("local_rollback");
+  event.set_outcome("ok");
+  event.set_release("r1");
+  EXPECT_EQ(store_->RecordLocalEvents("web-1", {event}).value(), 1u);
+  EXPECT_EQ(store_->RecordLocalEvents("web-1", {event}).value(), 1u);
+  event.set_sequence(2);
+  event.set_release("of another controller");
+  EXPECT_EQ(store_->RecordLocalEvents("web-1", {event}).value(), 2u);
+  const auto served = store_->ListServed("gifty", 10).value();
+  ASSERT_EQ(served.size(), 3u);
+  EXPECT_EQ(served[0].kind, pb::DEPLOYMENT_KIND_ROLLBACK);
+  EXPECT_EQ(served[0].release, "r1");
+  EXPECT_EQ(served[0].previous_release, "r2");
+  EXPECT_EQ(served[0].actor, "ann");
+}
+
 TEST_P(StoreContract, PagesThroughHistoryOfOneApplicationAndOfAll) {
   for (int i = 0; i < 5; ++i) {
     ASSERT_TRUE(store_->AppendHistory({"a", "ann", "act", absl::StrCat(i), "ok"}).ok());

@@ -64,24 +64,19 @@ def main():
         path = f"{APP}/slipway.yaml"
         stack.write(path, stack.read(path).replace("bake: 2s", "bake: 100ms").replace("drain: 10s", "drain: 2s"))
         daemons = {"executor": Daemon("executor"), "controller": Daemon("controller")}
-        try:
-            with stack.Load(seconds=3600) as load:
-                for name, points in (("executor", EXECUTOR_POINTS), ("controller", CONTROLLER_POINTS)):
-                    for point in points:
-                        number += 1
-                        try:
-                            failures += [f"{point}: {problem}" for problem in check_one(daemons[name], point, number)]
-                        except (AssertionError, subprocess.TimeoutExpired) as error:
-                            failures.append(f"{point}: {error}")
-                            daemons[name].stop()
-                            daemons[name].start()
-            print(load.table)
-            if load.failed:
-                failures.append(f"{load.failed} requests failed")
-        finally:
-            # By us, who started them: a dead child that nobody waited for still counts as a process.
-            for daemon in daemons.values():
-                daemon.stop()
+        with stack.Load(seconds=3600) as load:
+            for name, points in (("executor", EXECUTOR_POINTS), ("controller", CONTROLLER_POINTS)):
+                for point in points:
+                    number += 1
+                    try:
+                        failures += [f"{point}: {problem}" for problem in check_one(daemons[name], point, number)]
+                    except (AssertionError, subprocess.TimeoutExpired) as error:
+                        failures.append(f"{point}: {error}")
+                        daemons[name].stop()
+                        daemons[name].start()
+        print(load.table)
+        if load.failed:
+            failures.append(f"{load.failed} requests failed")
     for failure in failures:
         print("FAILED", failure)
     print(f"{number} deaths, {len(failures)} problems")

@@ -86,7 +86,10 @@ def reload_nginx():
 class Daemon:
     """The controller or the executor of the stack: stopped, killed and started again by its pid."""
 
+    known = []
+
     def __init__(self, name):
+        Daemon.known.append(self)
         self.name = name
         self.pid = int(read(f"{SITE}/{name}.pid"))
         self.child = None
@@ -163,4 +166,9 @@ def site(how="site", **environment):
     try:
         yield
     finally:
+        # Ours to stop first: a dead child that nobody waited for still counts as a process.
+        for daemon in Daemon.known:
+            if daemon.child is not None:
+                daemon.stop()
+        Daemon.known.clear()
         subprocess.run([QUICKSTART, "stop"], check=False, stdout=subprocess.DEVNULL)

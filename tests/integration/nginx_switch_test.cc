@@ -332,7 +332,7 @@ TEST_F(NginxSwitch, TellsWhatIsWrongWithTheIncludeLines) {
   host_.WriteSite("gifty2", absl::StrCat("include ", host_.Site().file.string(), ";\n"));
   const auto twice = nginx_->Preflight(host_.Site());
   EXPECT_EQ(ReasonOf(twice.status()), pb::FAILURE_REASON_PREFLIGHT) << twice.status();
-  EXPECT_THAT(DetailOf(twice.status()).cure(), HasSubstr("Remove one of the two"));
+  EXPECT_THAT(DetailOf(twice.status()).cure(), HasSubstr("remove one of the two"));
 }
 
 TEST_F(NginxSwitch, ByMarkerIsOneRenameWithoutAReload) {

@@ -43,7 +43,11 @@ class FakeWorkload : public executor::Workload {
     return Unused();
   }
   absl::StatusOr<pb::BuildEvidence> Build(const Release&, const Call&) override { return Unused(); }
-  absl::StatusOr<pb::SharedEvidence> EnsureShared(const Release&, const Call&) override {
+  absl::StatusOr<std::vector<std::string>> ChangedShared(const Release&) override {
+    return Unused();
+  }
+  absl::StatusOr<pb::SharedEvidence> EnsureShared(const Release&, const std::vector<std::string>&,
+                                                  const Release*, const Call&) override {
     return Unused();
   }
   absl::StatusOr<pb::StartEvidence> StartSlot(const Release&, pb::Slot, const Call&) override {

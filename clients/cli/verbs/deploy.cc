@@ -19,6 +19,7 @@ struct Options {
   bool plan_only = false;
   std::string commit;
   std::string message;
+  std::vector<std::string> update;
 };
 
 // The release of the working copy, sent and made.
@@ -60,6 +61,7 @@ int Deploy(Session& session, const Options& options) {
   request.set_release(release->name());
   request.set_request_id(client::NewRequestId());
   request.set_force(options.force);
+  request.mutable_update_services()->Add(options.update.begin(), options.update.end());
   request.set_validate_only(options.plan_only);
   const auto created = (*controller)->CreateDeployment(request);
   if (!created.ok()) return Fail(session, created.status());
@@ -98,6 +100,9 @@ Verb DeployVerb() {
             app.add_flag("--force", options->force, "Deploy also what already serves");
             app.add_flag("--verbose,-v", options->verbose, "Show what compose prints");
             app.add_option("--commit", options->commit, "Default: GITHUB_SHA, else git's HEAD");
+            app.add_option("--update", options->update,
+                           "Shared services to replace when their definition has changed")
+                ->delimiter(',');
             app.add_option("--message,-m", options->message, "One line for the history");
             return [options](Session& session) { return Deploy(session, *options); };
           }};

@@ -16,6 +16,7 @@
 //   HELLO_BROKEN=1              /health answers 503 for ever
 //   HELLO_FLAPPING=1            every other answer of /health is a 503
 //   HELLO_DIE_AFTER_REQUESTS=N  exits in answering the Nth request for /
+//   HELLO_EXIT_AFTER_MS=N       exits with 7 after N milliseconds
 //   HELLO_MIGRATE_EXIT          exit code of `hello migrate` (0)
 //   PORT                        8000
 //
@@ -319,6 +320,12 @@ int main(int argc, char** argv) {
       listen(listener, 1024) != 0) {
     std::perror("hello: listen");
     return 1;
+  }
+  if (const long ms = Number(Setting("HELLO_EXIT_AFTER_MS", "0")); ms > 0) {
+    std::thread([ms] {
+      std::this_thread::sleep_for(milliseconds(ms));
+      std::_Exit(7);
+    }).detach();
   }
   while (true) {
     const int fd = accept(listener, nullptr, nullptr);

@@ -41,6 +41,9 @@ TEST(NginxRender, WritesTheUpstreamAndItsProof) {
   EXPECT_THAT(
       *text,
       HasSubstr("upstream gifty_backend {\n    server 127.0.0.1:8000;\n    keepalive 32;\n}\n"));
+  // A site that is ready for mode marker finds what serves under both of its names.
+  EXPECT_THAT(*text, HasSubstr("upstream gifty_backend_blue {\n    server 127.0.0.1:8000;"));
+  EXPECT_THAT(*text, HasSubstr("upstream gifty_backend_green {\n    server 127.0.0.1:8000;"));
   EXPECT_THAT(*text, HasSubstr("listen 127.0.0.1:18710;"));
   EXPECT_THAT(*text, HasSubstr("return 200 \"gifty 42 blue\\n\";"));
   ManagedFile none = Blue();

@@ -1,0 +1,91 @@
+// What a deployment would do on this host, found out without changing anything that runs.
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/str_cat.h"
+
+#include "common/file.h"
+#include "common/spec.h"
+#include "common/status.h"
+#include "executor/facts.h"
+#include "executor/steps/line_diff.h"
+#include "executor/steps/steps.h"
+
+namespace slipway::executor {
+namespace {
+
+// No release has this id. The folder is there while a plan is made, one at a time.
+constexpr char kPlannedRelease[] = "plan";
+constexpr std::chrono::minutes kPrepareTime{1};
+
+}  // namespace
+
+// Prepared in a folder of its own, as staging would: what the compose file says is known only then.
+absl::StatusOr<std::vector<std::string>> Steps::ChangedServices(const xpb::PlanRequest& request) {
+  MutexLock lock(plan_mutex_);
+  const std::string& app = request.spec().app();
+  SLIPWAY_ASSIGN_OR_RETURN(const pb::Manifest manifest,
+                           parts_.releases.ReadManifest(request.manifest_digest()));
+  const absl::Cleanup remove = [&] { parts_.releases.Remove(app, kPlannedRelease).IgnoreError(); };
+  SLIPWAY_RETURN_IF_ERROR(parts_.releases.Unpack(app, kPlannedRelease, manifest));
+  const StagedRelease planned{app, kPlannedRelease, request.spec()};
+  SLIPWAY_RETURN_IF_ERROR(
+      parts_.workload.Prepare(planned, manifest, request.env_file(),
+                              {parts_.clock.Now() + kPrepareTime, nullptr, nullptr}));
+  return parts_.workload.ChangedShared(planned);
+}
+
+pb::HostPlan Steps::Plan(const xpb::PlanRequest& request) {
+  const pb::ApplicationSpec& spec = request.spec();
+  pb::HostPlan plan;
+  xpb::ApplicationFacts facts = parts_.journal.FactsOf(spec.app());
+  const auto problem = [&plan](const absl::Status& status) {
+    const std::string cure = DetailOf(status).cure();
+    plan.add_problems(absl::StrCat(std::string(status.message()), cure.empty() ? "" : "; ", cure));
+  };
+  if (absl::Status status = ChooseProofPorts(spec, facts); !status.ok()) problem(status);
+  plan.set_free_bytes(FreeBytes(parts_.paths.State()));
+  plan.set_nginx_file(spec.nginx().file());
+  const NginxSite site = SiteOf(spec, facts);
+  const auto found = parts_.nginx.Preflight(site);
+  if (!found.ok()) {
+    problem(found.status());
+    return plan;
+  }
+  if (found->latent_switch)
+    plan.add_notes("the upstream file is not what nginx serves; it is put back first");
+  pb::Slot active = found->loaded.slot;
+  if (found->adoptable) {
+    active = SlotOfPort(spec, found->adoptable->port);
+    plan.add_notes(
+        absl::StrCat("takes over from the version that serves on port ", found->adoptable->port));
+  }
+  const pb::Slot candidate = active == pb::SLOT_UNSPECIFIED ? pb::SLOT_BLUE : OtherSlot(active);
+  plan.set_from(active);
+  plan.set_to(candidate);
+  plan.set_port(PortOf(spec, candidate));
+  if (const auto serving = parts_.workload.Observe(spec.app(), active, nullptr);
+      serving.ok() && !serving->containers.empty()) {
+    plan.set_serving_release(serving->containers.front().release);
+  }
+  if (plan.serving_release() == request.release())
+    plan.add_notes("this release serves here already");
+  if (absl::Status status = CheckCandidatePort(spec.app(), spec, candidate); !status.ok())
+    problem(status);
+  const uint64_t generation = NextGeneration(found->loaded.generation, facts.last_generation(),
+                                             found->adoptable.has_value());
+  const auto text = RenderManagedFile(site.FileFor(generation, candidate, parts_.settings.address));
+  if (!text.ok()) {
+    problem(text.status());
+  } else {
+    plan.set_nginx_diff(LineDiff(found->file_text.value_or(""), *text));
+  }
+  if (request.manifest_digest().empty()) return plan;
+  const auto changed = ChangedServices(request);
+  if (!changed.ok()) {
+    problem(changed.status());
+  } else {
+    plan.mutable_changed_services()->Add(changed->begin(), changed->end());
+  }
+  return plan;
+}
+
+}  // namespace slipway::executor
