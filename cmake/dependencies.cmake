@@ -14,3 +14,11 @@ pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
 pkg_check_modules(SODIUM REQUIRED IMPORTED_TARGET libsodium)
 pkg_check_modules(SQLITE REQUIRED IMPORTED_TARGET sqlite3)
 find_package(GTest REQUIRED)
+# Its own code is in the headers; so may be the formatting that it stands on.
+set_target_properties(spdlog::spdlog_header_only PROPERTIES
+  INTERFACE_LINK_LIBRARIES "Threads::Threads;fmt::fmt-header-only")
+
+include(${CMAKE_CURRENT_LIST_DIR}/archives.cmake)
+if(SLIPWAY_ARCHIVES)
+  slipway_take_archives()
+endif()

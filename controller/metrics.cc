@@ -3,6 +3,7 @@
 #include <set>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_split.h"
 #include <prometheus/counter.h>
@@ -41,6 +42,16 @@ template <typename Builder>
 auto& Make(prometheus::Registry& registry, Builder builder, const std::string& name,
            const std::string& help) {
   return builder.Name("slipway_" + name).Help(help).Register(registry);
+}
+
+// A counter that the executor keeps. When it counts from 0 again, after its restart, so does ours.
+void SetTo(prometheus::Family<prometheus::Counter>& family, const Labels& labels, double value) {
+  prometheus::Counter* counter = &family.Add(labels);
+  if (value < counter->Value()) {
+    family.Remove(counter);
+    counter = &family.Add(labels);
+  }
+  counter->Increment(value - counter->Value());
 }
 
 std::string OutcomeOf(const DeploymentRecord& deployment) {
@@ -87,16 +98,16 @@ struct Metrics::Families {
       registry, BuildGauge(), "executor_connected", "1 while the host's executor is connected");
   prometheus::Family<prometheus::Gauge>& free_bytes =
       Make(registry, BuildGauge(), "executor_free_bytes", "Free on the host's state folder");
-  prometheus::Family<prometheus::Gauge>& reloads = Make(
-      registry, BuildGauge(), "nginx_reloads_total", "nginx reloads since the executor's start");
+  prometheus::Family<prometheus::Counter>& reloads = Make(
+      registry, BuildCounter(), "nginx_reloads_total", "nginx reloads since the executor's start");
   prometheus::Family<Histogram>& nginx_switch = Make(
       registry, BuildHistogram(), "nginx_switch_duration_seconds", "Of a switch, with its proof");
   prometheus::Family<prometheus::Gauge>& old_workers =
       Make(registry, BuildGauge(), "nginx_old_workers", "nginx workers that are shutting down");
-  prometheus::Family<prometheus::Gauge>& stale = Make(
-      registry, BuildGauge(), "stale_epoch_rejected_total", "Commands that executors fenced off");
-  prometheus::Family<prometheus::Gauge>& resumes =
-      Make(registry, BuildGauge(), "journal_resumes_total", "Work taken up again after a restart");
+  prometheus::Family<prometheus::Counter>& stale = Make(
+      registry, BuildCounter(), "stale_epoch_rejected_total", "Commands that executors fenced off");
+  prometheus::Family<prometheus::Counter>& resumes = Make(
+      registry, BuildCounter(), "journal_resumes_total", "Work taken up again after a restart");
   prometheus::Family<prometheus::Counter>& calls =
       Make(registry, BuildCounter(), "grpc_requests_total", "Calls that ended");
   prometheus::Family<Histogram>& call_duration = Make(
@@ -158,7 +169,7 @@ void Metrics::Progressed(const std::string& app, Time now) {
 }
 
 void Metrics::Resumed(int deployments) {
-  families_->resumes.Add({{"role", "controller"}, {"outcome", "resumed"}}).Set(deployments);
+  families_->resumes.Add({{"role", "controller"}, {"outcome", "resumed"}}).Increment(deployments);
 }
 
 void Metrics::Committed(std::chrono::nanoseconds time) { families_->commit.Observe(Seconds(time)); }
@@ -171,13 +182,14 @@ void Metrics::Host(const std::string& host, const HostObservation& seen) {
   for (const xpb::Counter& counter : seen.info.counters()) {
     const std::vector<std::string> parts = absl::StrSplit(counter.name(), absl::MaxSplits(':', 1));
     const std::string outcome = parts.size() > 1 ? parts[1] : "";
+    const auto value = static_cast<double>(counter.value());
     if (parts[0] == "reloads") {
-      families_->reloads.Add({{"host", host}, {"outcome", outcome}}).Set(counter.value());
+      SetTo(families_->reloads, {{"host", host}, {"outcome", outcome}}, value);
     } else if (parts[0] == "stale_epoch") {
-      families_->stale.Add(label).Set(counter.value());
+      SetTo(families_->stale, label, value);
     } else if (parts[0] == "resumes") {
-      families_->resumes.Add({{"role", "executor"}, {"outcome", outcome}, {"host", host}})
-          .Set(counter.value());
+      SetTo(families_->resumes, {{"role", "executor"}, {"outcome", outcome}, {"host", host}},
+            value);
     }
   }
   MutexLock lock(families_->mutex);
@@ -200,7 +212,9 @@ void Metrics::Host(const std::string& host, const HostObservation& seen) {
 }
 
 void Metrics::Called(const std::string& method, int code, std::chrono::nanoseconds time) {
-  families_->calls.Add({{"method", method}, {"code", std::to_string(code)}}).Increment();
+  // gRPC's codes are Abseil's.
+  const std::string word = absl::StatusCodeToString(static_cast<absl::StatusCode>(code));
+  families_->calls.Add({{"method", method}, {"code", word}}).Increment();
   families_->call_duration.Add({{"method", method}}, kShort).Observe(Seconds(time));
 }
 

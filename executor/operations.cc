@@ -105,6 +105,7 @@ absl::StatusOr<xpb::StepResult> Operations::Execute(
   std::shared_ptr<Run> run;
   {
     MutexLock lock(mutex_);
+    AwaitHousekeeping(request.operation().app());
     JoinFinished();
     SLIPWAY_RETURN_IF_ERROR(Admit(request, arguments_hash));
     if (const auto result = journal_.ResultOf(request.operation().id())) return *result;
@@ -223,6 +224,7 @@ absl::StatusOr<xpb::StepResult> Operations::RunLocally(
   StepCall call;
   {
     MutexLock lock(mutex_);
+    AwaitHousekeeping(app);
     if (const auto running = running_.find(app); running != running_.end()) {
       return Error(absl::StatusCode::kFailedPrecondition, "OPERATION_RUNNING",
                    absl::StrCat(running->second->operation_id, " runs for ", app),
@@ -248,6 +250,22 @@ absl::StatusOr<xpb::StepResult> Operations::RunLocally(
   }
   changed_();
   return result;
+}
+
+bool Operations::WhileIdle(const std::string& app, const std::function<void()>& work) {
+  {
+    MutexLock lock(mutex_);
+    if (running_.contains(app) || !housekeeping_.insert(app).second) return false;
+  }
+  work();
+  MutexLock lock(mutex_);
+  housekeeping_.erase(app);
+  progress_.NotifyAll();
+  return true;
+}
+
+void Operations::AwaitHousekeeping(const std::string& app) {
+  while (housekeeping_.contains(app)) progress_.Wait(mutex_);
 }
 
 uint64_t Operations::StaleEpochs() const {

@@ -10,6 +10,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -62,6 +63,10 @@ class Operations {
   absl::StatusOr<xpb::StepResult> RunLocally(
       const std::string& app, const std::function<xpb::StepResult(const StepCall&)>& work);
 
+  // Does housekeeping for the application while no operation runs; one that comes meanwhile waits
+  // for its end. False, and nothing done, when one runs.
+  bool WhileIdle(const std::string& app, const std::function<void()>& work);
+
   // Epochs refused since the start.
   uint64_t StaleEpochs() const;
 
@@ -78,6 +83,7 @@ class Operations {
     absl::Status failure;
   };
 
+  void AwaitHousekeeping(const std::string& app) SLIPWAY_REQUIRES(mutex_);
   absl::Status Admit(const xpb::ExecuteRequest& request, const std::string& arguments_hash)
       SLIPWAY_REQUIRES(mutex_);
   std::shared_ptr<Run> Start(const xpb::ExecuteRequest& request, const std::string& arguments_hash)
@@ -94,6 +100,7 @@ class Operations {
   CondVar progress_;
   std::map<std::string, std::shared_ptr<Run>> running_ SLIPWAY_GUARDED_BY(mutex_);
   std::vector<std::shared_ptr<Run>> finished_ SLIPWAY_GUARDED_BY(mutex_);
+  std::set<std::string> housekeeping_ SLIPWAY_GUARDED_BY(mutex_);
   uint64_t stale_epochs_ SLIPWAY_GUARDED_BY(mutex_) = 0;
 };
 

@@ -38,9 +38,10 @@ seconds WarmKeeper::EndWhatIsDue() {
         next = std::min(next, seconds(slot.warm_until() - now));
         continue;
       }
+      absl::StatusOr<std::vector<std::string>> stopped;
       // A deployment that runs may be about to use the slot; its end wakes this thread.
-      if (!operations_.Running(app).empty()) continue;
-      const auto stopped = steps_.EndWarmth(app, slot.slot());
+      if (!operations_.WhileIdle(app, [&] { stopped = steps_.EndWarmth(app, slot.slot()); }))
+        continue;
       if (!stopped.ok()) {
         LogWarning("warm slot not stopped", {{"app", app},
                                              {"slot", SlotWord(slot.slot())},
@@ -48,6 +49,7 @@ seconds WarmKeeper::EndWhatIsDue() {
         next = std::min(next, seconds(30));
         continue;
       }
+      if (stopped->empty()) continue;
       xpb::LocalEvent event;
       event.set_app(app);
       event.set_actor("executor");

@@ -73,7 +73,7 @@ grpc::Status ExecutorService::Inspect(grpc::ServerContext*, const xpb::InspectRe
 grpc::Status ExecutorService::FindMissingBlobs(
     grpc::ServerContext*, const xpb::FindMissingBlobsRequest* request,
     grpc::ServerWriter<xpb::FindMissingBlobsResponse>* writer) {
-  const auto missing = FindMissing(parts_.releases.Blobs(), request->manifest_digest());
+  const auto missing = parts_.releases.FindMissing(request->manifest_digest());
   if (!missing.ok()) return ToGrpc(missing.status());
   xpb::FindMissingBlobsResponse page;
   for (const std::string& digest : *missing) {

@@ -31,10 +31,9 @@ std::string LastLines(const ProcessResult& result) {
 }  // namespace
 
 ComposeCli::ComposeCli(ProcessRunner& runner, std::vector<std::string> program, std::string version)
-    : runner_(&runner),
-      program_(std::move(program)),
-      version_(std::move(version)),
-      generation_(absl::StartsWith(version_, "1.") ? 1 : 2) {}
+    : runner_(&runner), program_(std::move(program)), version_(std::move(version)) {}
+
+int ComposeCli::Generation() const { return absl::StartsWith(version_, "1.") ? 1 : 2; }
 
 absl::StatusOr<ComposeCli> ComposeCli::Detect(ProcessRunner& runner,
                                               std::vector<std::string> program) {
@@ -87,7 +86,7 @@ absl::StatusOr<nlohmann::json> ComposeCli::Config(
     const Project& project, const std::filesystem::path& env_file,
     const std::map<std::string, std::string>& variables, const CallContext& call) const {
   std::vector<std::string> arguments = {"config"};
-  if (generation_ == 2) arguments.insert(arguments.end(), {"--format", "json"});
+  if (Generation() == 2) arguments.insert(arguments.end(), {"--format", "json"});
   CallContext quiet = call;
   quiet.on_line = nullptr;
   SLIPWAY_ASSIGN_OR_RETURN(const ProcessResult result,

@@ -26,7 +26,7 @@ class ComposeCli {
 
   const std::string& Version() const { return version_; }
   // 1 or 2.
-  int Generation() const { return generation_; }
+  int Generation() const;
 
   struct Project {
     std::string name;
@@ -68,7 +68,6 @@ class ComposeCli {
   ProcessRunner* runner_;
   std::vector<std::string> program_;
   std::string version_;
-  int generation_;
 };
 
 }  // namespace slipway::executor

@@ -73,7 +73,44 @@ json ToJson(const YAML::Node& node) {
   return node.IsScalar() ? ScalarToJson(node) : json(nullptr);
 }
 
+// Scalars of a node that is one, a list of them, or of maps with a `path`.
+bool CollectPaths(const YAML::Node& node, std::set<std::string>& paths) {
+  if (node.IsSequence()) {
+    return std::all_of(node.begin(), node.end(),
+                       [&paths](const YAML::Node& item) { return CollectPaths(item, paths); });
+  }
+  const YAML::Node path = node.IsMap() ? node["path"] : node;
+  if (!path.IsScalar() || absl::StrContains(path.Scalar(), "$")) return false;
+  paths.insert(path.Scalar());
+  return true;
+}
+
+// Also below `x-` keys, from where anchors bring them into services.
+bool CollectEnvFiles(const YAML::Node& node, std::set<std::string>& paths) {
+  if (node.IsSequence()) {
+    return std::all_of(node.begin(), node.end(),
+                       [&paths](const YAML::Node& item) { return CollectEnvFiles(item, paths); });
+  }
+  if (!node.IsMap()) return true;
+  return std::all_of(node.begin(), node.end(), [&paths](const auto& item) {
+    const std::string& key = item.first.Scalar();
+    if (key == "extends" || key == "include" || key == "label_file") return false;
+    return key == "env_file" ? CollectPaths(item.second, paths)
+                             : CollectEnvFiles(item.second, paths);
+  });
+}
+
 }  // namespace
+
+std::optional<std::set<std::string>> EnvFilesOf(const std::string& compose_text) {
+  try {
+    std::set<std::string> paths;
+    if (CollectEnvFiles(YAML::Load(compose_text), paths)) return paths;
+  } catch (const YAML::Exception&) {
+    // Compose itself says what is wrong with it.
+  }
+  return std::nullopt;
+}
 
 absl::StatusOr<json> ParseComposeDocument(absl::string_view text) {
   json document = json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);

@@ -1,5 +1,10 @@
-// What `compose config` prints, as JSON: compose 2 prints JSON, compose 1 prints YAML.
+// Compose files as data: what a person wrote, as far as it tells which files compose will read, and
+// what `compose config` prints.
 #pragma once
+
+#include <optional>
+#include <set>
+#include <string>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -7,6 +12,12 @@
 
 namespace slipway::executor {
 
+// The env files that `compose config` reads for this compose file, as they are written in it;
+// nothing when that cannot be told without compose, because the file extends or includes others or
+// names them by variables.
+std::optional<std::set<std::string>> EnvFilesOf(const std::string& compose_text);
+
+// What `compose config` prints, as JSON: compose 2 prints JSON, compose 1 prints YAML.
 // INVALID_COMPOSE_FILE when it is neither.
 absl::StatusOr<nlohmann::json> ParseComposeDocument(absl::string_view text);
 

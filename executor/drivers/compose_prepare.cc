@@ -12,6 +12,7 @@
 #include "common/file.h"
 #include "common/spec.h"
 #include "common/status.h"
+#include "executor/drivers/compose_document.h"
 #include "executor/drivers/compose_workload.h"
 #include "executor/drivers/env_tokens.h"
 #include "executor/failure.h"
@@ -31,20 +32,25 @@ std::string Dump(const json& document) {
   return document.dump(-1, ' ', /*ensure_ascii=*/false, json::error_handler_t::replace);
 }
 
-// Files other than the compose file have a part in the result when it refers to some.
-bool RefersToOtherFiles(absl::string_view compose_text, absl::string_view env_file) {
-  for (const char* word : {"extends", "include", "label_file", "configs", "secrets"}) {
-    if (absl::StrContains(compose_text, word)) return true;
+// What of the release, besides the compose file and the env file, has a part in what `compose
+// config` prints: the other env files, or else every file.
+std::string OtherInputs(const std::string& compose_text, const std::string& env_file,
+                        const pb::Manifest& manifest) {
+  const auto read = EnvFilesOf(compose_text);
+  if (!read) return manifest.SerializeAsString();
+  std::string inputs;
+  for (const std::string& written : *read) {
+    const std::string path = std::filesystem::path(written).lexically_normal().string();
+    if (path == env_file) continue;
+    const auto found =
+        std::find_if(manifest.entries().begin(), manifest.entries().end(),
+                     [&path](const pb::ManifestEntry& entry) { return entry.path() == path; });
+    // Behind a link or outside of the release: who knows.
+    if (found == manifest.entries().end() || found->type() == pb::FILE_TYPE_SYMLINK)
+      return manifest.SerializeAsString();
+    absl::StrAppend(&inputs, path, "=", found->digest());
   }
-  for (size_t at = compose_text.find("env_file"); at != absl::string_view::npos;
-       at = compose_text.find("env_file", at + 1)) {
-    absl::string_view rest = compose_text.substr(at + 8, 200);
-    rest = rest.substr(0, rest.find('\n'));
-    const std::string plain = absl::StrReplaceAll(
-        rest, {{" ", ""}, {"[", ""}, {"]", ""}, {"\"", ""}, {"'", ""}, {"./", ""}});
-    if (plain != absl::StrCat(":", env_file)) return true;
-  }
-  return false;
+  return inputs;
 }
 
 absl::Status CheckVariableSizes(const json& document) {
@@ -86,11 +92,10 @@ absl::StatusOr<json> ComposeWorkload::Normalise(const StagedRelease& release,
   Sha256 inputs;
   for (const std::string& part :
        {compose_.Version(), spec.SerializeAsString(), release.spec.port_variable(),
-        absl::StrCat(port), Sha256Of(clean_env), Sha256Of(compose_text)}) {
+        absl::StrCat(port), Sha256Of(clean_env), Sha256Of(compose_text),
+        OtherInputs(compose_text, spec.env_file(), manifest)}) {
     inputs.Update(absl::StrCat(part.size(), ":", part));
   }
-  if (RefersToOtherFiles(compose_text, spec.env_file()))
-    inputs.Update(manifest.SerializeAsString());
   const std::string key = absl::BytesToHexString(inputs.Finish());
 
   const auto cache_file = absl::StrCat(paths_.Normalised(release.app).string(), "-", port);

@@ -184,7 +184,11 @@ absl::Status DockerEngine::Remove(const std::string& id) {
   SLIPWAY_ASSIGN_OR_RETURN(const std::string part, PathPart(id));
   const absl::Status status =
       Send("DELETE", absl::StrCat("/containers/", part, "?force=1&v=1")).status();
-  return absl::IsNotFound(status) ? absl::OkStatus() : status;
+  if (!absl::IsAlreadyExists(status)) return absl::IsNotFound(status) ? absl::OkStatus() : status;
+  // Somebody else removes it just now.
+  const absl::Status gone =
+      Send("POST", absl::StrCat("/containers/", part, "/wait?condition=removed")).status();
+  return absl::IsNotFound(gone) ? absl::OkStatus() : gone;
 }
 
 absl::StatusOr<std::vector<std::string>> DockerEngine::Tail(const std::string& id, int lines) {

@@ -10,6 +10,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 
+#include "common/blob_transfer.h"
 #include "common/file.h"
 #include "common/manifest.h"
 #include "common/status.h"
@@ -19,6 +20,9 @@ namespace slipway::executor {
 namespace {
 
 namespace fs = std::filesystem;
+
+// A release that was asked for and does not come within this is given up.
+constexpr std::chrono::hours kExpected{1};
 
 // Opens below `root` and nowhere else: not through a link, not by `..`, whoever changes the tree
 // meanwhile.
@@ -94,6 +98,26 @@ absl::StatusOr<std::unique_ptr<ReleaseStore>> ReleaseStore::Open(const Paths& pa
   SLIPWAY_ASSIGN_OR_RETURN(std::unique_ptr<BlobStore> blobs, BlobStore::Open(paths.Blobs()));
   SLIPWAY_RETURN_IF_ERROR(MakeFolders(paths.Apps(), 0700));
   return std::unique_ptr<ReleaseStore>(new ReleaseStore(paths, std::move(blobs)));
+}
+
+absl::StatusOr<std::vector<std::string>> ReleaseStore::FindMissing(
+    const std::string& manifest_digest) {
+  MutexLock lock(mutex_);
+  const auto now = std::chrono::steady_clock::now();
+  std::erase_if(expected_, [now](const auto& entry) { return entry.second < now; });
+  expected_[manifest_digest] = now + kExpected;
+  return slipway::FindMissing(*blobs_, manifest_digest);
+}
+
+absl::StatusOr<uint64_t> ReleaseStore::RemoveBlobs(std::set<std::string> doomed) {
+  MutexLock lock(mutex_);
+  for (const auto& [digest, until] : expected_) {
+    doomed.erase(digest);
+    const auto manifest = ReadManifest(digest);
+    if (!manifest.ok()) continue;
+    for (const pb::ManifestEntry& entry : manifest->entries()) doomed.erase(entry.digest());
+  }
+  return blobs_->Remove(doomed);
 }
 
 absl::StatusOr<pb::Manifest> ReleaseStore::ReadManifest(absl::string_view manifest_digest) const {

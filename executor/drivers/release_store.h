@@ -6,8 +6,11 @@
 // the beginning.
 #pragma once
 
+#include <chrono>
 #include <filesystem>
+#include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -16,6 +19,7 @@
 #include "absl/strings/string_view.h"
 
 #include "common/blob_store.h"
+#include "common/mutex.h"
 #include "common/protos.h"
 #include "executor/paths.h"
 
@@ -28,6 +32,11 @@ class ReleaseStore {
   static absl::StatusOr<std::unique_ptr<ReleaseStore>> Open(const Paths& paths);
 
   BlobStore& Blobs() { return *blobs_; }
+  // What is missing of a release that is about to come. From now on, for an hour, RemoveBlobs()
+  // spares what is there of it.
+  absl::StatusOr<std::vector<std::string>> FindMissing(const std::string& manifest_digest);
+  // Answers how many bytes that freed.
+  absl::StatusOr<uint64_t> RemoveBlobs(std::set<std::string> doomed);
   absl::StatusOr<pb::Manifest> ReadManifest(absl::string_view manifest_digest) const;
 
   bool IsSealed(absl::string_view app, absl::string_view release) const;
@@ -50,6 +59,9 @@ class ReleaseStore {
 
   Paths paths_;
   std::unique_ptr<BlobStore> blobs_;
+  Mutex mutex_;
+  // Manifests that were asked for, and until when they are spared.
+  std::map<std::string, std::chrono::steady_clock::time_point> expected_ SLIPWAY_GUARDED_BY(mutex_);
 };
 
 }  // namespace slipway::executor

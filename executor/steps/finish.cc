@@ -136,7 +136,7 @@ StepOutcome Steps::Prune(const std::string& app, const xpb::PruneCommand& comman
     for (const std::string& release : doomed)
       SLIPWAY_RETURN_IF_ERROR(parts_.releases.Remove(app, release));
     SLIPWAY_RETURN_IF_ERROR(Commit(parts_.journal, left));
-    SLIPWAY_ASSIGN_OR_RETURN(const uint64_t freed, parts_.releases.Blobs().Remove(doomed_blobs));
+    SLIPWAY_ASSIGN_OR_RETURN(const uint64_t freed, parts_.releases.RemoveBlobs(doomed_blobs));
     pb::PruneEvidence& evidence = *outcome.evidence.mutable_prune();
     evidence.set_freed_bytes(evidence.freed_bytes() + freed);
     evidence.clear_removed_releases();

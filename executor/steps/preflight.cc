@@ -1,5 +1,7 @@
 // Step 1 and 2 of the protocol: which slot serves, by nginx's own word; is everything there that
 // the deployment needs.
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 
 #include "common/file.h"
@@ -11,6 +13,12 @@
 #include "executor/steps/steps.h"
 
 namespace slipway::executor {
+namespace {
+
+// How long a warm rollback may take from here to its switch.
+constexpr std::chrono::minutes kKeptForRollback{5};
+
+}  // namespace
 
 absl::Status Steps::CheckCandidatePort(const std::string& app, const pb::ApplicationSpec& spec,
                                        pb::Slot candidate) {
@@ -106,6 +114,13 @@ StepOutcome Steps::Preflight(const xpb::PreflightCommand& command, const StepCal
     evidence.set_candidate_is_warm(warm->AllRunning() && known != nullptr &&
                                    known->warm_until() != 0 &&
                                    warm->containers.front().release == command.release());
+    if (evidence.candidate_is_warm()) {
+      // Its time must not end before it serves.
+      const int64_t needed =
+          std::chrono::system_clock::to_time_t(parts_.clock.WallNow() + kKeptForRollback);
+      xpb::SlotFacts& kept = MutableSlot(facts, candidate);
+      kept.set_warm_until(std::max(kept.warm_until(), needed));
+    }
   }
   outcome.status = Commit(parts_.journal, facts);
   outcome.summary = active == pb::SLOT_UNSPECIFIED

@@ -95,6 +95,17 @@ StepOutcome Steps::Switch(const std::string& release, pb::Slot to, const StepCal
     outcome.summary = absl::StrCat(SlotWord(to), " serves already");
     return outcome;
   }
+  // Also a slot that was warm when the deployment began may be gone by now.
+  const auto candidate = parts_.workload.Observe(app, to, call.cancellation);
+  if (!candidate.ok()) return {candidate.status(), "", {}};
+  const bool adopted =
+      facts.adopted_port() != 0 && facts.adopted_port() == PortOf(facts.spec(), to);
+  if (!candidate->AllRunning() && !adopted) {
+    return {Failure(pb::FAILURE_REASON_CONTAINER_DIED,
+                    absl::StrCat(SlotWord(to), " does not run; nginx was not touched")),
+            "",
+            {}};
+  }
   const auto request = PlanSwitch(facts, to, *loaded);
   if (!request.ok()) return {request.status(), "", {}};
 

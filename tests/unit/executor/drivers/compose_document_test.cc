@@ -82,5 +82,17 @@ TEST(ComposeDocument, RefusesWhatIsNeitherOrHasNoServices) {
   }
 }
 
+TEST(ComposeDocument, TellsWhichEnvFilesComposeReads) {
+  using Paths = std::set<std::string>;
+  EXPECT_EQ(EnvFilesOf("services: {a: {image: x}}"), Paths());
+  EXPECT_EQ(EnvFilesOf("x-c: &c {env_file: .env}\n"
+                       "services: {a: {<<: *c}, b: {env_file: [app.env, {path: ./b.env}]}}"),
+            Paths({".env", "app.env", "./b.env"}));
+  EXPECT_EQ(EnvFilesOf("services: {a: {env_file: ${STAGE}.env}}"), std::nullopt);
+  EXPECT_EQ(EnvFilesOf("services: {a: {extends: {file: b.yml}}}"), std::nullopt);
+  EXPECT_EQ(EnvFilesOf("include: [b.yml]"), std::nullopt);
+  EXPECT_EQ(EnvFilesOf("services: ["), std::nullopt);
+}
+
 }  // namespace
 }  // namespace slipway::executor

@@ -166,6 +166,17 @@ TEST_F(ReleaseStoreTest, NamesTheFileWhoseBlobIsMissing) {
   EXPECT_FALSE(store_->IsSealed(kApp, kRelease));
 }
 
+TEST_F(ReleaseStoreTest, SparesTheBlobsOfAReleaseThatIsAboutToCome) {
+  const pb::ManifestEntry common = File("common", "of both");
+  const pb::ManifestEntry old = File("old", "of the old one alone");
+  const std::string manifest = Put(Of({common}).SerializeAsString());
+  EXPECT_THAT(*store_->FindMissing(manifest), ::testing::IsEmpty());
+  EXPECT_EQ(*store_->RemoveBlobs({common.digest(), old.digest(), manifest}), old.size());
+  EXPECT_TRUE(store_->Blobs().Has(common.digest()));
+  EXPECT_FALSE(store_->Blobs().Has(old.digest()));
+  EXPECT_THAT(*store_->FindMissing(manifest), ::testing::IsEmpty());
+}
+
 TEST_F(ReleaseStoreTest, RefusesABlobOfAnotherSizeThanTheManifestSays) {
   for (const uint64_t size : {6u, 8u}) {
     pb::ManifestEntry entry = File("a", "content");
