@@ -3,6 +3,8 @@
 #include <optional>
 #include <utility>
 
+#include <malloc.h>
+
 #include "common/clock.h"
 #include "common/grpc_server.h"
 #include "common/logging.h"
@@ -56,7 +58,11 @@ class RunningServer final : public Server {
         operations_(
             *journal_,
             [this](const auto& request, const auto& call) { return steps_.Run(request, call); },
-            [this] { watch_.Changed(); }),
+            [this] {
+              // Idle nearly always: what a step needed goes back to the system.
+              malloc_trim(0);
+              watch_.Changed();
+            }),
         doctor_(engine_, *runner_, OptionsOf(config), steps_, paths_, compose.Version()),
         service_({*journal_, operations_, steps_, *releases_, workload_, nginx_, watch_, doctor_,
                   paths_}) {}

@@ -95,6 +95,12 @@ absl::StatusOr<pb::StartEvidence> ComposeWorkload::StartSlot(const StagedRelease
 }
 
 absl::Status ComposeWorkload::AnswerToNames(const StagedRelease& release, pb::Slot slot) {
+  SLIPWAY_ASSIGN_OR_RETURN(const CutResult cut, LoadCut(release.app, release.release));
+  // Without any of them nobody is on the front network to ask for a name.
+  const pb::HooksSpec& hooks = release.spec.hooks();
+  if (cut.shared_services.empty() && release.spec.compose().workers().empty() &&
+      hooks.before_switch().empty() && hooks.after_switch().empty())
+    return absl::OkStatus();
   const std::string front = FrontNetwork(release.app);
   SLIPWAY_ASSIGN_OR_RETURN(const auto serving,
                            engine_.List({{kLabelProject, SlotProject(release.app, slot)}}));

@@ -13,7 +13,7 @@
 namespace slipway::executor {
 namespace {
 
-constexpr std::chrono::milliseconds kFirstPause{50};
+constexpr std::chrono::milliseconds kFirstPause{25};
 
 std::chrono::nanoseconds Grow(std::chrono::nanoseconds pause, std::chrono::nanoseconds longest) {
   return std::max<std::chrono::nanoseconds>(kFirstPause, std::min(pause * 3 / 2, longest));

@@ -183,11 +183,12 @@ def bench_proof(releases):
           f"workers accept for 100ms more by itself: proven {lag:.0f}ms after that", flush=True)
 
 
-def bench_memory():
+def bench_memory(when):
     for name in ("executor", "controller"):
         with open(f"{SITE}/{name}.pid", encoding="utf-8") as file, open(f"/proc/{int(file.read())}/status", encoding="utf-8") as status:
-            line = next(line for line in status if line.startswith("VmRSS"))
-        print(f"{name} resident, idle: {int(line.split()[1]) / 1024:.1f} MiB", flush=True)
+            lines = dict(line.split(":", 1) for line in status)
+        print(f"{name} resident, idle, {when}: {int(lines['VmRSS'].split()[0]) / 1024:.1f} MiB, of which not of the program's own file "
+              f"{int(lines['RssAnon'].split()[0]) / 1024:.1f} MiB", flush=True)
 
 
 def bench_upload():
@@ -208,7 +209,9 @@ def bench_upload():
     start = time.monotonic()
     sent = slipway("plan").splitlines()[0]
     ours = time.monotonic() - start
-    print(f"upload: {sent}; the 10 files have {changed} bytes; plan included {ours:.2f}s, rsync -a {theirs:.2f}s", flush=True)
+    listed = 2000 * (len("tree/d49/f1999.txt") + 32)
+    print(f"upload: {sent}; the 10 files have {changed} bytes, the list of 2,000 names and digests about {listed}; "
+          f"with the whole plan {ours:.2f}s, rsync -a {theirs:.2f}s", flush=True)
 
 
 def deploy_and_name(version):
@@ -233,8 +236,11 @@ def use_marker(path, text):
 
 
 def main():
-    run(f"{ROOT}/quickstart", "up")
+    run(f"{ROOT}/quickstart", "site")
     try:
+        bench_memory("fresh")
+        slipway("apply")
+        slipway("deploy")
         write(UPSTREAM, "upstream script_backend { server 127.0.0.1:8010; }\n")
         write(f"{SITE}/nginx/sites/script.conf", "server { listen 127.0.0.1:8081; location / { proxy_pass http://script_backend; } }\n")
         run(*NGINX, "-s", "reload")
@@ -246,7 +252,7 @@ def main():
         script = bench_deploy()
         write(path, text.replace("warm: 10m", "warm: 1s"))
         bench_deploy_when_warmth_is_over(script)
-        bench_memory()
+        bench_memory("after these deployments")
         write(path, text)
         bench_proof([deploy_and_name(name) for name in ("w1", "w2")])
         bench_switches("reload")
