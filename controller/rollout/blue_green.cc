@@ -22,6 +22,9 @@ bool NotWarm(const Situation& at) { return !IsWarmRollback(at.deployment, at.rol
 bool SomethingServedBefore(const Situation& at) {
   return PreviousSlot(at.rollout) != pb::SLOT_UNSPECIFIED;
 }
+// A warm rollback is done when it is proven: the slot that it leaves stays up, and lets what uses it
+// finish before it is stopped.
+bool NeedsDrain(const Situation& at) { return SomethingServedBefore(at) && NotWarm(at); }
 // Going back must not run the old release's migrations.
 bool IsDeploy(const Situation& at) { return at.deployment.kind != pb::DEPLOYMENT_KIND_ROLLBACK; }
 bool HasWorkers(const Situation& at) { return at.context.spec.compose().workers_size() > 0; }
@@ -129,7 +132,7 @@ std::vector<StepDefinition> BlueGreen(const pb::ApplicationSpec& spec) {
   steps.push_back({"bake", kCommit, kUndo, bake, Bake, NotWarm});
 
   // The new release serves: nothing below is reason enough to take it away again.
-  steps.push_back({"drain", kFinish, kWarn, drain, Drain, SomethingServedBefore});
+  steps.push_back({"drain", kFinish, kWarn, drain, Drain, NeedsDrain});
   steps.push_back({"retire", kFinish, kWarn, minutes(2), Retire, SomethingServedBefore});
   steps.push_back({"workers", kFinish, kAttention, minutes(5), Workers, HasWorkers});
   for (const pb::Hook& hook : spec.hooks().after_switch()) {

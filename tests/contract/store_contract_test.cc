@@ -66,7 +66,8 @@ class StoreContract : public testing::TestWithParam<Backend> {
   }
   std::vector<uint64_t> Sequences(const std::string& id, uint64_t after = 0) {
     std::vector<uint64_t> numbers;
-    for (const auto& event : store_->ListEvents("gifty", id, after, 1000).value()) {
+    const std::vector<pb::Event> events = store_->ListEvents("gifty", id, after, 1000).value();
+    for (const auto& event : events) {
       numbers.push_back(event.sequence());
     }
     return numbers;

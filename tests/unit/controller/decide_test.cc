@@ -311,7 +311,7 @@ TEST(Decide, RollsBackToAWarmSlotAtOnce) {
   world.CheckInvariants();
   EXPECT_EQ(world.State().state, pb::DEPLOYMENT_STATE_SUCCEEDED);
   EXPECT_THAT(world.Host(0).Deeds(),
-              ElementsAre("start", "preflight", "switch", "drain", "retire", "workers"));
+              ElementsAre("start", "preflight", "switch", "retire", "workers"));
 }
 
 TEST(Decide, RollsBackToAColdReleaseWithoutItsMigrations) {

@@ -91,8 +91,9 @@ TEST(NginxRender, NoticesAnyEdit) {
 }
 
 TEST(NginxRender, LetsNothingBreakOut) {
-  for (const std::string bad : {"", "x;", "x}", "x y", "x\n", "-x", "1x", "x$y", "x\"", "x'", "x{",
-                                "../x", std::string(64, 'x').c_str()}) {
+  for (const std::string& bad :
+       std::vector<std::string>{"", "x;", "x}", "x y", "x\n", "-x", "1x", "x$y", "x\"", "x'", "x{",
+                                "../x", std::string(64, 'x')}) {
     ManagedFile file = Blue();
     file.upstream = bad;
     EXPECT_FALSE(RenderManagedFile(file).ok()) << bad;
