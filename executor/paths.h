@@ -5,7 +5,8 @@
 //                                     and contexts are 0700
 //   STATE/journal                     what is intended and what is true
 //   STATE/blobs/                      content-addressed files of releases
-//   STATE/apps/APP/releases/ID/       one release, unpacked; the compose file's `.`
+//   STATE/apps/APP/releases/ID/       one release, unpacked; the compose file's `.`. scratch-N while a
+//                                     plan is made
 //   STATE/apps/APP/normalised-PORT    the last output of `compose config`, after its inputs' digest
 //   STATE/apps/APP/state/ID/          what was generated for it; 0700, for it holds secrets
 //   STATE/contexts/DIGEST/            a build context while it is built from, without the env file

@@ -23,6 +23,8 @@ namespace fs = std::filesystem;
 
 // A release that was asked for and does not come within this is given up.
 constexpr std::chrono::hours kExpected{1};
+// Ids of releases are hexadecimal.
+constexpr char kScratch[] = "scratch-";
 
 // Opens below `root` and nowhere else: not through a link, not by `..`, whoever changes the tree
 // meanwhile.
@@ -97,7 +99,9 @@ absl::Status UnpackEntry(const BlobStore& blobs, int root, const pb::ManifestEnt
 absl::StatusOr<std::unique_ptr<ReleaseStore>> ReleaseStore::Open(const Paths& paths) {
   SLIPWAY_ASSIGN_OR_RETURN(std::unique_ptr<BlobStore> blobs, BlobStore::Open(paths.Blobs()));
   SLIPWAY_RETURN_IF_ERROR(MakeFolders(paths.Apps(), 0700));
-  return std::unique_ptr<ReleaseStore>(new ReleaseStore(paths, std::move(blobs)));
+  std::unique_ptr<ReleaseStore> store(new ReleaseStore(paths, std::move(blobs)));
+  store->RemoveScratch();
+  return store;
 }
 
 absl::StatusOr<std::vector<std::string>> ReleaseStore::FindMissing(
@@ -178,9 +182,23 @@ std::vector<std::string> ReleaseStore::List(absl::string_view app) const {
   std::vector<std::string> releases;
   std::error_code error;
   for (const auto& folder : fs::directory_iterator(paths_.Releases(app), error)) {
-    releases.push_back(folder.path().filename().string());
+    const std::string name = folder.path().filename().string();
+    if (!absl::StartsWith(name, kScratch)) releases.push_back(name);
   }
   return releases;
+}
+
+std::string ReleaseStore::ScratchId() { return absl::StrCat(kScratch, ++scratches_); }
+
+void ReleaseStore::RemoveScratch() {
+  std::error_code error;
+  for (const auto& app : fs::directory_iterator(paths_.Apps(), error)) {
+    const std::string name = app.path().filename().string();
+    for (const auto& folder : fs::directory_iterator(paths_.Releases(name), error)) {
+      const std::string release = folder.path().filename().string();
+      if (absl::StartsWith(release, kScratch)) Remove(name, release).IgnoreError();
+    }
+  }
 }
 
 }  // namespace slipway::executor

@@ -6,7 +6,9 @@
 // the beginning.
 #pragma once
 
+#include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -50,15 +52,21 @@ class ReleaseStore {
   absl::Status UnpackInto(const std::filesystem::path& folder, const pb::Manifest& manifest,
                           absl::string_view prefix) const;
   absl::Status Remove(absl::string_view app, absl::string_view release);
-  // Every release folder of the application, whole or not.
+  // An id for looking at a release without staging it. Remove() it afterwards; what a crash leaves
+  // goes with the next Open().
+  std::string ScratchId();
+  // Every release folder of the application, whole or not, but for scratch.
   std::vector<std::string> List(absl::string_view app) const;
 
  private:
   ReleaseStore(const Paths& paths, std::unique_ptr<BlobStore> blobs)
       : paths_(paths), blobs_(std::move(blobs)) {}
 
+  void RemoveScratch();
+
   Paths paths_;
   std::unique_ptr<BlobStore> blobs_;
+  std::atomic<uint64_t> scratches_{0};
   Mutex mutex_;
   // Manifests that were asked for, and until when they are spared.
   std::map<std::string, std::chrono::steady_clock::time_point> expected_ SLIPWAY_GUARDED_BY(mutex_);

@@ -12,21 +12,18 @@
 namespace slipway::executor {
 namespace {
 
-// No release has this id. The folder is there while a plan is made, one at a time.
-constexpr char kPlannedRelease[] = "plan";
 constexpr std::chrono::minutes kPrepareTime{1};
 
 }  // namespace
 
 // Prepared in a folder of its own, as staging would: what the compose file says is known only then.
 absl::StatusOr<std::vector<std::string>> Steps::ChangedServices(const xpb::PlanRequest& request) {
-  MutexLock lock(plan_mutex_);
   const std::string& app = request.spec().app();
   SLIPWAY_ASSIGN_OR_RETURN(const pb::Manifest manifest,
                            parts_.releases.ReadManifest(request.manifest_digest()));
-  const absl::Cleanup remove = [&] { parts_.releases.Remove(app, kPlannedRelease).IgnoreError(); };
-  SLIPWAY_RETURN_IF_ERROR(parts_.releases.Unpack(app, kPlannedRelease, manifest));
-  const StagedRelease planned{app, kPlannedRelease, request.spec()};
+  const StagedRelease planned{app, parts_.releases.ScratchId(), request.spec()};
+  const absl::Cleanup remove = [&] { parts_.releases.Remove(app, planned.release).IgnoreError(); };
+  SLIPWAY_RETURN_IF_ERROR(parts_.releases.Unpack(app, planned.release, manifest));
   SLIPWAY_RETURN_IF_ERROR(
       parts_.workload.Prepare(planned, manifest, request.env_file(),
                               {parts_.clock.Now() + kPrepareTime, nullptr, nullptr}));

@@ -12,7 +12,6 @@
 #include "absl/status/statusor.h"
 
 #include "common/clock.h"
-#include "common/mutex.h"
 #include "common/protos.h"
 #include "executor/drivers/health.h"
 #include "executor/drivers/nginx.h"
@@ -128,7 +127,6 @@ class Steps {
                                                     const StepCall& call);
 
   StepParts parts_;
-  Mutex plan_mutex_;
 };
 
 CallContext ToContext(const StepCall& call);

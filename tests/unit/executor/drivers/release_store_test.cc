@@ -207,6 +207,18 @@ TEST_F(ReleaseStoreTest, IsSealedOnlyBySealAndNotAfterUnpackingAgain) {
   EXPECT_FALSE(store_->IsSealed(kApp, kRelease));
 }
 
+TEST_F(ReleaseStoreTest, ForgetsScratchWhenItIsOpenedAgain) {
+  const pb::Manifest manifest = Of({File("a", "1")});
+  const std::string scratch = store_->ScratchId();
+  EXPECT_NE(scratch, store_->ScratchId());
+  ASSERT_TRUE(store_->Unpack(kApp, scratch, manifest).ok());
+  ASSERT_TRUE(store_->Unpack(kApp, kRelease, manifest).ok());
+  EXPECT_THAT(store_->List(kApp), ::testing::ElementsAre(kRelease));
+  store_ = *ReleaseStore::Open(paths_);
+  EXPECT_FALSE(fs::exists(paths_.Release(kApp, scratch)));
+  EXPECT_TRUE(fs::exists(paths_.Release(kApp, kRelease)));
+}
+
 TEST_F(ReleaseStoreTest, LeavesNothingOfAnEarlierTree) {
   ASSERT_TRUE(store_->Unpack(kApp, kRelease, Of({File("old", "x"), File("z/old", "x")})).ok());
   ASSERT_TRUE(store_->Unpack(kApp, kRelease, Of({File("new", "x")})).ok());
