@@ -4,7 +4,7 @@
 deploy    wall clock of `slipway deploy` against a script that does what deployment guides say: build, up in the free slot, ask
           the health page every second, write the upstream file, reload, wait until drained, stop the old slot; and against
           its bare compose commands
-switches  200 warm rollbacks under mixed load in each nginx mode: wall clock from command to proven, the proof after the reload,
+switches  200 warm rollbacks under mixed load, with streams of 20 s, in each nginx mode: wall clock from command to proven, the proof after the reload,
           failed requests and closed connections per kind
 memory    resident memory of the idle daemons
 upload    bytes and seconds for a tree of 2,000 files of which 10 changed, against rsync -a over a loopback folder
@@ -154,7 +154,7 @@ def percentile(values, share):
 
 def bench_switches(mode):
     """The product's own way: `slipway-executor rollback` goes to the other, warm slot each time."""
-    with subprocess.Popen([f"{BUILD}/tests/support/load/slipway-load", "127.0.0.1", "8080", "hello", "900"],
+    with subprocess.Popen([f"{BUILD}/tests/support/load/slipway-load", "127.0.0.1", "8080", "hello", "900", "20000"],
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as load:
         seconds = []
         for _ in range(SWITCHES):

@@ -1,6 +1,6 @@
-// slipway-load ADDRESS PORT HOST [SECONDS]: mixed load until SIGTERM, SIGINT or the time is over;
-// then
-// a table of counts. Exit code 1 when a request failed.
+// slipway-load ADDRESS PORT HOST [SECONDS [STREAM-MS]]: mixed load until SIGTERM, SIGINT or the time
+// is over; then a table of counts. A stream lasts 3 s unless told otherwise. Exit code 1 when a
+// request failed.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -11,7 +11,8 @@
 
 int main(int argc, char** argv) {
   if (argc < 4) {
-    std::fprintf(stderr, "usage: slipway-load ADDRESS PORT HOST [SECONDS, at most 3600]\n");
+    std::fprintf(stderr,
+                 "usage: slipway-load ADDRESS PORT HOST [SECONDS, at most 3600 [STREAM-MS]]\n");
     return 2;
   }
   sigset_t signals;
@@ -20,7 +21,7 @@ int main(int argc, char** argv) {
   sigaddset(&signals, SIGINT);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   slipway::load::Mix mix;
-  mix.stream_ms = 3000;
+  mix.stream_ms = argc > 5 ? std::atoi(argv[5]) : 3000;
   slipway::load::MixedLoad load(argv[1], static_cast<uint16_t>(std::atoi(argv[2])), argv[3], mix);
   load.Start();
   const timespec limit{argc > 4 ? std::min(std::atol(argv[4]), 3600L) : 3600, 0};
