@@ -88,6 +88,25 @@ absl::Status BlobStore::Sync() {
   return absl::OkStatus();
 }
 
+absl::StatusOr<std::set<std::string>> BlobStore::WrittenBefore(
+    std::chrono::system_clock::time_point time) const {
+  std::set<std::string> digests;
+  std::error_code error;
+  for (fs::recursive_directory_iterator at(folder_, error), end; at != end; at.increment(error)) {
+    const std::string hex =
+        absl::StrCat(at->path().parent_path().filename().string(), at->path().filename().string());
+    if (hex.size() != 2 * kDigestBytes) continue;
+    struct stat info {};
+    // Another thread may have removed it.
+    if (stat(at->path().c_str(), &info) != 0) continue;
+    if (std::chrono::system_clock::from_time_t(info.st_mtime) < time) {
+      digests.insert(absl::HexStringToBytes(hex));
+    }
+  }
+  if (error) return absl::UnknownError(absl::StrCat(folder_.string(), ": ", error.message()));
+  return digests;
+}
+
 absl::StatusOr<uint64_t> BlobStore::Remove(const std::set<std::string>& digests) {
   uint64_t freed = 0;
   for (const std::string& digest : digests) {

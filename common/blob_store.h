@@ -7,6 +7,7 @@
 // Safe from several threads; one process per folder. After a crash a blob is there whole or not at all.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -58,6 +59,9 @@ class BlobStore {
   // Writes blobs back to the disk in one go: renames before this call survive a power cut after it.
   absl::Status Sync();
 
+  // Digests of the blobs that were written before this time.
+  absl::StatusOr<std::set<std::string>> WrittenBefore(
+      std::chrono::system_clock::time_point time) const;
   // Removes these; answers how many bytes that freed. One that is not there is fine.
   absl::StatusOr<uint64_t> Remove(const std::set<std::string>& digests);
 

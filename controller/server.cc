@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <sys/file.h>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include <grpcpp/server.h>
 
 #include "common/blob_store.h"
+#include "common/cancellation.h"
 #include "common/clock.h"
 #include "common/file.h"
 #include "common/grpc_server.h"
@@ -74,11 +76,16 @@ struct Server::Parts {
   std::vector<std::unique_ptr<grpc::Service>> services;
   std::unique_ptr<MetricsHttp> http;
   std::unique_ptr<grpc::Server> server;
+  Cancellation stop;
+  std::thread housekeeping;
 
+  ~Parts();
   absl::Status Open(const Config& config);
   void Assemble();
   absl::Status Serve(const Config& config);
   EngineParts Connections();
+  // Once a day until stopped.
+  void KeepHouse();
 };
 
 absl::Status Server::Parts::Open(const Config& config) {
@@ -125,7 +132,7 @@ void Server::Parts::Assemble() {
     return fleet->Client(name);
   };
   applications = std::make_unique<Applications>(*store, *box);
-  releases = std::make_unique<Releases>(*store, *blobs, *applications, *box);
+  releases = std::make_unique<Releases>(*store, *blobs, *applications, *box, SystemClock());
   engine = std::make_unique<Engine>(*store, hub, SystemClock(), Connections());
   admission = std::make_unique<Admission>(*store, *engine, host, SystemClock());
   preview = std::make_unique<Preview>(*store, *applications, *releases, *admission, host);
@@ -154,7 +161,24 @@ absl::Status Server::Parts::Serve(const Config& config) {
   std::vector<grpc::Service*> served;
   for (const auto& service : services) served.push_back(service.get());
   SLIPWAY_ASSIGN_OR_RETURN(server, StartGrpcServer(options, served));
+  housekeeping = std::thread([this] { KeepHouse(); });
   return absl::OkStatus();
+}
+
+void Server::Parts::KeepHouse() {
+  do {
+    const auto freed = releases->RemoveUnusedBlobs();
+    if (!freed.ok()) {
+      LogError("cannot remove unused files", {{"problem", std::string(freed.status().message())}});
+    } else if (*freed > 0) {
+      LogInfo("unused files removed", {{"bytes", absl::StrCat(*freed)}});
+    }
+  } while (!stop.WaitFor(std::chrono::hours(24)));
+}
+
+Server::Parts::~Parts() {
+  stop.Cancel();
+  if (housekeeping.joinable()) housekeeping.join();
 }
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(Config config) {

@@ -8,6 +8,7 @@
 
 #include "common/status.h"
 #include "executor/drivers/evidence_text.h"
+#include "executor/drivers/nginx_diagnose.h"
 
 namespace slipway::executor {
 namespace {
@@ -25,7 +26,8 @@ pb::Finding Found(pb::FindingLevel level, absl::string_view subject, absl::strin
 }  // namespace
 
 std::vector<pb::Finding> Doctor::Examine(const std::optional<pb::ApplicationSpec>& spec) {
-  std::vector<pb::Finding> findings = {CheckDocker(), CheckCompose(), CheckNginx(), CheckDisk()};
+  std::vector<pb::Finding> findings = {CheckDocker(), CheckCompose(), CheckNginx(spec),
+                                       CheckDisk()};
   if (!spec) return findings;
   for (pb::Finding& finding : CheckApplication(*spec)) findings.push_back(std::move(finding));
   return findings;
@@ -42,7 +44,7 @@ pb::Finding Doctor::CheckCompose() {
   return Found(pb::FINDING_LEVEL_OK, "compose", compose_version_);
 }
 
-pb::Finding Doctor::CheckNginx() {
+pb::Finding Doctor::CheckNginx(const std::optional<pb::ApplicationSpec>& spec) {
   Command command;
   command.argv = nginx_.test;
   const auto result = runner_.Run(command);
@@ -50,15 +52,28 @@ pb::Finding Doctor::CheckNginx() {
     return Found(pb::FINDING_LEVEL_PROBLEM, "nginx", std::string(result.status().message()),
                  "apt-get install nginx");
   }
-  if (!result->ok()) {
+  const bool waits = !result->ok() && spec &&
+                     ComplainsOfMissingFile(result->standard_error, spec->nginx().file(),
+                                            spec->nginx().upstream());
+  if (!result->ok() && !waits) {
     return Found(pb::FINDING_LEVEL_PROBLEM, "nginx",
                  absl::StrCat("`", absl::StrJoin(nginx_.test, " "), "` fails: ",
                               absl::StrJoin(LastLines(result->standard_error, 3), "; ")),
-                 "mend the file that nginx names; no site on this host can be changed until then");
+                 absl::StrCat("mend the file that nginx names; no site on this host can be changed "
+                              "until then",
+                              spec ? ""
+                                   : ". Is it the file that an application's first deployment "
+                                     "writes? `slipway doctor APP` knows"));
   }
   const auto master = ProcReader().NginxMaster(nginx_.pid_file);
   if (!master.ok()) {
     return Found(pb::FINDING_LEVEL_PROBLEM, "nginx", "is not running", "systemctl start nginx");
+  }
+  if (waits) {
+    return Found(pb::FINDING_LEVEL_WARNING, "nginx",
+                 absl::StrCat("runs as process ", *master, ", and cannot reload before ",
+                              spec->nginx().file(), " exists"),
+                 "the first deployment writes it");
   }
   return Found(pb::FINDING_LEVEL_OK, "nginx",
                absl::StrCat("runs as process ", *master, ", its configuration is good"));

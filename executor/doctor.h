@@ -33,7 +33,7 @@ class Doctor {
  private:
   pb::Finding CheckDocker();
   pb::Finding CheckCompose();
-  pb::Finding CheckNginx();
+  pb::Finding CheckNginx(const std::optional<pb::ApplicationSpec>& spec);
   pb::Finding CheckDisk();
   std::vector<pb::Finding> CheckApplication(const pb::ApplicationSpec& spec);
 

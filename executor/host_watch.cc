@@ -1,5 +1,7 @@
 #include "executor/host_watch.h"
 
+#include <algorithm>
+
 #include "common/durations.h"
 #include "common/status.h"
 
@@ -13,8 +15,13 @@ void HostWatch::Changed() {
 
 absl::Status HostWatch::Record(xpb::LocalEvent event) {
   MutexLock lock(mutex_);
-  event.set_sequence(journal_.LastEventSequence() + 1);
-  *event.mutable_time() = ToProto(clock_.WallNow());
+  const Clock::Wall now = clock_.WallNow();
+  const auto micros =
+      std::chrono::duration_cast<std::chrono::microseconds>(now.time_since_epoch()).count();
+  // The clock's share makes a journal begun anew go on above what the controller has seen before.
+  event.set_sequence(std::max(journal_.LastEventSequence() + 1,
+                              static_cast<uint64_t>(std::max<int64_t>(micros, 0))));
+  *event.mutable_time() = ToProto(now);
   xpb::JournalRecord record;
   *record.mutable_event() = std::move(event);
   SLIPWAY_RETURN_IF_ERROR(journal_.Append(record));

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 
 #include "clients/cli/verb.h"
@@ -163,6 +164,10 @@ std::vector<std::string> Explain(const pb::Step& step) {
           evidence.drain().connections_at_start(), evidence.drain().old_workers_at_start(),
           evidence.drain().connections_left(), evidence.drain().old_workers_left(),
           FormatDuration(FromProto(evidence.drain().waited()))));
+      break;
+    case pb::Evidence::kConfirm:
+      lines.push_back(absl::StrCat("generation ", evidence.confirm().generation(), ", ",
+                                   absl::StrJoin(evidence.confirm().containers(), ", ")));
       break;
     case pb::Evidence::kShared:
       AddLines(lines, "running from another definition than this release's:",

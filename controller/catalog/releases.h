@@ -2,12 +2,16 @@
 #pragma once
 
 #include <optional>
+#include <set>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 
 #include "common/blob_store.h"
+#include "common/clock.h"
 #include "common/manifest.h"
+#include "common/mutex.h"
 #include "controller/catalog/applications.h"
 #include "controller/store/store.h"
 
@@ -24,8 +28,9 @@ struct ReleaseDraft {
 // Safe from several threads.
 class Releases {
  public:
-  Releases(Store& store, BlobStore& blobs, const Applications& applications, const SecretBox& box)
-      : store_(store), blobs_(blobs), applications_(applications), box_(box) {}
+  Releases(Store& store, BlobStore& blobs, const Applications& applications, const SecretBox& box,
+           Clock& clock)
+      : store_(store), blobs_(blobs), applications_(applications), box_(box), clock_(clock) {}
 
   // With the application's present spec and environment. FAILED_PRECONDITION (reason BLOBS_MISSING) unless the manifest and
   // every file it names were uploaded. The id is the first 12 hexadecimal digits of a SHA-256 over application, tree, spec,
@@ -35,11 +40,25 @@ class Releases {
   // NOT_FOUND when its blob is gone.
   absl::StatusOr<pb::Manifest> ManifestOf(const ReleaseRecord& release) const;
 
+  // Removes uploaded files older than a day that no release which may still be deployed is made of: of each application
+  // the newest `keep.releases` that were made, as many that served, and what a running deployment works with. Answers the
+  // bytes that this freed. The rows of the other releases stay; deployed again from the same tree they get their files back.
+  absl::StatusOr<uint64_t> RemoveUnusedBlobs();
+
  private:
+  absl::StatusOr<ReleaseRecord> CreateFromUploaded(ReleaseRecord release, const Request& request,
+                                                   const std::string& actor)
+      SLIPWAY_EXCLUDES(removing_);
+  absl::StatusOr<std::vector<ReleaseRecord>> DeployableReleases() const;
+  absl::StatusOr<std::set<std::string>> BlobsOf(const std::vector<ReleaseRecord>& releases) const;
+
+  // Nothing is removed between the look for a release's files and its row.
+  Mutex removing_;
   Store& store_;
   BlobStore& blobs_;
   const Applications& applications_;
   const SecretBox& box_;
+  Clock& clock_;
 };
 
 }  // namespace slipway::controller

@@ -108,7 +108,8 @@ absl::Status GrpcExecutorClient::Upload(const std::vector<std::string>& digests)
     const uint64_t size = std::filesystem::file_size(path, error);
     if (error) {
       sent = Error(absl::StatusCode::kDataLoss, "BLOB_MISSING",
-                   "the controller has lost a file of this release", "upload the release again");
+                   "the controller does not have this release's files any more",
+                   "deploy its commit again, which sends them");
       break;
     }
     sent = SendFile(path, digest, size, [&](const pb::UploadBlobsRequest& chunk) {

@@ -95,6 +95,10 @@ void Prune(const Situation& at, xpb::ExecuteRequest& request) {
     if (kept.insert(release).second) request.mutable_prune()->add_keep_releases(release);
   }
 }
+void Confirm(const Situation& at, xpb::ExecuteRequest& request) {
+  request.mutable_confirm()->set_release(at.deployment.release);
+  request.mutable_confirm()->set_slot(at.rollout.slot);
+}
 CommandBuilder RunHook(const std::string& name) {
   return [name](const Situation& at, xpb::ExecuteRequest& request) {
     request.mutable_hook()->set_release(at.deployment.release);
@@ -140,12 +144,16 @@ std::vector<StepDefinition> BlueGreen(const pb::ApplicationSpec& spec) {
                      FromProto(hook.timeout()) + kMargin, RunHook(hook.name()), IsDeploy});
   }
   steps.push_back({"prune", kFinish, kWarn, minutes(5), Prune, IsDeploy});
+
+  // Nobody is told that it serves before every host was seen to serve it, after all that.
+  steps.push_back({"confirm", kConfirm, kAttention, minutes(1), Confirm});
   return steps;
 }
 
 std::vector<std::string> StepWords() {
-  return {"preflight", "stage", "build",  "shared",  "start", "health",     "hook",       "switch",
-          "bake",      "drain", "retire", "workers", "prune", "undo_start", "undo_switch"};
+  return {"preflight", "stage",   "build",      "shared",     "start",  "health",
+          "hook",      "switch",  "bake",       "drain",      "retire", "workers",
+          "prune",     "confirm", "undo_start", "undo_switch"};
 }
 
 }  // namespace slipway::controller

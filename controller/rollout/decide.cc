@@ -73,6 +73,8 @@ class Decider {
         (step.name == "preflight" &&
          step.evidence.preflight().candidate_slot() == pb::SLOT_UNSPECIFIED) ||
         (step.name == "switch" && step.evidence.switch_().to() != State().rollouts.at(host).slot) ||
+        (step.name == "confirm" &&
+         step.evidence.confirm().slot() != State().rollouts.at(host).slot) ||
         (step.name == "undo:switch" &&
          step.evidence.switch_().to() != PreviousSlot(State().rollouts.at(host)));
     if (!lacking) return;
@@ -140,7 +142,7 @@ class Decider {
       SetState(pb::DEPLOYMENT_STATE_UNDOING);
       return;
     }
-    for (const Phase phase : {Phase::kPrepare, Phase::kCommit, Phase::kFinish}) {
+    for (const Phase phase : {Phase::kPrepare, Phase::kCommit, Phase::kFinish, Phase::kConfirm}) {
       for (size_t host = 0; host < State().rollouts.size(); ++host) {
         for (const StepDefinition& definition : definitions_) {
           if (definition.phase != phase || FindStep(State().rollouts[host], definition.name) ||
@@ -203,7 +205,7 @@ class Decider {
     Dispatch dispatch{host, position, {}, definition.timeout, false};
     // A switch is short, and is finished before it is taken back; what follows it is not taken back.
     dispatch.stoppable =
-        definition.phase != Phase::kFinish && definition.name != "switch" && !IsUndo(step);
+        definition.phase < Phase::kFinish && definition.name != "switch" && !IsUndo(step);
     xpb::Operation& operation = *dispatch.request.mutable_operation();
     operation.set_app(State().app);
     // The epoch is part of it, so that it is unique for ever even when a controller lost its memory.

@@ -15,7 +15,8 @@ namespace {
 
 bool ServesEverywhere(const DeploymentRecord& deployment) {
   return !deployment.rollouts.empty() &&
-         std::all_of(deployment.rollouts.begin(), deployment.rollouts.end(), Serves);
+         std::all_of(deployment.rollouts.begin(), deployment.rollouts.end(),
+                     [](const RolloutRecord& one) { return Serves(one) && !IsStuck(one); });
 }
 
 // "release 3f2c1a on blue", per host when they differ.
@@ -89,8 +90,9 @@ Outcome FinishedOutcome(const DeploymentRecord& deployment) {
     outcome.state = pb::DEPLOYMENT_STATE_NEEDS_ATTENTION;
     outcome.reason = deployment.reason;
     outcome.message = absl::StrCat(
-        late, "Release ", deployment.release, " serves, but ", deployment.message,
-        ". Mend it and deploy again, or go back: `slipway rollback ", deployment.app, "`");
+        late, "Release ", deployment.release, outcome.serves ? " serves" : " was switched to",
+        ", but ", deployment.message, ". Mend it and deploy again, or go back: `slipway rollback ",
+        deployment.app, "`");
     return outcome;
   }
   outcome.state = pb::DEPLOYMENT_STATE_SUCCEEDED;

@@ -48,7 +48,7 @@ bool IsStuck(const RolloutRecord& rollout) {
   };
   const StepRecord* step = FindStep(rollout, "switch");
   if (failed(step) && !step->evidence.switch_().restored()) return true;
-  return failed(FindStep(rollout, "undo:switch"));
+  return failed(FindStep(rollout, "undo:switch")) || failed(FindStep(rollout, "confirm"));
 }
 
 bool SwitchBegun(const DeploymentRecord& deployment) {
@@ -60,7 +60,7 @@ bool SwitchBegun(const DeploymentRecord& deployment) {
 std::string CancelTooLate(const DeploymentRecord& deployment) {
   if (IsTerminal(deployment.state)) return "the deployment has ended";
   for (const RolloutRecord& rollout : deployment.rollouts) {
-    for (const char* late : {"drain", "retire", "workers", "prune"}) {
+    for (const char* late : {"drain", "retire", "workers", "prune", "confirm"}) {
       if (FindStep(rollout, late) != nullptr) {
         return "the new release serves and has proved itself; use a rollback instead";
       }

@@ -25,7 +25,7 @@ bool Serves(const RolloutRecord& rollout);
 // A rollback to a release that still runs in the other slot of this host.
 bool IsWarmRollback(const DeploymentRecord& deployment, const RolloutRecord& rollout);
 
-// Nobody knows what this host serves, or it could not be brought back.
+// Nobody knows what this host serves, it could not be brought back, or the last look at it failed.
 bool IsStuck(const RolloutRecord& rollout);
 
 // A switch was sent to some host.

@@ -29,7 +29,7 @@ struct Situation {
 };
 
 // All hosts finish one phase before the first one enters the next.
-enum class Phase { kPrepare, kCommit, kFinish };
+enum class Phase { kPrepare, kCommit, kFinish, kConfirm };
 
 enum class OnFailure {
   // Undo what was done, on every host.

@@ -1,4 +1,5 @@
-// Step 9 and 10 of the protocol: the old slot's end, the workers, and what is no longer needed.
+// Step 9 and 10 of the protocol: the old slot's end, the workers, what is no longer needed, and the
+// last look.
 #include <algorithm>
 #include <set>
 
@@ -9,6 +10,7 @@
 #include "common/status.h"
 #include "executor/drivers/drain.h"
 #include "executor/facts.h"
+#include "executor/failure.h"
 #include "executor/steps/steps.h"
 
 namespace slipway::executor {
@@ -146,6 +148,41 @@ StepOutcome Steps::Prune(const std::string& app, const xpb::PruneCommand& comman
   outcome.status = prune();
   outcome.summary =
       absl::StrCat(doomed.size(), " releases removed, ", kept.size() - kept.count(""), " kept");
+  return outcome;
+}
+
+StepOutcome Steps::Confirm(const std::string& app, const xpb::ConfirmCommand& command,
+                           const StepCall& call) {
+  const xpb::ApplicationFacts facts = parts_.journal.FactsOf(app);
+  StepOutcome outcome;
+  const auto loaded = parts_.nginx.Loaded(SiteOf(facts.spec(), facts));
+  if (outcome.status = loaded.status(); !outcome.status.ok()) return outcome;
+  const auto seen = parts_.workload.Observe(app, command.slot(), call.cancellation);
+  if (outcome.status = seen.status(); !outcome.status.ok()) return outcome;
+  pb::ConfirmEvidence& evidence = *outcome.evidence.mutable_confirm();
+  evidence.set_slot(loaded->slot);
+  evidence.set_generation(loaded->generation);
+  for (const ObservedContainer& container : seen->containers) {
+    evidence.add_containers(absl::StrCat(container.service, "=", container.id.substr(0, 12)));
+  }
+  if (loaded->slot != command.slot()) {
+    outcome.status = Failure(
+        pb::FAILURE_REASON_INTERNAL,
+        absl::StrCat("nginx does not serve ", SlotWord(command.slot()), " any more, it serves ",
+                     loaded->generation == 0 ? "nothing of ours" : SlotWord(loaded->slot)));
+    return outcome;
+  }
+  const bool of_release =
+      std::all_of(seen->containers.begin(), seen->containers.end(),
+                  [&](const ObservedContainer& one) { return one.release == command.release(); });
+  if (!seen->AllRunning() || !of_release) {
+    outcome.status =
+        Failure(pb::FAILURE_REASON_CONTAINER_DIED,
+                absl::StrCat(SlotWord(command.slot()),
+                             ", which serves, does not run all of release ", command.release()));
+    return outcome;
+  }
+  outcome.summary = absl::StrCat(SlotWord(command.slot()), " serves ", command.release());
   return outcome;
 }
 

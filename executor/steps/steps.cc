@@ -49,6 +49,8 @@ StepOutcome Steps::Dispatch(const xpb::ExecuteRequest& request, const StepCall& 
       return Remove(app, request.remove().slot(), call);
     case xpb::ExecuteRequest::kPrune:
       return Prune(app, request.prune(), call);
+    case xpb::ExecuteRequest::kConfirm:
+      return Confirm(app, request.confirm(), call);
     default:
       break;
   }

@@ -118,6 +118,8 @@ class Steps {
   StepOutcome Retire(const StagedRelease& release, pb::Slot slot, const StepCall& call);
   StepOutcome Workers(const StagedRelease& release, const StepCall& call);
   StepOutcome Prune(const std::string& app, const xpb::PruneCommand& command, const StepCall& call);
+  StepOutcome Confirm(const std::string& app, const xpb::ConfirmCommand& command,
+                      const StepCall& call);
 
   absl::Status RefuseIfServing(const std::string& app, pb::Slot slot);
   // Before a slot is stopped: what began there while it served may end, also when it was left in a

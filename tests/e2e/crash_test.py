@@ -12,7 +12,7 @@ import sys
 import stack
 from stack import APP, CLI, Daemon, connected, slipway_json, until
 
-STEPS = ["preflight", "stage", "build", "shared", "start", "health", "switch", "bake", "drain", "retire", "workers", "prune"]
+STEPS = ["preflight", "stage", "build", "shared", "start", "health", "switch", "bake", "drain", "retire", "workers", "prune", "confirm"]
 MOMENTS = ["intended", "acted", "recorded"]
 SWITCH_POINTS = [f"nginx.switch.{moment}" for moment in
                  ("before_write", "after_write", "after_test", "after_reload", "after_proof")] + ["executor.switch.proven"]

@@ -84,6 +84,10 @@ xpb::StepResult SimulatedHost::Perform(const xpb::ExecuteRequest& request,
     slots_[request.start().slot()] = request.start().release();
   } else if (request.has_switch_()) {
     Switch(request.switch_(), result);
+  } else if (request.has_confirm()) {
+    result.mutable_evidence()->mutable_confirm()->set_slot(active_);
+    result.set_succeeded(active_ == request.confirm().slot());
+    if (!result.succeeded()) result.set_summary("another slot serves");
   } else if (request.has_remove()) {
     if (request.remove().slot() == active_) violations_.push_back("removed the active slot");
     slots_.erase(request.remove().slot());

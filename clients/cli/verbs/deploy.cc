@@ -33,19 +33,23 @@ absl::StatusOr<pb::Release> MakeRelease(Session& session, client::ControllerClie
 
   SLIPWAY_ASSIGN_OR_RETURN(const pb::Manifest manifest, ScanWorkingCopy(application));
   pb::CreateReleaseRequest create;
-  SLIPWAY_ASSIGN_OR_RETURN(
-      const client::UploadStats sent,
-      controller.Upload(application.folder, manifest, create.mutable_manifest_digest()));
-  if (!session.output.json) {
-    session.output.Line(absl::StrCat(manifest.entries_size(), " files, ", sent.files_sent,
-                                     " sent (", sent.bytes_sent, " bytes)"));
-  }
   const Commit commit = ReadCommit(application.folder);
   create.set_parent(ApplicationName(application.spec.app()));
   create.set_commit(options.commit.empty() ? commit.id : options.commit);
   create.set_description(options.message);
   create.set_request_id(client::NewRequestId());
-  return controller.CreateRelease(create);
+  for (bool last_try = false;; last_try = true) {
+    SLIPWAY_ASSIGN_OR_RETURN(
+        const client::UploadStats sent,
+        controller.Upload(application.folder, manifest, create.mutable_manifest_digest()));
+    if (!session.output.json) {
+      session.output.Line(absl::StrCat(manifest.entries_size(), " files, ", sent.files_sent,
+                                       " sent (", sent.bytes_sent, " bytes)"));
+    }
+    auto release = controller.CreateRelease(create);
+    // The controller may just have removed what nothing had used for long.
+    if (last_try || DetailOf(release.status()).reason() != "BLOBS_MISSING") return release;
+  }
 }
 
 int Deploy(Session& session, const Options& options) {

@@ -23,6 +23,10 @@ absl::Status Put(BlobStore& store, absl::string_view content, absl::string_view 
   return (*writer)->Commit();
 }
 
+void Age(const fs::path& file, std::chrono::hours age) {
+  fs::last_write_time(file, fs::file_time_type::clock::now() - age);
+}
+
 TEST(BlobStore, GivesBackWhatWasPutIn) {
   TemporaryFolder folder;
   auto store = BlobStore::Open(folder.path() / "blobs");
@@ -45,6 +49,18 @@ TEST(BlobStore, KeepsBlobsReadOnlyUnderTheirDigest) {
   struct stat info {};
   ASSERT_EQ(stat((*store)->PathOf(Sha256Of("x")).c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0400u);
+}
+
+TEST(BlobStore, KnowsWhatWasWrittenBeforeATime) {
+  TemporaryFolder folder;
+  auto store = BlobStore::Open(folder.path());
+  for (const char* content : {"old", "new"}) {
+    ASSERT_TRUE(Put(**store, content, Sha256Of(content)).ok());
+  }
+  const auto now = std::chrono::system_clock::now();
+  Age((*store)->PathOf(Sha256Of("old")), std::chrono::hours(25));
+  EXPECT_EQ(*(*store)->WrittenBefore(now - std::chrono::hours(24)),
+            std::set<std::string>{Sha256Of("old")});
 }
 
 TEST(BlobStore, RefusesContentThatIsNotWhatItsNameSays) {

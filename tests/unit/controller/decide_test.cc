@@ -189,10 +189,10 @@ TEST(Decide, DeploysInThisOrder) {
   world.CheckInvariants();
   EXPECT_EQ(world.State().state, pb::DEPLOYMENT_STATE_SUCCEEDED);
   EXPECT_EQ(world.State().previous_release, kOld);
-  EXPECT_THAT(
-      world.Host(0).Deeds(),
-      ElementsAre("preflight", "stage", "build", "shared", "start", "health", "hook:migrate",
-                  "switch", "bake", "drain", "retire", "workers", "hook:notify", "prune"));
+  EXPECT_THAT(world.Host(0).Deeds(),
+              ElementsAre("preflight", "stage", "build", "shared", "start", "health",
+                          "hook:migrate", "switch", "bake", "drain", "retire", "workers",
+                          "hook:notify", "prune", "confirm"));
 }
 
 TEST(Decide, LeavesOutWhatAFirstDeploymentHasNoUseFor) {
@@ -202,7 +202,7 @@ TEST(Decide, LeavesOutWhatAFirstDeploymentHasNoUseFor) {
   World world(NewState(1), context);
   world.Run();
   EXPECT_THAT(world.Host(0).Deeds(), ElementsAre("preflight", "stage", "build", "shared", "start",
-                                                 "health", "switch", "bake", "prune"));
+                                                 "health", "switch", "bake", "prune", "confirm"));
 }
 
 TEST(Decide, PreparesEveryHostBeforeItSwitchesAny) {
@@ -282,7 +282,29 @@ TEST(Decide, EndsLoudlyButLeavesTheNewReleaseWhenItsWorkersDoNotStart) {
   world.CheckInvariants();
   EXPECT_EQ(world.State().state, pb::DEPLOYMENT_STATE_NEEDS_ATTENTION);
   EXPECT_TRUE(world.State().serves);
-  EXPECT_EQ(world.Host(0).Deeds().back(), "prune");
+  EXPECT_EQ(world.Host(0).Deeds().back(), "confirm");
+}
+
+TEST(Decide, DoesNotSayThatItServesWhenTheLastLookSeesOtherwise) {
+  World world(NewState(2));
+  world.ServeEverywhere();
+  world.Host(1).Fail("confirm", pb::FAILURE_REASON_CONTAINER_DIED);
+  world.Run();
+  world.CheckInvariants();
+  EXPECT_EQ(world.State().state, pb::DEPLOYMENT_STATE_NEEDS_ATTENTION);
+  EXPECT_FALSE(world.State().serves);
+  EXPECT_THAT(world.State().message, HasSubstr("was switched to, but confirm failed on web-2"));
+}
+
+TEST(Decide, LooksAtEveryHostOnceMoreAfterAllOfThemAreDone) {
+  World world(NewState(2));
+  world.ServeEverywhere();
+  world.Run();
+  for (size_t host = 0; host < 2; ++host) {
+    EXPECT_EQ(world.Host(host).Deeds().back(), "confirm");
+    EXPECT_EQ(world.State().rollouts[host].steps.back().evidence.confirm().slot(),
+              world.State().rollouts[host].slot);
+  }
 }
 
 TEST(Decide, TakesOverAnAdoptedVersionAndGoesBackToIt) {
@@ -311,7 +333,7 @@ TEST(Decide, RollsBackToAWarmSlotAtOnce) {
   world.CheckInvariants();
   EXPECT_EQ(world.State().state, pb::DEPLOYMENT_STATE_SUCCEEDED);
   EXPECT_THAT(world.Host(0).Deeds(),
-              ElementsAre("start", "preflight", "switch", "retire", "workers"));
+              ElementsAre("start", "preflight", "switch", "retire", "workers", "confirm"));
 }
 
 TEST(Decide, RollsBackToAColdReleaseWithoutItsMigrations) {
@@ -321,7 +343,7 @@ TEST(Decide, RollsBackToAColdReleaseWithoutItsMigrations) {
   world.CheckInvariants();
   EXPECT_THAT(world.Host(0).Deeds(),
               ElementsAre("preflight", "stage", "build", "shared", "start", "health", "switch",
-                          "bake", "drain", "retire", "workers"));
+                          "bake", "drain", "retire", "workers", "confirm"));
 }
 
 TEST(Decide, TouchesNothingMoreAfterALocalRollback) {
@@ -341,7 +363,7 @@ TEST(Decide, TouchesNothingMoreAfterALocalRollback) {
 }
 
 TEST(Decide, CancelsAtEveryStepUntilItIsTooLate) {
-  for (int at = 0; at < 15; ++at) {
+  for (int at = 0; at < 16; ++at) {
     World world(NewState(1));
     world.ServeEverywhere();
     int turn = 0;
