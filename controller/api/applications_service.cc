@@ -11,10 +11,8 @@ namespace slipway::controller {
 absl::Status ApplicationsService::Apply(const std::string& actor,
                                         const pb::ApplyApplicationRequest& request,
                                         pb::ApplyApplicationResponse& response) {
-  std::vector<std::string> hosts;
-  for (const HostConfig& host : fleet_.Hosts()) hosts.push_back(host.name);
   SLIPWAY_ASSIGN_OR_RETURN(const pb::ApplicationSpec spec,
-                           applications_.Check(request.spec(), hosts));
+                           applications_.Check(request.spec(), fleet_.HostNames()));
   if (request.validate_only()) {
     const auto present = store_.GetApplication(spec.app());
     if (!present.ok() && !absl::IsNotFound(present.status())) return present.status();

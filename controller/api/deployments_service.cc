@@ -1,5 +1,8 @@
 #include "controller/api/deployments_service.h"
 
+#include <algorithm>
+#include <optional>
+
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 
@@ -21,13 +24,42 @@ absl::StatusOr<std::string> ReleaseIn(const std::string& app, const std::string&
                absl::StrCat(name, " is a release of another application"));
 }
 
+bool ServesEverywhere(const pb::Plan& plan) {
+  const auto planned = ParseReleaseName(plan.release());
+  return planned.ok() &&
+         std::all_of(plan.hosts().begin(), plan.hosts().end(), [&](const pb::HostPlan& host) {
+           return host.serving_release() == planned->release;
+         });
+}
+
 }  // namespace
+
+absl::Status DeploymentsService::PlanDraft(const std::string& app,
+                                           const pb::CreateDeploymentRequest& request,
+                                           pb::CreateDeploymentResponse& response) {
+  const pb::ReleaseDraft& draft = request.draft();
+  const bool other_app = !draft.spec().app().empty() && draft.spec().app() != app;
+  if (!request.validate_only() || !request.release().empty() || other_app) {
+    return Error(absl::StatusCode::kInvalidArgument, "BAD_DRAFT",
+                 "draft: is for validate_only, in place of a release, and of the same application",
+                 "make a release of it with CreateRelease, and deploy that");
+  }
+  SLIPWAY_ASSIGN_OR_RETURN(*response.mutable_plan(), preview_.Of({app, draft.manifest_digest(),
+                                                                  draft.commit(), std::nullopt, ""},
+                                                                 draft.spec(), fleet_.HostNames()));
+  return absl::OkStatus();
+}
 
 absl::Status DeploymentsService::Create(const std::string& actor,
                                         const pb::CreateDeploymentRequest& request,
                                         pb::CreateDeploymentResponse& response) {
   Wish wish;
   SLIPWAY_ASSIGN_OR_RETURN(wish.app, ParseApplicationName(request.parent()));
+  if (request.has_draft()) {
+    SLIPWAY_RETURN_IF_ERROR(PlanDraft(wish.app, request, response));
+    response.set_up_to_date(ServesEverywhere(response.plan()));
+    return absl::OkStatus();
+  }
   SLIPWAY_ASSIGN_OR_RETURN(wish.release, ReleaseIn(wish.app, request.release()));
   if (wish.release.empty()) {
     return Error(absl::StatusCode::kInvalidArgument, "NO_RELEASE", "release: is empty");
@@ -43,6 +75,7 @@ absl::Status DeploymentsService::Create(const std::string& actor,
   wish.actor = actor;
   if (request.validate_only()) {
     SLIPWAY_ASSIGN_OR_RETURN(*response.mutable_plan(), preview_.Of(wish));
+    response.set_up_to_date(ServesEverywhere(response.plan()));
     return absl::OkStatus();
   }
   SLIPWAY_ASSIGN_OR_RETURN(const Admitted admitted,

@@ -43,6 +43,8 @@ class DeploymentsService : public DeploymentServiceBase {
  private:
   absl::Status Create(const std::string& actor, const pb::CreateDeploymentRequest& request,
                       pb::CreateDeploymentResponse& response);
+  absl::Status PlanDraft(const std::string& app, const pb::CreateDeploymentRequest& request,
+                         pb::CreateDeploymentResponse& response);
   absl::Status Rollback(const std::string& actor, const pb::RollbackApplicationRequest& request,
                         pb::RollbackApplicationResponse& response);
   absl::Status Get(const pb::GetDeploymentRequest& request, pb::GetDeploymentResponse& response);

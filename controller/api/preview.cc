@@ -3,6 +3,7 @@
 #include <map>
 
 #include "common/manifest.h"
+#include "common/names.h"
 #include "common/spec.h"
 #include "common/status.h"
 #include "controller/rollout/blue_green.h"
@@ -11,12 +12,12 @@ namespace slipway::controller {
 namespace {
 
 // The steps that would run where the host's plan says what is there now.
-void AddSteps(const pb::ApplicationSpec& spec, const Wish& wish, const pb::HostPlan& host,
+void AddSteps(const pb::ApplicationSpec& spec, pb::DeploymentKind kind, const pb::HostPlan& host,
               pb::Plan& plan) {
   RolloutContext context;
   context.spec = spec;
   DeploymentRecord deployment;
-  deployment.kind = wish.kind;
+  deployment.kind = kind;
   RolloutRecord rollout;
   rollout.slot = host.to();
   StepRecord preflight;
@@ -69,7 +70,21 @@ absl::StatusOr<pb::Plan> Preview::Of(const Wish& wish) {
   SLIPWAY_ASSIGN_OR_RETURN(pb::ApplicationSpec spec,
                            store_.GetSpec(wish.app, release.spec_revision));
   ApplyDefaults(spec);
+  return Compose(release, spec, wish.kind);
+}
+
+absl::StatusOr<pb::Plan> Preview::Of(const ReleaseDraft& draft, const pb::ApplicationSpec& spec,
+                                     const std::vector<std::string>& known_hosts) {
+  SLIPWAY_ASSIGN_OR_RETURN(const pb::ApplicationSpec full, applications_.Check(spec, known_hosts));
+  SLIPWAY_ASSIGN_OR_RETURN(const ReleaseRecord release, releases_.Preview(draft, full));
+  return Compose(release, full, pb::DEPLOYMENT_KIND_DEPLOY);
+}
+
+absl::StatusOr<pb::Plan> Preview::Compose(const ReleaseRecord& release,
+                                          const pb::ApplicationSpec& spec,
+                                          pb::DeploymentKind kind) {
   pb::Plan plan;
+  plan.set_release(ReleaseName(release.app, release.id));
   std::string serving;
   for (const std::string& host : spec.hosts()) {
     const auto client = hosts_(host);
@@ -96,7 +111,7 @@ absl::StatusOr<pb::Plan> Preview::Of(const Wish& wish) {
   }
   if (plan.hosts_size() > 0) {
     const pb::HostPlan first = plan.hosts(0);
-    AddSteps(spec, wish, first, plan);
+    AddSteps(spec, kind, first, plan);
   }
   SLIPWAY_RETURN_IF_ERROR(CompareWithServing(release, serving, plan));
   return plan;

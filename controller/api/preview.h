@@ -1,6 +1,9 @@
 // The plan: what a deployment would change, found out without changing anything.
 #pragma once
 
+#include <string>
+#include <vector>
+
 #include "absl/status/statusor.h"
 
 #include "controller/catalog/releases.h"
@@ -21,8 +24,13 @@ class Preview {
 
   // A host that does not answer is in the plan with that as its problem.
   absl::StatusOr<pb::Plan> Of(const Wish& wish);
+  // Of a deployment of a release that is not made yet. INVALID_ARGUMENT as ApplyApplication would be.
+  absl::StatusOr<pb::Plan> Of(const ReleaseDraft& draft, const pb::ApplicationSpec& spec,
+                              const std::vector<std::string>& known_hosts);
 
  private:
+  absl::StatusOr<pb::Plan> Compose(const ReleaseRecord& release, const pb::ApplicationSpec& spec,
+                                   pb::DeploymentKind kind);
   absl::Status CompareWithServing(const ReleaseRecord& release, const std::string& serving,
                                   pb::Plan& plan);
 

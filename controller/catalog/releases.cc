@@ -35,10 +35,9 @@ absl::StatusOr<pb::Manifest> Releases::ManifestOf(const ReleaseRecord& release) 
   return ParseManifest(bytes);
 }
 
-absl::StatusOr<ReleaseRecord> Releases::Create(const ReleaseDraft& draft, const Request& request,
-                                               const std::string& actor) {
-  SLIPWAY_ASSIGN_OR_RETURN(const auto seen, store_.FindRequest(draft.app, request));
-  if (seen) return store_.GetRelease(draft.app, *seen);
+absl::StatusOr<ReleaseRecord> Releases::Compose(const ReleaseDraft& draft,
+                                                const pb::ApplicationSpec& spec,
+                                                uint64_t environment_revision) const {
   if (!IsCommitName(draft.commit)) {
     return Error(absl::StatusCode::kInvalidArgument, "BAD_COMMIT",
                  "commit: at most 64 characters of [0-9A-Za-z._-], not starting with -");
@@ -47,35 +46,57 @@ absl::StatusOr<ReleaseRecord> Releases::Create(const ReleaseDraft& draft, const 
     return Error(absl::StatusCode::kInvalidArgument, "BAD_DIGEST",
                  "manifest_digest: a SHA-256 of 32 bytes is expected");
   }
-  SLIPWAY_ASSIGN_OR_RETURN(const ApplicationRecord application, store_.GetApplication(draft.app));
-  SLIPWAY_ASSIGN_OR_RETURN(
-      const std::string environment,
-      applications_.EnvironmentText(draft.app, application.environment_revision));
-  const std::string id = Sha256Of(absl::StrCat(
-      "slipway release 1:", draft.app, ":", draft.manifest_digest, DigestOf(application.spec),
-      box_.Fingerprint(draft.app, environment), draft.commit));
+  SLIPWAY_ASSIGN_OR_RETURN(const std::string environment,
+                           applications_.EnvironmentText(draft.app, environment_revision));
+  const std::string id = Sha256Of(
+      absl::StrCat("slipway release 1:", draft.app, ":", draft.manifest_digest, DigestOf(spec),
+                   box_.Fingerprint(draft.app, environment), draft.commit));
   ReleaseRecord release;
   release.id = absl::BytesToHexString(id).substr(0, 12);
   release.app = draft.app;
   release.manifest_digest = draft.manifest_digest;
-  release.spec_revision = application.spec_revision;
-  release.environment_revision = application.environment_revision;
+  release.environment_revision = environment_revision;
   release.commit = draft.commit;
   release.commit_time = draft.commit_time;
   release.description = draft.description.substr(0, draft.description.find('\n')).substr(0, 200);
+  return release;
+}
+
+absl::Status Releases::RequireUploaded(const std::string& manifest_digest) const {
+  SLIPWAY_ASSIGN_OR_RETURN(const auto missing, FindMissing(blobs_, manifest_digest));
+  if (missing.empty()) return absl::OkStatus();
+  return Error(absl::StatusCode::kFailedPrecondition, "BLOBS_MISSING",
+               absl::StrCat(missing.size(), " files of this release were not uploaded"),
+               "upload what FindMissingBlobs names, then try again");
+}
+
+absl::StatusOr<ReleaseRecord> Releases::Create(const ReleaseDraft& draft, const Request& request,
+                                               const std::string& actor) {
+  SLIPWAY_ASSIGN_OR_RETURN(const auto seen, store_.FindRequest(draft.app, request));
+  if (seen) return store_.GetRelease(draft.app, *seen);
+  SLIPWAY_ASSIGN_OR_RETURN(const ApplicationRecord application, store_.GetApplication(draft.app));
+  SLIPWAY_ASSIGN_OR_RETURN(ReleaseRecord release,
+                           Compose(draft, application.spec, application.environment_revision));
+  release.spec_revision = application.spec_revision;
   return CreateFromUploaded(std::move(release), request, actor);
+}
+
+absl::StatusOr<ReleaseRecord> Releases::Preview(const ReleaseDraft& draft,
+                                                const pb::ApplicationSpec& spec) const {
+  const auto application = store_.GetApplication(draft.app);
+  if (!application.ok() && !absl::IsNotFound(application.status())) return application.status();
+  SLIPWAY_ASSIGN_OR_RETURN(
+      ReleaseRecord release,
+      Compose(draft, spec, application.ok() ? application->environment_revision : 0));
+  SLIPWAY_RETURN_IF_ERROR(RequireUploaded(release.manifest_digest));
+  return release;
 }
 
 absl::StatusOr<ReleaseRecord> Releases::CreateFromUploaded(ReleaseRecord release,
                                                            const Request& request,
                                                            const std::string& actor) {
   MutexLock lock(removing_);
-  SLIPWAY_ASSIGN_OR_RETURN(const auto missing, FindMissing(blobs_, release.manifest_digest));
-  if (!missing.empty()) {
-    return Error(absl::StatusCode::kFailedPrecondition, "BLOBS_MISSING",
-                 absl::StrCat(missing.size(), " files of this release were not uploaded"),
-                 "upload what FindMissingBlobs names, then try again");
-  }
+  SLIPWAY_RETURN_IF_ERROR(RequireUploaded(release.manifest_digest));
   SLIPWAY_ASSIGN_OR_RETURN(const pb::Manifest manifest, ManifestOf(release));
   release.files = static_cast<uint32_t>(manifest.entries_size());
   release.bytes = TotalBytes(manifest);

@@ -37,6 +37,9 @@ class Releases {
   // a keyed fingerprint of the environment, and commit: the same of all these gives the same release.
   absl::StatusOr<ReleaseRecord> Create(const ReleaseDraft& draft, const Request& request,
                                        const std::string& actor);
+  // What Create() would make of it if the application had this spec. Stores nothing; the application need not exist.
+  absl::StatusOr<ReleaseRecord> Preview(const ReleaseDraft& draft,
+                                        const pb::ApplicationSpec& spec) const;
   // NOT_FOUND when its blob is gone.
   absl::StatusOr<pb::Manifest> ManifestOf(const ReleaseRecord& release) const;
 
@@ -46,6 +49,9 @@ class Releases {
   absl::StatusOr<uint64_t> RemoveUnusedBlobs();
 
  private:
+  absl::StatusOr<ReleaseRecord> Compose(const ReleaseDraft& draft, const pb::ApplicationSpec& spec,
+                                        uint64_t environment_revision) const;
+  absl::Status RequireUploaded(const std::string& manifest_digest) const;
   absl::StatusOr<ReleaseRecord> CreateFromUploaded(ReleaseRecord release, const Request& request,
                                                    const std::string& actor)
       SLIPWAY_EXCLUDES(removing_);

@@ -50,6 +50,12 @@ void Fleet::Shutdown() {
   for (auto& [name, member] : members_) member->client->Shutdown();
 }
 
+std::vector<std::string> Fleet::HostNames() const {
+  std::vector<std::string> names;
+  for (const HostConfig& host : configs_) names.push_back(host.name);
+  return names;
+}
+
 std::shared_ptr<ExecutorClient> Fleet::Client(const std::string& host) {
   const auto found = members_.find(host);
   return found == members_.end() ? nullptr : found->second->client;

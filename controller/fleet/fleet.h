@@ -49,6 +49,7 @@ class Fleet {
   // Null when there is no such host.
   std::shared_ptr<ExecutorClient> Client(const std::string& host);
   const std::vector<HostConfig>& Hosts() const { return configs_; }
+  std::vector<std::string> HostNames() const;
   // As the Watch stream last told; empty for an unknown host.
   HostObservation Observe(const std::string& host);
   // Ends every call and stream; none is made afterwards.

@@ -16,11 +16,28 @@ struct Options {
   bool detach = false;
   bool force = false;
   bool verbose = false;
-  bool plan_only = false;
   std::string commit;
   std::string message;
   std::vector<std::string> update;
 };
+
+// Sends what the controller lacks of the working copy; answers the digest that names all of it.
+absl::StatusOr<std::string> SendWorkingCopy(Session& session, client::ControllerClient& controller,
+                                            const ApplicationFile& application,
+                                            const pb::Manifest& manifest) {
+  std::string digest;
+  SLIPWAY_ASSIGN_OR_RETURN(const client::UploadStats sent,
+                           controller.Upload(application.folder, manifest, &digest));
+  if (!session.output.json) {
+    session.output.Line(absl::StrCat(manifest.entries_size(), " files, ", sent.files_sent,
+                                     " sent (", sent.bytes_sent, " bytes)"));
+  }
+  return digest;
+}
+
+std::string CommitOf(const ApplicationFile& application, const Options& options) {
+  return options.commit.empty() ? ReadCommit(application.folder).id : options.commit;
+}
 
 // The release of the working copy, sent and made.
 absl::StatusOr<pb::Release> MakeRelease(Session& session, client::ControllerClient& controller,
@@ -33,23 +50,38 @@ absl::StatusOr<pb::Release> MakeRelease(Session& session, client::ControllerClie
 
   SLIPWAY_ASSIGN_OR_RETURN(const pb::Manifest manifest, ScanWorkingCopy(application));
   pb::CreateReleaseRequest create;
-  const Commit commit = ReadCommit(application.folder);
   create.set_parent(ApplicationName(application.spec.app()));
-  create.set_commit(options.commit.empty() ? commit.id : options.commit);
+  create.set_commit(CommitOf(application, options));
   create.set_description(options.message);
   create.set_request_id(client::NewRequestId());
   for (bool last_try = false;; last_try = true) {
-    SLIPWAY_ASSIGN_OR_RETURN(
-        const client::UploadStats sent,
-        controller.Upload(application.folder, manifest, create.mutable_manifest_digest()));
-    if (!session.output.json) {
-      session.output.Line(absl::StrCat(manifest.entries_size(), " files, ", sent.files_sent,
-                                       " sent (", sent.bytes_sent, " bytes)"));
-    }
+    SLIPWAY_ASSIGN_OR_RETURN(*create.mutable_manifest_digest(),
+                             SendWorkingCopy(session, controller, application, manifest));
     auto release = controller.CreateRelease(create);
     // The controller may just have removed what nothing had used for long.
     if (last_try || DetailOf(release.status()).reason() != "BLOBS_MISSING") return release;
   }
+}
+
+int Plan(Session& session, const Options& options) {
+  const auto application = ReadApplicationFile(session.file);
+  if (!application.ok()) return Fail(session, application.status());
+  const auto controller = session.Controller();
+  if (!controller.ok()) return Fail(session, controller.status());
+  const auto manifest = ScanWorkingCopy(*application);
+  if (!manifest.ok()) return Fail(session, manifest.status());
+  const auto digest = SendWorkingCopy(session, **controller, *application, *manifest);
+  if (!digest.ok()) return Fail(session, digest.status());
+
+  pb::CreateDeploymentRequest request;
+  request.set_parent(ApplicationName(application->spec.app()));
+  request.set_validate_only(true);
+  *request.mutable_draft()->mutable_spec() = application->spec;
+  request.mutable_draft()->set_manifest_digest(*digest);
+  request.mutable_draft()->set_commit(CommitOf(*application, options));
+  const auto planned = (*controller)->CreateDeployment(request);
+  if (!planned.ok()) return Fail(session, planned.status());
+  return ShowPlan(session, planned->plan(), planned->up_to_date());
 }
 
 int Deploy(Session& session, const Options& options) {
@@ -66,27 +98,20 @@ int Deploy(Session& session, const Options& options) {
   request.set_request_id(client::NewRequestId());
   request.set_force(options.force);
   request.mutable_update_services()->Add(options.update.begin(), options.update.end());
-  request.set_validate_only(options.plan_only);
   const auto created = (*controller)->CreateDeployment(request);
   if (!created.ok()) return Fail(session, created.status());
-  if (options.plan_only) return ShowPlan(session, created->plan(), created->up_to_date());
+  if (session.output.json && (created->up_to_date() || options.detach)) {
+    session.output.Json(*created);
+    return kExitOk;
+  }
   if (created->up_to_date()) {
-    if (session.output.json) {
-      session.output.Json(*created);
-    } else {
-      session.output.Line(absl::StrCat("nothing to do: ", ShortName(release->name()),
-                                       " already serves on every host (--force deploys it again)"));
-    }
+    session.output.Line(absl::StrCat("nothing to do: ", ShortName(release->name()),
+                                     " already serves on every host (--force deploys it again)"));
     return kExitOk;
   }
   if (options.detach) {
-    if (session.output.json) {
-      session.output.Json(*created);
-    } else {
-      session.output.Line(absl::StrCat(ShortName(created->deployment().name()),
-                                       " has begun; `slipway watch ",
-                                       ShortName(created->deployment().name()), "` shows it"));
-    }
+    const std::string name = ShortName(created->deployment().name());
+    session.output.Line(absl::StrCat(name, " has begun; `slipway watch ", name, "` shows it"));
     return kExitOk;
   }
   return FollowDeployment(session, **controller, created->deployment(), options.verbose);
@@ -114,14 +139,12 @@ Verb DeployVerb() {
 
 Verb PlanVerb() {
   return {"plan",
-          "Show what a deployment would change; changes nothing that runs",
+          "Show what a deployment would change; changes nothing",
           {"slipway plan", "slipway plan --output json"},
-          [](CLI::App&) -> std::function<int(Session&)> {
-            return [](Session& session) {
-              Options options;
-              options.plan_only = true;
-              return Deploy(session, options);
-            };
+          [](CLI::App& app) -> std::function<int(Session&)> {
+            auto options = std::make_shared<Options>();
+            app.add_option("--commit", options->commit, "Default: GITHUB_SHA, else git's HEAD");
+            return [options](Session& session) { return Plan(session, *options); };
           }};
 }
 

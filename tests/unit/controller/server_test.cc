@@ -184,6 +184,56 @@ TEST_F(ServerTest, DeploysAndSaysSoTwice) {
   EXPECT_TRUE(Deploy(release, "r2")->up_to_date());
 }
 
+TEST_F(ServerTest, PlansADraftAndStoresNothing) {
+  Apply();
+  const std::string release = MakeRelease("v1");
+  EXPECT_EQ(Finish(Deploy(release)->deployment().name()), pb::DEPLOYMENT_STATE_SUCCEEDED);
+  pb::GetApplicationRequest get;
+  get.set_name("applications/gifty");
+  const auto before = Call<pb::GetApplicationResponse>(
+      *applications_, &pb::ApplicationService::Stub::GetApplication, get);
+  pb::GetReleaseRequest get_release;
+  get_release.set_name(release);
+  const auto made =
+      Call<pb::GetReleaseResponse>(*releases_, &pb::ReleaseService::Stub::GetRelease, get_release);
+
+  pb::CreateDeploymentRequest request;
+  request.set_parent("applications/gifty");
+  request.set_validate_only(true);
+  pb::ReleaseDraft& draft = *request.mutable_draft();
+  *draft.mutable_spec() = before->application().spec();
+  draft.set_manifest_digest(made->release().manifest_digest());
+  draft.set_commit("c1");
+  const auto create = &pb::DeploymentService::Stub::CreateDeployment;
+  const auto same = Call<pb::CreateDeploymentResponse>(*deployments_, create, request);
+  ASSERT_TRUE(same.ok()) << same.status();
+  EXPECT_EQ(same->plan().release(), release) << "what Create would make";
+
+  draft.mutable_spec()->mutable_slots()->set_blue(9000);
+  const auto other = Call<pb::CreateDeploymentResponse>(*deployments_, create, request);
+  ASSERT_TRUE(other.ok()) << other.status();
+  EXPECT_NE(other->plan().release(), release);
+  EXPECT_FALSE(other->up_to_date());
+  const auto after = Call<pb::GetApplicationResponse>(
+      *applications_, &pb::ApplicationService::Stub::GetApplication, get);
+  EXPECT_EQ(after->application().DebugString(), before->application().DebugString());
+  get_release.set_name(other->plan().release());
+  EXPECT_EQ(
+      Call<pb::GetReleaseResponse>(*releases_, &pb::ReleaseService::Stub::GetRelease, get_release)
+          .status()
+          .code(),
+      absl::StatusCode::kNotFound);
+
+  // Nor does it need the application to be there; but it never deploys.
+  request.set_parent("applications/other");
+  draft.mutable_spec()->set_app("other");
+  EXPECT_TRUE(Call<pb::CreateDeploymentResponse>(*deployments_, create, request).ok());
+  request.set_validate_only(false);
+  EXPECT_EQ(DetailOf(Call<pb::CreateDeploymentResponse>(*deployments_, create, request).status())
+                .reason(),
+            "BAD_DRAFT");
+}
+
 TEST_F(ServerTest, RollsBackToThePreviousReleaseAndNotToTheBrokenOne) {
   Apply();
   const std::string first = MakeRelease("v1");
