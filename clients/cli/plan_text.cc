@@ -4,6 +4,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 
+#include "common/enum_word.h"
 #include "common/spec.h"
 
 namespace slipway::cli {
@@ -34,22 +35,61 @@ void ShowNames(const Output& output, absl::string_view what, Tone tone,
       absl::StrCat("environment ", output.Paint(tone, what), ": ", absl::StrJoin(names, ", ")));
 }
 
+std::string ActionText(const pb::ServicePlan& service, pb::Slot to) {
+  switch (service.action()) {
+    case pb::SERVICE_ACTION_START:
+      return service.role() == pb::SERVICE_ROLE_SLOTTED ? absl::StrCat("starts on ", SlotWord(to))
+                                                        : "starts";
+    case pb::SERVICE_ACTION_REPLACE:
+      return "is replaced after the switch";
+    case pb::SERVICE_ACTION_KEEP_CHANGED:
+      return "goes on, though defined anew";
+    case pb::SERVICE_ACTION_STOP:
+      return "stops";
+    default:
+      return "goes on";
+  }
+}
+
+std::string ImageText(const pb::ServicePlan& service) {
+  switch (service.image_action()) {
+    case pb::IMAGE_ACTION_BUILD:
+      return absl::StrCat(service.image(), ", to build");
+    case pb::IMAGE_ACTION_PULL:
+      return absl::StrCat(service.image(), ", to pull");
+    default:
+      return service.image();
+  }
+}
+
+void ShowServices(const Output& output, const pb::HostPlan& host) {
+  if (host.services().empty()) return;
+  std::vector<std::vector<std::string>> rows = {{"", "SERVICE", "ROLE", "", "IMAGE"}};
+  std::vector<std::string> changed;
+  for (const pb::ServicePlan& service : host.services()) {
+    rows.push_back({"", service.service(), EnumWord(service.role()), ActionText(service, host.to()),
+                    ImageText(service)});
+    if (service.action() == pb::SERVICE_ACTION_KEEP_CHANGED) changed.push_back(service.service());
+  }
+  output.Table(rows);
+  if (changed.empty()) return;
+  output.Line(absl::StrCat("  ", output.Paint(Tone::kWarning, "shared services defined anew"), ": ",
+                           absl::StrJoin(changed, ", "),
+                           "; they go on as they are, `slipway deploy --update SERVICE` replaces "
+                           "them"));
+}
+
 void ShowHost(const Output& output, const pb::HostPlan& host) {
   output.Line(absl::StrCat(
       host.host(), ": ", SlotWord(host.from()),
       host.serving_release().empty() ? "" : absl::StrCat(" (", host.serving_release(), ")"), " -> ",
       SlotWord(host.to()), " on port ", host.port(), ", ", host.free_bytes() >> 20, " MiB free"));
+  ShowServices(output, host);
   for (absl::string_view line : absl::StrSplit(host.nginx_diff(), '\n', absl::SkipEmpty())) {
     output.Line(absl::StrCat("  ", output.Paint(line[0] == '+'   ? Tone::kGood
                                                 : line[0] == '-' ? Tone::kBad
                                                                  : Tone::kQuiet,
                                                 line)));
-  }
-  if (!host.changed_services().empty()) {
-    output.Line(
-        absl::StrCat("  ", output.Paint(Tone::kWarning, "shared services defined anew"), ": ",
-                     absl::StrJoin(host.changed_services(), ", "),
-                     "; they go on as they are, `slipway deploy --update SERVICE` replaces them"));
   }
   for (const std::string& note : host.notes()) output.Line(absl::StrCat("  note: ", note));
   for (const std::string& problem : host.problems()) {

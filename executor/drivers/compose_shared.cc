@@ -48,14 +48,13 @@ DockerNetworkSpec NetworkSpec(const json& network) {
   return spec;
 }
 
-// A container of an adopted installation does not say what it was made from.
+}  // namespace
+
 bool IsChanged(const DockerContainer& container, const CutResult& cut) {
   const auto wanted = cut.definitions.find(container.Label(kLabelService));
   const std::string definition = container.Label(kLabelDefinition);
   return wanted != cut.definitions.end() && !definition.empty() && definition != wanted->second;
 }
-
-}  // namespace
 
 // With compose's own labels, so that either version takes them for its own.
 absl::Status ComposeWorkload::EnsureResources(const StagedRelease& release, const CutResult& cut) {
@@ -79,18 +78,6 @@ absl::Status ComposeWorkload::EnsureResources(const StagedRelease& release, cons
   front.name = FrontNetwork(release.app);
   front.labels = {{kLabelApp, release.app}};
   return engine_.CreateNetwork(front).status();
-}
-
-absl::StatusOr<std::vector<std::string>> ComposeWorkload::ChangedShared(
-    const StagedRelease& release) {
-  SLIPWAY_ASSIGN_OR_RETURN(const CutResult cut, LoadCut(release.app, release.release));
-  SLIPWAY_ASSIGN_OR_RETURN(const auto containers,
-                           engine_.List({{kLabelProject, release.spec.compose().project()}}));
-  std::set<std::string> changed;
-  for (const DockerContainer& container : containers) {
-    if (IsChanged(container, cut)) changed.insert(container.Label(kLabelService));
-  }
-  return std::vector<std::string>(changed.begin(), changed.end());
 }
 
 absl::Status ComposeWorkload::UpdateShared(const StagedRelease& release,

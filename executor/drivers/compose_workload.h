@@ -37,7 +37,7 @@ class ComposeWorkload final : public Workload {
                        absl::string_view env_file, const CallContext& call) override;
   absl::StatusOr<pb::BuildEvidence> Build(const StagedRelease& release,
                                           const CallContext& call) override;
-  absl::StatusOr<std::vector<std::string>> ChangedShared(const StagedRelease& release) override;
+  absl::StatusOr<std::vector<pb::ServicePlan>> PlanServices(const StagedRelease& release) override;
   absl::StatusOr<pb::SharedEvidence> EnsureShared(const StagedRelease& release,
                                                   const std::vector<std::string>& update,
                                                   const StagedRelease* previous,
@@ -111,5 +111,9 @@ class ComposeWorkload final : public Workload {
 };
 
 ObservedContainer ToObserved(const DockerContainer& container);
+
+// A shared service that runs from another definition than the release's. Not known, hence false, of
+// an adopted installation's.
+bool IsChanged(const DockerContainer& container, const CutResult& cut);
 
 }  // namespace slipway::executor

@@ -18,6 +18,7 @@
 #include "common/protos.h"
 
 #include "slipway/v1/applications.pb.h"
+#include "slipway/v1/deployments.pb.h"
 #include "slipway/v1/evidence.pb.h"
 #include "slipway/v1/releases.pb.h"
 
@@ -68,8 +69,9 @@ class Workload {
                                absl::string_view env_file, const CallContext& call) = 0;
   virtual absl::StatusOr<pb::BuildEvidence> Build(const StagedRelease& release,
                                                   const CallContext& call) = 0;
-  // Names of running shared services that the prepared release defines otherwise than they run.
-  virtual absl::StatusOr<std::vector<std::string>> ChangedShared(const StagedRelease& release) = 0;
+  // What a deployment of the prepared release would do with each service.
+  virtual absl::StatusOr<std::vector<pb::ServicePlan>> PlanServices(
+      const StagedRelease& release) = 0;
   // Starts the shared services that are absent and waits for their health checks. Of the changed
   // ones it replaces those that `update` names, and leaves the others alone; when that fails, the
   // previous release's definition (null: there is none) is put back.

@@ -17,7 +17,7 @@ constexpr std::chrono::minutes kPrepareTime{1};
 }  // namespace
 
 // Prepared in a folder of its own, as staging would: what the compose file says is known only then.
-absl::StatusOr<std::vector<std::string>> Steps::ChangedServices(const xpb::PlanRequest& request) {
+absl::StatusOr<std::vector<pb::ServicePlan>> Steps::PlanServices(const xpb::PlanRequest& request) {
   const std::string& app = request.spec().app();
   SLIPWAY_ASSIGN_OR_RETURN(const pb::Manifest manifest,
                            parts_.releases.ReadManifest(request.manifest_digest()));
@@ -27,7 +27,7 @@ absl::StatusOr<std::vector<std::string>> Steps::ChangedServices(const xpb::PlanR
   SLIPWAY_RETURN_IF_ERROR(
       parts_.workload.Prepare(planned, manifest, request.env_file(),
                               {parts_.clock.Now() + kPrepareTime, nullptr, nullptr}));
-  return parts_.workload.ChangedShared(planned);
+  return parts_.workload.PlanServices(planned);
 }
 
 pb::HostPlan Steps::Plan(const xpb::PlanRequest& request) {
@@ -76,11 +76,11 @@ pb::HostPlan Steps::Plan(const xpb::PlanRequest& request) {
     plan.set_nginx_diff(LineDiff(found->file_text.value_or(""), *text));
   }
   if (request.manifest_digest().empty()) return plan;
-  const auto changed = ChangedServices(request);
-  if (!changed.ok()) {
-    problem(changed.status());
+  const auto services = PlanServices(request);
+  if (!services.ok()) {
+    problem(services.status());
   } else {
-    plan.mutable_changed_services()->Add(changed->begin(), changed->end());
+    plan.mutable_services()->Add(services->begin(), services->end());
   }
   return plan;
 }

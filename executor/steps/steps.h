@@ -90,7 +90,7 @@ class Steps {
   StepOutcome Dispatch(const xpb::ExecuteRequest& request, const StepCall& call);
 
   // plan.cc
-  absl::StatusOr<std::vector<std::string>> ChangedServices(const xpb::PlanRequest& request);
+  absl::StatusOr<std::vector<pb::ServicePlan>> PlanServices(const xpb::PlanRequest& request);
   // preflight.cc
   StepOutcome Preflight(const xpb::PreflightCommand& command, const StepCall& call);
   absl::Status CheckCandidatePort(const std::string& app, const pb::ApplicationSpec& spec,

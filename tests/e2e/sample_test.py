@@ -216,6 +216,9 @@ def scenario(check, images):
         stack.write(f"{SHOP}/docker-compose.yml", changed)
         assert text != changed
         plan = slipway("plan", cwd=SHOP)
+        words = [line.split() for line in plan.stdout.splitlines()]
+        for service, role, action in (("api", "slotted", "starts"), ("postgres", "shared", "goes"), ("bot", "worker", "is")):
+            check(any(line[:3] == [service, role, action] for line in words), f"plan says what becomes of {service}", plan.stdout)
         check("defined anew: redis" in plan.stdout, "plan shows the changed definition of a shared service", plan.stdout)
         told = deploy("v3")
         check("anew: redis" in told, "deploy says that it was left alone", told)
