@@ -106,6 +106,17 @@ class Cutter {
     return absl::StrCat(spec_.compose().project(), "_", key);
   }
 
+  // With options of its own, such as `internal`; compose 2 names the default network in any case.
+  bool DeclaresNetwork(const std::string& key) const {
+    const auto found = input_.document.find("networks");
+    if (found == input_.document.end() || !found->contains(key)) return false;
+    for (const auto& option : (*found)[key].items()) {
+      if (option.key() != "name" && !(option.value().is_object() && option.value().empty()))
+        return true;
+    }
+    return false;
+  }
+
   // A section that names what the shared project made, for the other projects.
   json External(const char* section, const std::set<std::string>& keys) const {
     json entries = json::object();
@@ -321,6 +332,20 @@ class Cutter {
                                                : "publish exactly one port, by port_variable");
   }
 
+  // Alone in its slot, it does not stay on the slot's network, which would tell it its own name. Two
+  // names in one entry, for when the slot leaves the front network, Docker takes away every entry
+  // that has only the name it had there.
+  static void NameItself(json& service, const std::string& service_name) {
+    const std::string name = absl::StrCat(service_name, " ", service_name, ".slot");
+    json& hosts = service["extra_hosts"];
+    if (hosts.is_object()) {
+      hosts.emplace(name, "127.0.0.1");
+    } else {
+      if (!hosts.is_array()) hosts = json::array();
+      hosts.push_back(absl::StrCat(name, ":127.0.0.1"));
+    }
+  }
+
   // The slotted services as one slot runs them, from the document that was made for it.
   absl::StatusOr<json> SlotServices(const json& document, pb::Slot slot,
                                     const std::pair<std::string, size_t>& slot_port) {
@@ -335,6 +360,7 @@ class Cutter {
       result_.ordered_start |= !depends.empty();
       SetDependencies(service, std::move(depends));
       service["networks"] = json::array({"default"});
+      if (result_.leaves_slot_network) NameItself(service, name);
       SetLabel(service, kLabelSlot, SlotWord(slot));
       services[name] = std::move(service);
     }
@@ -363,6 +389,10 @@ class Cutter {
     for (const std::string& network : networks) {
       result_.slot_networks.push_back(RealName("networks", network));
     }
+    result_.leaves_slot_network = slotted_.size() == 1 &&
+                                  networks == std::set<std::string>{"default"} &&
+                                  !DeclaresNetwork("default") &&
+                                  result_.slot_networks.front() < FrontNetwork(input_.release.app);
     for (const pb::Slot slot : {pb::SLOT_BLUE, pb::SLOT_GREEN}) {
       const bool own = slot == pb::SLOT_GREEN && !input_.green_document.is_null();
       auto services = SlotServices(own ? input_.green_document : input_.document, slot, *slot_port);

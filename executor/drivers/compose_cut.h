@@ -70,6 +70,11 @@ struct CutResult {
   std::set<std::string> awaited_healthy;
   // Real names of the shared networks of slotted services.
   std::vector<std::string> slot_networks;
+  // The slot's only service leaves the private network before it starts: each network costs Docker
+  // 30 ms when a container starts and 100 ms when it stops. Only where nothing else depends on it:
+  // Docker publishes a container's ports through the network whose name sorts first, and moves them,
+  // cutting connections, when the container joins one that sorts before, as the front would.
+  bool leaves_slot_network = false;
   // True when slotted services depend on each other, so that compose must start them in order.
   bool ordered_start = false;
   // The shared project's networks and volumes: [{key, name, definition}], in the engine's terms by

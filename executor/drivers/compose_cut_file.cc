@@ -25,6 +25,7 @@ json ToJson(const CutResult& result) {
           {"shared_services", result.shared_services},
           {"awaited_healthy", result.awaited_healthy},
           {"slot_networks", result.slot_networks},
+          {"leaves_slot_network", result.leaves_slot_network},
           {"ordered_start", result.ordered_start},
           {"networks", result.networks},
           {"volumes", result.volumes},
@@ -50,6 +51,7 @@ absl::StatusOr<CutResult> CutFromJson(const json& document) {
     document.at("shared_services").get_to(result.shared_services);
     document.at("awaited_healthy").get_to(result.awaited_healthy);
     document.at("slot_networks").get_to(result.slot_networks);
+    document.at("leaves_slot_network").get_to(result.leaves_slot_network);
     document.at("ordered_start").get_to(result.ordered_start);
     result.networks = document.at("networks");
     result.volumes = document.at("volumes");

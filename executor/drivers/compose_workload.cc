@@ -55,6 +55,23 @@ ObservedContainer ToObserved(const DockerContainer& container) {
           container.started_at};
 }
 
+// Before they start, so that the first look-up of a database's name succeeds.
+absl::Status ComposeWorkload::JoinNetworks(const std::vector<DockerContainer>& containers,
+                                           const CutResult& cut) {
+  const auto& shared = cut.slot_networks;
+  for (const DockerContainer& container : containers) {
+    for (const std::string& network : shared) {
+      SLIPWAY_RETURN_IF_ERROR(engine_.Connect(network, container.id, {}));
+    }
+    if (!cut.leaves_slot_network) continue;
+    for (const auto& [network, aliases] : container.networks) {
+      if (std::find(shared.begin(), shared.end(), network) != shared.end()) continue;
+      SLIPWAY_RETURN_IF_ERROR(engine_.Disconnect(network, container.id));
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<pb::StartEvidence> ComposeWorkload::StartSlot(const StagedRelease& release,
                                                              pb::Slot slot,
                                                              const CallContext& call) {
@@ -74,12 +91,7 @@ absl::StatusOr<pb::StartEvidence> ComposeWorkload::StartSlot(const StagedRelease
       ProjectFor(release, project, absl::StrCat(SlotWord(slot), ".json"));
   SLIPWAY_RETURN_IF_ERROR(compose_.Create(target, {}, call));
   SLIPWAY_ASSIGN_OR_RETURN(containers, engine_.List(labels));
-  // Before they start, so that the first look-up of a database's name succeeds.
-  for (const DockerContainer& container : containers) {
-    for (const std::string& network : cut.slot_networks) {
-      SLIPWAY_RETURN_IF_ERROR(engine_.Connect(network, container.id, {}));
-    }
-  }
+  SLIPWAY_RETURN_IF_ERROR(JoinNetworks(containers, cut));
   if (cut.ordered_start) {
     SLIPWAY_RETURN_IF_ERROR(compose_.Up(target, {}, call));
   } else {

@@ -89,6 +89,8 @@ class ComposeWorkload final : public Workload {
   // Waits until a container of the project ends; nothing when told to stop.
   std::optional<Death> AwaitDeathIn(const std::string& project, Cancellation& stop);
 
+  absl::Status JoinNetworks(const std::vector<DockerContainer>& containers, const CutResult& cut);
+
   // compose_shared.cc
   absl::Status EnsureResources(const StagedRelease& release, const CutResult& cut);
   absl::Status UpdateShared(const StagedRelease& release, const std::vector<std::string>& services,

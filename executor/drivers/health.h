@@ -52,7 +52,7 @@ class HealthGate {
   HealthGate(Workload& workload, Clock& clock) : workload_(workload), clock_(clock) {}
 
   // Until spec.successes probes in a row were answered, spanning at least spec.stable. First pauses
-  // are 50 ms, then they grow to spec.interval. Each round looks at the slot's containers first:
+  // are 25 ms, then they grow to spec.interval. Each round looks at the slot's containers first:
   // one that died or was restarted ends the gate at once.
   HealthOutcome Wait(const HealthRequest& request);
 

@@ -208,6 +208,9 @@ def scenario(check, images):
                    if c != one("api", "slipway.release=" + serving_release())]
         check(len(old_api) == 1 and run("docker", "exec", old_api[0], "cat", "/app/VERSION").strip() == "v1",
               "the old version still runs its own source")
+        networks = json.loads(run("docker", "inspect", "-f", "{{json .NetworkSettings.Networks}}", old_api[0]))
+        check(list(networks) == ["shop_default"] and re.search(r"^127\.0\.0\.1\s+api ", run("docker", "exec", old_api[0], "cat", "/etc/hosts"), re.M),
+              "it is on the shared network alone, and knows itself by name", networks)
         stack.until(20, lambda: any("v2" in line for line in bot_lines(one("bot"))), "the new bot is answered by v2")
 
         write_version("v3")

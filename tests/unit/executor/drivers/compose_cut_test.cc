@@ -122,6 +122,28 @@ TEST_P(ComposeCut, KeepsASlotOnItsPrivateNetworkOnly) {
   EXPECT_THAT(cut.slot_networks, ElementsAre("gifty_default"));
 }
 
+TEST_P(ComposeCut, TellsAServiceThatIsAloneInItsSlotItsOwnName) {
+  EXPECT_EQ(Cut().blue["services"]["api"]["extra_hosts"], json({"api api.slot:127.0.0.1"}));
+  input_.document["services"]["api"]["extra_hosts"] = {{"other", "10.0.0.1"}};
+  EXPECT_EQ(Cut().blue["services"]["api"]["extra_hosts"],
+            json({{"api api.slot", "127.0.0.1"}, {"other", "10.0.0.1"}}));
+  input_.document["services"]["api"]["extra_hosts"] = json::array({"other=10.0.0.1"});
+  EXPECT_EQ(Cut().blue["services"]["api"]["extra_hosts"],
+            json({"other=10.0.0.1", "api api.slot:127.0.0.1"}));
+}
+
+TEST_P(ComposeCut, LeavesTheSlotsNetworkOnlyWhereNoPortWouldMove) {
+  EXPECT_TRUE(Cut().leaves_slot_network);
+  input_.release.spec.mutable_compose()->set_project("production");
+  input_.document.erase("networks");
+  EXPECT_FALSE(Cut().leaves_slot_network) << "production_default sorts after gifty_front";
+  EXPECT_FALSE(Cut().blue["services"]["api"].contains("extra_hosts"));
+  input_.release.spec.mutable_compose()->set_project("gifty");
+  EXPECT_TRUE(Cut().leaves_slot_network);
+  input_.document["networks"]["default"] = {{"name", "gifty_default"}, {"internal", true}};
+  EXPECT_FALSE(Cut().leaves_slot_network) << "an internal network publishes nothing";
+}
+
 TEST_P(ComposeCut, DropsDependenciesOnSharedServicesAndAwaitsThemInstead) {
   const CutResult cut = Cut();
   EXPECT_FALSE(cut.blue["services"]["api"].contains("depends_on"));
@@ -138,6 +160,7 @@ TEST_P(ComposeCut, KeepsDependenciesWithinTheSlot) {
   const CutResult cut = Cut();
   EXPECT_EQ(cut.blue["services"]["api"]["depends_on"],
             (json{{"web", {{"condition", "service_healthy"}}}}));
+  EXPECT_FALSE(cut.blue["services"]["web"].contains("extra_hosts"));
   EXPECT_TRUE(cut.ordered_start);
 }
 
