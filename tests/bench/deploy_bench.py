@@ -211,9 +211,12 @@ def bench_upload():
     start = time.monotonic()
     sent = slipway("plan").splitlines()[0]
     ours = time.monotonic() - start
+    start = time.monotonic()
+    slipway("plan")
+    unchanged = time.monotonic() - start
     listed = 2000 * (len("tree/d49/f1999.txt") + 32)
     print(f"upload: {sent}; the 10 files have {changed} bytes, the list of 2,000 names and digests about {listed}; "
-          f"with the whole plan {ours:.2f}s, rsync -a {theirs:.2f}s", flush=True)
+          f"with the whole plan {ours:.2f}s, a plan with nothing to send {unchanged:.2f}s, rsync -a {theirs:.2f}s", flush=True)
 
 
 def deploy_and_name(version):

@@ -7,6 +7,7 @@
 #include "common/status.h"
 #include "controller/store/sqlite_store.h"
 #include "tests/contract/store_contract.h"
+#include "tests/support/one_file_tree.h"
 #include "tests/support/temporary_folder.h"
 
 namespace slipway::controller {
@@ -25,13 +26,7 @@ class ReleasesTest : public ::testing::Test {
 
   // Uploads a tree of one file with this text; answers the tree's digest.
   std::string Upload(const std::string& text) {
-    pb::Manifest manifest;
-    pb::ManifestEntry& entry = *manifest.add_entries();
-    entry.set_path("docker-compose.yml");
-    entry.set_type(pb::FILE_TYPE_REGULAR);
-    entry.set_digest(Sha256Of(text));
-    entry.set_size(text.size());
-    const std::string bytes = SerializeManifest(manifest);
+    const std::string bytes = SerializeManifest(slipway::testing::OneFileTree(text));
     BlobReceiver receiver(*blobs_);
     const auto take = [&](const pb::UploadBlobsRequest& chunk) {
       return receiver.Take(chunk).ok();

@@ -17,6 +17,7 @@
 #include "common/manifest.h"
 #include "common/status.h"
 #include "tests/support/fake_executor.h"
+#include "tests/support/one_file_tree.h"
 
 #include "slipway/v1/applications.grpc.pb.h"
 #include "slipway/v1/deployments.grpc.pb.h"
@@ -26,17 +27,17 @@
 namespace slipway::controller {
 namespace {
 
-using testing::HasSubstr;
-using testing::Not;
+using ::testing::HasSubstr;
+using ::testing::Not;
 
 constexpr char kSecret[] = "CANARY-7c1d";
 
-class ServerTest : public testing::Test {
+class ServerTest : public ::testing::Test {
  protected:
   void SetUp() override {
     folder_ =
-        std::filesystem::path(testing::TempDir()) /
-        absl::StrCat("server.", testing::UnitTest::GetInstance()->current_test_info()->name());
+        std::filesystem::path(::testing::TempDir()) /
+        absl::StrCat("server.", ::testing::UnitTest::GetInstance()->current_test_info()->name());
     std::filesystem::remove_all(folder_);
     std::filesystem::create_directories(folder_);
     executor_ = std::make_unique<FakeExecutor>("web-1", folder_ / "x.sock");
@@ -99,13 +100,7 @@ class ServerTest : public testing::Test {
 
   // Uploads a tree of one file; answers the release's name.
   std::string MakeRelease(const std::string& text) {
-    pb::Manifest manifest;
-    pb::ManifestEntry& entry = *manifest.add_entries();
-    entry.set_path("docker-compose.yml");
-    entry.set_type(pb::FILE_TYPE_REGULAR);
-    entry.set_digest(Sha256Of(text));
-    entry.set_size(text.size());
-    const std::string bytes = SerializeManifest(manifest);
+    const std::string bytes = SerializeManifest(slipway::testing::OneFileTree(text));
     grpc::ClientContext context;
     pb::UploadBlobsResponse totals;
     const auto stream = releases_->UploadBlobs(&context, &totals);
@@ -251,6 +246,50 @@ TEST_F(ServerTest, RollsBackToThePreviousReleaseAndNotToTheBrokenOne) {
   const auto further = Call<pb::RollbackApplicationResponse>(
       *deployments_, &pb::DeploymentService::Stub::RollbackApplication, request);
   EXPECT_EQ(DetailOf(further.status()).reason(), "NO_PREVIOUS_RELEASE");
+}
+
+TEST_F(ServerTest, PagesThroughReleasesAndDeploymentsNewestFirst) {
+  Apply();
+  std::vector<std::string> made;
+  std::vector<std::string> deployed;
+  for (const char* text : {"v1", "v2", "v3", "v4"}) {
+    made.insert(made.begin(), MakeRelease(text));
+    deployed.insert(deployed.begin(), Deploy(made.front())->deployment().name());
+    EXPECT_EQ(Finish(deployed.front()), pb::DEPLOYMENT_STATE_SUCCEEDED);
+  }
+  pb::ListReleasesRequest releases;
+  releases.set_parent("applications/gifty");
+  releases.set_page_size(3);
+  std::vector<std::string> listed;
+  do {
+    const auto page = Call<pb::ListReleasesResponse>(
+        *releases_, &pb::ReleaseService::Stub::ListReleases, releases);
+    ASSERT_TRUE(page.ok()) << page.status();
+    for (const pb::Release& release : page->releases()) listed.push_back(release.name());
+    releases.set_page_token(page->next_page_token());
+  } while (!releases.page_token().empty());
+  EXPECT_EQ(listed, made);
+
+  pb::ListDeploymentsRequest deployments;
+  deployments.set_parent("applications/gifty");
+  deployments.set_page_size(3);
+  listed.clear();
+  do {
+    const auto page = Call<pb::ListDeploymentsResponse>(
+        *deployments_, &pb::DeploymentService::Stub::ListDeployments, deployments);
+    ASSERT_TRUE(page.ok()) << page.status();
+    for (const pb::Deployment& deployment : page->deployments())
+      listed.push_back(deployment.name());
+    deployments.set_page_token(page->next_page_token());
+  } while (!deployments.page_token().empty());
+  EXPECT_EQ(listed, deployed);
+
+  deployments.set_page_size(-1);
+  EXPECT_EQ(DetailOf(Call<pb::ListDeploymentsResponse>(
+                         *deployments_, &pb::DeploymentService::Stub::ListDeployments, deployments)
+                         .status())
+                .reason(),
+            "BAD_PAGE_SIZE");
 }
 
 TEST_F(ServerTest, RefusesASecondDeploymentAndCancelsTheFirst) {
