@@ -25,7 +25,7 @@ void EventHub::Publish(const std::string& app, const std::string& deployment) {
 uint64_t EventHub::Subscribe(const std::string& app, const std::string& deployment,
                              std::function<void()> callback) {
   MutexLock lock(mutex_);
-  subscribers_[next_] = {{app, deployment}, std::move(callback)};
+  subscribers_[next_] = {Key{app, deployment}, std::move(callback)};
   return next_++;
 }
 

@@ -50,7 +50,7 @@ absl::StatusOr<std::vector<pb::ServicePlan>> ComposeWorkload::PlanServices(
     SLIPWAY_ASSIGN_OR_RETURN(const bool exists, engine_.ImageExists(image));
     if (exists) continue;
     const bool built = std::any_of(cut.builds.begin(), cut.builds.end(),
-                                   [&](const BuildPlan& one) { return one.image == image; });
+                                   [&](const BuildPlan& one) { return one.image == plan.image(); });
     plan.set_image_action(built ? pb::IMAGE_ACTION_BUILD : pb::IMAGE_ACTION_PULL);
   }
   for (const auto& [service, container] : running) {

@@ -245,6 +245,7 @@ absl::Status ComposeWorkload::StreamLogs(
   Mutex mutex;
   Cancellation stop;
   std::vector<std::thread> readers;
+  readers.reserve(containers.size());
   for (const DockerContainer& container : containers) {
     readers.emplace_back([&, container] {
       const std::string name = container.Label(kLabelService);

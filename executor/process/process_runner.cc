@@ -131,6 +131,7 @@ std::vector<std::string> Environment(const Command& command) {
                                             {"LANG", OwnVariable("LANG", "C.UTF-8")}};
   for (const auto& [name, value] : command.environment) all[name] = value;
   std::vector<std::string> lines;
+  lines.reserve(all.size());
   for (const auto& [name, value] : all) lines.push_back(absl::StrCat(name, "=", value));
   return lines;
 }
