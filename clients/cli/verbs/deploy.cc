@@ -139,7 +139,7 @@ Verb DeployVerb() {
 
 Verb PlanVerb() {
   return {"plan",
-          "Show what a deployment would change; changes nothing",
+          "Show what a deployment would change; changes nothing that runs",
           {"slipway plan", "slipway plan --output json"},
           [](CLI::App& app) -> std::function<int(Session&)> {
             auto options = std::make_shared<Options>();
