@@ -30,37 +30,9 @@ constexpr auto kCallTimeout = seconds(30);
 constexpr auto kUploadTimeout = seconds(3600);
 constexpr int kAttempts = 5;
 
-// No deadline for a watch, which lasts as long as what it watches.
-void Prepare(grpc::ClientContext& context, const std::string& actor,
-             std::optional<std::chrono::nanoseconds> timeout) {
-  context.AddMetadata("x-slipway-actor", actor);
-  if (timeout) context.set_deadline(std::chrono::system_clock::now() + *timeout);
-}
-
 std::string UserName() {
   const passwd* user = getpwuid(getuid());
   return user == nullptr ? absl::StrCat("uid ", getuid()) : user->pw_name;
-}
-
-// One unary call; every one of them may be repeated, by request id or because it only reads.
-template <typename Stub, typename Request, typename Response>
-absl::StatusOr<Response> Call(Stub& stub,
-                              grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
-                                                           Response*),
-                              const Request& request, const std::string& actor) {
-  auto pause = milliseconds(100);
-  for (int attempt = 1;; ++attempt) {
-    grpc::ClientContext context;
-    Prepare(context, actor, kCallTimeout);
-    Response response;
-    const grpc::Status status = (stub.*method)(&context, request, &response);
-    if (status.ok()) return response;
-    if (status.error_code() != grpc::StatusCode::UNAVAILABLE || attempt == kAttempts) {
-      return FromGrpc(status);
-    }
-    std::this_thread::sleep_for(pause);
-    pause *= 2;
-  }
 }
 
 }  // namespace
@@ -70,48 +42,75 @@ std::string NewRequestId() {
   return absl::StrFormat("%08x%08x%08x%08x", random(), random(), random(), random());
 }
 
-ControllerClient::ControllerClient(std::shared_ptr<grpc::Channel> channel, std::string actor)
-    : actor_(actor.empty() ? UserName() : std::move(actor)),
+ControllerClient::ControllerClient(std::shared_ptr<grpc::Channel> channel, Caller caller)
+    : caller_{caller.name.empty() ? UserName() : std::move(caller.name), std::move(caller.token)},
+      access_(pb::AccessService::NewStub(channel)),
       applications_(pb::ApplicationService::NewStub(channel)),
       releases_(pb::ReleaseService::NewStub(channel)),
       deployments_(pb::DeploymentService::NewStub(channel)),
       hosts_(pb::HostService::NewStub(channel)) {}
 
+// No deadline for a watch, which lasts as long as what it watches.
+void ControllerClient::Prepare(grpc::ClientContext& context,
+                               std::optional<std::chrono::nanoseconds> timeout) const {
+  context.AddMetadata("x-slipway-actor", caller_.name);
+  if (!caller_.token.empty()) {
+    context.AddMetadata("authorization", absl::StrCat("Bearer ", caller_.token));
+  }
+  if (timeout) context.set_deadline(std::chrono::system_clock::now() + *timeout);
+}
+
+// Every call may be repeated, by its request id or because it only reads.
+absl::Status ControllerClient::Retry(
+    const std::function<grpc::Status(grpc::ClientContext&)>& call) const {
+  auto pause = milliseconds(100);
+  for (int attempt = 1;; ++attempt) {
+    grpc::ClientContext context;
+    Prepare(context, kCallTimeout);
+    const grpc::Status status = call(context);
+    if (status.ok()) return absl::OkStatus();
+    if (status.error_code() != grpc::StatusCode::UNAVAILABLE || attempt == kAttempts) {
+      return FromGrpc(status);
+    }
+    std::this_thread::sleep_for(pause);
+    pause *= 2;
+  }
+}
+
 absl::StatusOr<pb::ApplyApplicationResponse> ControllerClient::Apply(
     const pb::ApplyApplicationRequest& request) {
-  return Call(*applications_, &pb::ApplicationService::Stub::ApplyApplication, request, actor_);
+  return Call(&pb::ApplicationService::Stub::ApplyApplication, request);
 }
 
 absl::StatusOr<pb::Application> ControllerClient::GetApplication(const std::string& app) {
   pb::GetApplicationRequest request;
   request.set_name(ApplicationName(app));
-  SLIPWAY_ASSIGN_OR_RETURN(
-      pb::GetApplicationResponse response,
-      Call(*applications_, &pb::ApplicationService::Stub::GetApplication, request, actor_));
+  SLIPWAY_ASSIGN_OR_RETURN(pb::GetApplicationResponse response,
+                           Call(&pb::ApplicationService::Stub::GetApplication, request));
   return std::move(*response.mutable_application());
 }
 
 absl::StatusOr<pb::ListApplicationsResponse> ControllerClient::ListApplications(
     const pb::ListApplicationsRequest& request) {
-  return Call(*applications_, &pb::ApplicationService::Stub::ListApplications, request, actor_);
+  return Call(&pb::ApplicationService::Stub::ListApplications, request);
 }
 
 absl::StatusOr<pb::SetEnvironmentResponse> ControllerClient::SetEnvironment(
     const pb::SetEnvironmentRequest& request) {
-  return Call(*applications_, &pb::ApplicationService::Stub::SetEnvironment, request, actor_);
+  return Call(&pb::ApplicationService::Stub::SetEnvironment, request);
 }
 
 absl::StatusOr<pb::ListEnvironmentResponse> ControllerClient::ListEnvironment(
     const std::string& app) {
   pb::ListEnvironmentRequest request;
   request.set_name(ApplicationName(app));
-  return Call(*applications_, &pb::ApplicationService::Stub::ListEnvironment, request, actor_);
+  return Call(&pb::ApplicationService::Stub::ListEnvironment, request);
 }
 
 absl::StatusOr<std::vector<std::string>> ControllerClient::FindMissing(
     const std::string& manifest_digest) {
   grpc::ClientContext context;
-  Prepare(context, actor_, kCallTimeout);
+  Prepare(context, kCallTimeout);
   context.set_wait_for_ready(true);
   pb::FindMissingBlobsRequest request;
   request.set_manifest_digest(manifest_digest);
@@ -133,7 +132,7 @@ absl::StatusOr<UploadStats> ControllerClient::Upload(const std::filesystem::path
   UploadStats stats;
   const auto send = [&](const std::function<absl::Status(const ChunkSink&)>& work) {
     grpc::ClientContext context;
-    Prepare(context, actor_, kUploadTimeout);
+    Prepare(context, kUploadTimeout);
     pb::UploadBlobsResponse response;
     const auto stream = releases_->UploadBlobs(&context, &response);
     const absl::Status sent = work([&](const pb::UploadBlobsRequest& chunk) {
@@ -167,57 +166,53 @@ absl::StatusOr<UploadStats> ControllerClient::Upload(const std::filesystem::path
 
 absl::StatusOr<pb::Release> ControllerClient::CreateRelease(
     const pb::CreateReleaseRequest& request) {
-  SLIPWAY_ASSIGN_OR_RETURN(
-      pb::CreateReleaseResponse response,
-      Call(*releases_, &pb::ReleaseService::Stub::CreateRelease, request, actor_));
+  SLIPWAY_ASSIGN_OR_RETURN(pb::CreateReleaseResponse response,
+                           Call(&pb::ReleaseService::Stub::CreateRelease, request));
   return std::move(*response.mutable_release());
 }
 
 absl::StatusOr<pb::Release> ControllerClient::GetRelease(const std::string& name) {
   pb::GetReleaseRequest request;
   request.set_name(name);
-  SLIPWAY_ASSIGN_OR_RETURN(
-      pb::GetReleaseResponse response,
-      Call(*releases_, &pb::ReleaseService::Stub::GetRelease, request, actor_));
+  SLIPWAY_ASSIGN_OR_RETURN(pb::GetReleaseResponse response,
+                           Call(&pb::ReleaseService::Stub::GetRelease, request));
   return std::move(*response.mutable_release());
 }
 
 absl::StatusOr<pb::CreateDeploymentResponse> ControllerClient::CreateDeployment(
     const pb::CreateDeploymentRequest& request) {
-  return Call(*deployments_, &pb::DeploymentService::Stub::CreateDeployment, request, actor_);
+  return Call(&pb::DeploymentService::Stub::CreateDeployment, request);
 }
 
 absl::StatusOr<pb::RollbackApplicationResponse> ControllerClient::Rollback(
     const pb::RollbackApplicationRequest& request) {
-  return Call(*deployments_, &pb::DeploymentService::Stub::RollbackApplication, request, actor_);
+  return Call(&pb::DeploymentService::Stub::RollbackApplication, request);
 }
 
 absl::StatusOr<pb::Deployment> ControllerClient::GetDeployment(const std::string& name) {
   pb::GetDeploymentRequest request;
   request.set_name(name);
-  SLIPWAY_ASSIGN_OR_RETURN(
-      pb::GetDeploymentResponse response,
-      Call(*deployments_, &pb::DeploymentService::Stub::GetDeployment, request, actor_));
+  SLIPWAY_ASSIGN_OR_RETURN(pb::GetDeploymentResponse response,
+                           Call(&pb::DeploymentService::Stub::GetDeployment, request));
   return std::move(*response.mutable_deployment());
 }
 
 absl::StatusOr<pb::ListDeploymentsResponse> ControllerClient::ListDeployments(
     const pb::ListDeploymentsRequest& request) {
-  return Call(*deployments_, &pb::DeploymentService::Stub::ListDeployments, request, actor_);
+  return Call(&pb::DeploymentService::Stub::ListDeployments, request);
 }
 
 absl::StatusOr<pb::ListHistoryResponse> ControllerClient::ListHistory(
     const pb::ListHistoryRequest& request) {
-  return Call(*deployments_, &pb::DeploymentService::Stub::ListHistory, request, actor_);
+  return Call(&pb::DeploymentService::Stub::ListHistory, request);
 }
 
 absl::StatusOr<pb::Deployment> ControllerClient::Cancel(const std::string& name) {
   pb::CancelDeploymentRequest request;
   request.set_name(name);
   request.set_request_id(NewRequestId());
-  SLIPWAY_ASSIGN_OR_RETURN(
-      pb::CancelDeploymentResponse response,
-      Call(*deployments_, &pb::DeploymentService::Stub::CancelDeployment, request, actor_));
+  SLIPWAY_ASSIGN_OR_RETURN(pb::CancelDeploymentResponse response,
+                           Call(&pb::DeploymentService::Stub::CancelDeployment, request));
   return std::move(*response.mutable_deployment());
 }
 
@@ -227,7 +222,7 @@ absl::Status ControllerClient::Watch(const std::string& name, uint64_t after,
   auto give_up = std::chrono::steady_clock::now() + seconds(60);
   while (true) {
     grpc::ClientContext context;
-    Prepare(context, actor_, std::nullopt);
+    Prepare(context, std::nullopt);
     pb::WatchDeploymentRequest request;
     request.set_name(name);
     request.set_after(after);
@@ -254,7 +249,7 @@ absl::Status ControllerClient::StreamLogs(
     const pb::StreamLogsRequest& request,
     const std::function<bool(const pb::StreamLogsResponse&)>& sink) {
   grpc::ClientContext context;
-  Prepare(context, actor_, std::nullopt);
+  Prepare(context, std::nullopt);
   const auto stream = deployments_->StreamLogs(&context, request);
   pb::StreamLogsResponse response;
   while (stream->Read(&response)) {
@@ -268,16 +263,16 @@ absl::Status ControllerClient::StreamLogs(
 
 absl::StatusOr<pb::ListHostsResponse> ControllerClient::ListHosts(
     const pb::ListHostsRequest& request) {
-  return Call(*hosts_, &pb::HostService::Stub::ListHosts, request, actor_);
+  return Call(&pb::HostService::Stub::ListHosts, request);
 }
 
 absl::StatusOr<pb::CheckHostResponse> ControllerClient::CheckHost(
     const pb::CheckHostRequest& request) {
-  return Call(*hosts_, &pb::HostService::Stub::CheckHost, request, actor_);
+  return Call(&pb::HostService::Stub::CheckHost, request);
 }
 
 absl::StatusOr<pb::GetServerInfoResponse> ControllerClient::GetServerInfo() {
-  return Call(*hosts_, &pb::HostService::Stub::GetServerInfo, pb::GetServerInfoRequest(), actor_);
+  return Call(&pb::HostService::Stub::GetServerInfo, pb::GetServerInfoRequest());
 }
 
 }  // namespace slipway::client

@@ -6,15 +6,18 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include <grpcpp/client_context.h>
 
 #include "common/manifest.h"
 #include "common/protos.h"
 
+#include "slipway/v1/access.grpc.pb.h"
 #include "slipway/v1/applications.grpc.pb.h"
 #include "slipway/v1/deployments.grpc.pb.h"
 #include "slipway/v1/hosts.grpc.pb.h"
@@ -27,10 +30,30 @@ struct UploadStats {
   uint64_t bytes_sent = 0;
 };
 
+// As whom the calls are made.
+struct Caller {
+  // A name for the history where nothing proves another one; empty for the user of this process.
+  std::string name;
+  // Empty for none.
+  std::string token;
+};
+
 class ControllerClient {
  public:
-  // `actor` is who asks, for the history; empty for the user of this process.
-  explicit ControllerClient(std::shared_ptr<grpc::Channel> channel, std::string actor = "");
+  explicit ControllerClient(std::shared_ptr<grpc::Channel> channel, Caller caller = {});
+
+  // One unary call of any service, as Call(&pb::AccessService::Stub::ListTokens, request).
+  template <typename Stub, typename Request, typename Response>
+  absl::StatusOr<Response> Call(grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
+                                                             Response*),
+                                const Request& request) {
+    Response response;
+    const absl::Status status = Retry([&](grpc::ClientContext& context) {
+      return (StubOf(static_cast<Stub*>(nullptr)).*method)(&context, request, &response);
+    });
+    if (!status.ok()) return status;
+    return response;
+  }
 
   absl::StatusOr<pb::ApplyApplicationResponse> Apply(const pb::ApplyApplicationRequest& request);
   absl::StatusOr<pb::Application> GetApplication(const std::string& app);
@@ -68,8 +91,17 @@ class ControllerClient {
 
  private:
   absl::StatusOr<std::vector<std::string>> FindMissing(const std::string& manifest_digest);
+  void Prepare(grpc::ClientContext& context, std::optional<std::chrono::nanoseconds> timeout) const;
+  absl::Status Retry(const std::function<grpc::Status(grpc::ClientContext&)>& call) const;
 
-  const std::string actor_;
+  pb::AccessService::Stub& StubOf(pb::AccessService::Stub*) { return *access_; }
+  pb::ApplicationService::Stub& StubOf(pb::ApplicationService::Stub*) { return *applications_; }
+  pb::ReleaseService::Stub& StubOf(pb::ReleaseService::Stub*) { return *releases_; }
+  pb::DeploymentService::Stub& StubOf(pb::DeploymentService::Stub*) { return *deployments_; }
+  pb::HostService::Stub& StubOf(pb::HostService::Stub*) { return *hosts_; }
+
+  const Caller caller_;
+  std::unique_ptr<pb::AccessService::Stub> access_;
   std::unique_ptr<pb::ApplicationService::Stub> applications_;
   std::unique_ptr<pb::ReleaseService::Stub> releases_;
   std::unique_ptr<pb::DeploymentService::Stub> deployments_;

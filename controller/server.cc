@@ -100,11 +100,15 @@ absl::Status Server::Parts::Open(const Config& config) {
   if (const absl::Status intact = store->VerifyHistory(); !intact.ok()) {
     LogError("the history is broken", {{"problem", std::string(intact.message())}});
   }
-  std::vector<HostConfig> hosts;
+  DialOptions dial;
+  fleet = std::make_unique<Fleet>(std::move(dial), *store, *blobs, SystemClock());
   for (const auto& host : config.hosts()) {
-    hosts.push_back({host.name(), host.address(), {host.labels().begin(), host.labels().end()}});
+    SLIPWAY_RETURN_IF_ERROR(fleet->Put({host.name(),
+                                        host.address(),
+                                        {host.labels().begin(), host.labels().end()},
+                                        "",
+                                        /*configured=*/true}));
   }
-  SLIPWAY_ASSIGN_OR_RETURN(fleet, Fleet::Start(hosts, *store, *blobs, SystemClock()));
   return absl::OkStatus();
 }
 

@@ -182,6 +182,9 @@ void Journal::Apply(const xpb::JournalRecord& record) {
       events_.erase(events_.begin(), events_.upper_bound(record.acknowledged().sequence()));
       last_event_ = std::max(last_event_, record.acknowledged().sequence());
       break;
+    case xpb::JournalRecord::kHistoryHead:
+      history_head_ = record.history_head();
+      break;
     case xpb::JournalRecord::RECORD_NOT_SET:
       break;
   }
@@ -221,6 +224,7 @@ std::vector<xpb::JournalRecord> Journal::Snapshot() const {
   records.emplace_back().mutable_acknowledged()->set_sequence(
       events_.empty() ? last_event_ : events_.begin()->first - 1);
   for (const auto& [sequence, event] : events_) *records.emplace_back().mutable_event() = event;
+  if (history_head_) *records.emplace_back().mutable_history_head() = *history_head_;
   return records;
 }
 
@@ -309,6 +313,11 @@ std::vector<xpb::LocalEvent> Journal::UnacknowledgedEvents() const {
   std::vector<xpb::LocalEvent> events;
   for (const auto& [sequence, event] : events_) events.push_back(event);
   return events;
+}
+
+std::optional<xpb::HistoryHead> Journal::HistoryHead() const {
+  MutexLock lock(mutex_);
+  return history_head_;
 }
 
 uint64_t Journal::LastEventSequence() const {

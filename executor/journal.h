@@ -50,6 +50,8 @@ class Journal {
   std::vector<std::string> Applications() const;
   std::vector<xpb::LocalEvent> UnacknowledgedEvents() const;
   uint64_t LastEventSequence() const;
+  // The newest that the controller gave us to keep.
+  std::optional<xpb::HistoryHead> HistoryHead() const;
 
   // The next record is never refused for lack of space while this reserve lasts; it is given up for
   // a rollback.
@@ -82,6 +84,7 @@ class Journal {
   std::map<std::string, xpb::ApplicationFacts> facts_ SLIPWAY_GUARDED_BY(mutex_);
   std::map<uint64_t, xpb::LocalEvent> events_ SLIPWAY_GUARDED_BY(mutex_);
   uint64_t last_event_ SLIPWAY_GUARDED_BY(mutex_) = 0;
+  std::optional<xpb::HistoryHead> history_head_ SLIPWAY_GUARDED_BY(mutex_);
 };
 
 }  // namespace slipway::executor

@@ -1,9 +1,6 @@
-#include <cstdlib>
-
 #include "absl/strings/str_cat.h"
 
 #include "clients/cli/verb.h"
-#include "clients/transport/dial.h"
 #include "common/status.h"
 
 namespace slipway::cli {
@@ -16,22 +13,16 @@ const std::vector<Verb>& AllVerbs() {
   return *verbs;
 }
 
-absl::StatusOr<client::ControllerClient*> Session::Controller() {
-  if (client_ == nullptr) {
-    SLIPWAY_ASSIGN_OR_RETURN(auto channel, Dial(controller));
-    const char* actor = std::getenv("GITHUB_ACTOR");
-    client_ = std::make_unique<client::ControllerClient>(std::move(channel),
-                                                         actor == nullptr ? "" : actor);
-  }
-  return client_.get();
-}
-
-int Fail(const Session& session, const absl::Status& status) {
+int Fail(const Session& session, const absl::Status& failed) {
+  // What the connection goes through knows better than gRPC, which saw a socket close.
+  const absl::Status problem = session.Problem();
+  const absl::Status& status = absl::IsUnavailable(failed) && !problem.ok() ? problem : failed;
   const pb::ErrorDetail detail = DetailOf(status);
   session.output.Error(absl::StrCat("slipway: ", std::string(status.message())));
   std::string cure = detail.cure();
   if (cure.empty() && absl::IsUnavailable(status)) {
-    cure = absl::StrCat("is the controller running, and may you open ", session.controller, "?");
+    cure = absl::StrCat("is the controller running, and may you open ", session.ControllerAddress(),
+                        "?");
   }
   if (!cure.empty()) session.output.Error(absl::StrCat("  what to do: ", cure));
   switch (status.code()) {
@@ -44,6 +35,7 @@ int Fail(const Session& session, const absl::Status& status) {
     case absl::StatusCode::kNotFound:
     case absl::StatusCode::kAlreadyExists:
     case absl::StatusCode::kPermissionDenied:
+    case absl::StatusCode::kUnauthenticated:
       return kExitRefused;
     default:
       return kExitError;

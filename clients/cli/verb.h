@@ -3,7 +3,6 @@
 #pragma once
 
 #include <functional>
-#include <memory>
 #include <string>
 #include <vector>
 
@@ -12,6 +11,7 @@
 #include <CLI/CLI.hpp>
 
 #include "clients/cli/output.h"
+#include "clients/cli/session.h"
 #include "clients/controller_client.h"
 
 namespace slipway::cli {
@@ -27,19 +27,6 @@ enum ExitCode : int {
   kExitCancelled = 6,
   kExitUnreachable = 7,
   kExitRefused = 8,
-};
-
-// What the global options said.
-struct Session {
-  std::string controller;
-  std::string file = "slipway.yaml";
-  Output output;
-
-  // Dials on first use.
-  absl::StatusOr<client::ControllerClient*> Controller();
-
- private:
-  std::unique_ptr<client::ControllerClient> client_;
 };
 
 struct Verb {

@@ -7,10 +7,20 @@ namespace slipway::cli {
 VerbTree::VerbTree(Session& session)
     : session_(session),
       app_("Zero-downtime deployments of compose applications behind nginx", "slipway") {
-  session_.controller = "unix:///run/slipway/controller.sock";
-  app_.add_option("--controller", session_.controller, "Where the controller listens")
+  app_.add_option("--controller", session_.controller,
+                  "unix:///SOCKET, ssh://USER@HOST:PORT, tls://HOST:PORT; default this machine's")
       ->envname("SLIPWAY_CONTROLLER");
   app_.add_option("--file", session_.file, "The application file")->envname("SLIPWAY_FILE");
+  app_.add_option("--ssh-key", session_.ssh_key, "Private key for ssh://, a file")
+      ->envname("SLIPWAY_SSH_KEY_FILE");
+  app_.add_option("--ssh-fingerprint", session_.ssh_fingerprint,
+                  "The SSH host key to expect, SHA256:...; default as known_hosts says")
+      ->envname("SLIPWAY_SSH_FINGERPRINT");
+  app_.add_option("--authority", session_.authority, "Certificate of the controller's authority")
+      ->envname("SLIPWAY_AUTHORITY");
+  app_.add_option("--certificate", session_.certificate, "Your certificate for tls://")
+      ->envname("SLIPWAY_CERTIFICATE");
+  app_.add_option("--key", session_.key, "Its private key")->envname("SLIPWAY_KEY");
   app_.add_option("--output", output_, "text or json")->check(CLI::IsMember({"text", "json"}));
   app_.require_subcommand(1);
   app_.fallthrough();

@@ -1,6 +1,10 @@
-// How daemons are addressed: unix:///run/slipway/controller.sock. Other ways to connect get a scheme each.
+// Where a daemon is and how to get there:
+//   unix:///run/slipway/controller.sock
+//   ssh://deploy@203.0.113.7:22/run/slipway/executor.sock   through SSH to a unix socket: no open port but SSH's
+//   tls://deploy.example.org:9781                           mutual TLS 1.3
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -8,12 +12,29 @@
 
 namespace slipway {
 
+enum class Scheme { kUnix, kSsh, kTls };
+
 struct Address {
-  // Absolute path of a unix socket.
+  Scheme scheme = Scheme::kUnix;
+  // Of ssh; empty for the name of this process's user.
+  std::string user;
+  // A name or an IP address, IPv6 without brackets. Of ssh and tls.
+  std::string host;
+  uint16_t port = 0;
+  // Absolute path of a unix socket, on this machine or on the other one.
   std::string path;
+
+  bool operator==(const Address&) const = default;
 };
 
-// INVALID_ARGUMENT (reason BAD_ADDRESS) that shows the expected form.
-absl::StatusOr<Address> ParseAddress(absl::string_view text);
+// For an ssh:// address that names no socket.
+enum class Peer { kController, kExecutor };
+
+// INVALID_ARGUMENT (reason BAD_ADDRESS) that shows the expected form. Names and addresses are of a strict grammar: nothing in
+// an Address can be taken for an option or a second address.
+absl::StatusOr<Address> ParseAddress(absl::string_view text, Peer peer = Peer::kController);
+
+// As ParseAddress reads it, with everything said.
+std::string ToString(const Address& address);
 
 }  // namespace slipway

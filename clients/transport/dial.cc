@@ -5,14 +5,14 @@
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/support/channel_arguments.h>
 
-#include "clients/transport/address.h"
+#include "clients/transport/ssh_tunnel.h"
 #include "common/grpc_server.h"
 #include "common/status.h"
 
 namespace slipway {
+namespace {
 
-absl::StatusOr<std::shared_ptr<grpc::Channel>> Dial(const std::string& address) {
-  SLIPWAY_ASSIGN_OR_RETURN(const Address parsed, ParseAddress(address));
+grpc::ChannelArguments Arguments() {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 20'000);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 5'000);
@@ -26,8 +26,58 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> Dial(const std::string& address) 
   // A channel of its own: two clients of one address do not share a broken connection's back-off.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
-  return grpc::CreateCustomChannel(absl::StrCat("unix:", parsed.path),
-                                   grpc::InsecureChannelCredentials(), arguments);
+  return arguments;
+}
+
+std::shared_ptr<grpc::Channel> UnixChannel(const std::string& path) {
+  return grpc::CreateCustomChannel(absl::StrCat("unix:", path), grpc::InsecureChannelCredentials(),
+                                   Arguments());
+}
+
+}  // namespace
+
+absl::Status Link::Prepare() { return tunnel_ == nullptr ? absl::OkStatus() : tunnel_->Prepare(); }
+
+absl::Status Link::Problem() const {
+  return tunnel_ == nullptr ? absl::OkStatus() : tunnel_->Problem();
+}
+
+absl::StatusOr<std::shared_ptr<SshTunnel>> Dialer::TunnelTo(const Address& address,
+                                                            const DialOptions& options) {
+  // What is pinned is part of what a session may be shared for.
+  const std::string key = absl::StrCat(address.user, "@", address.host, ":", address.port, " ",
+                                       options.ssh.pinned_key, " ", options.ssh.pinned_fingerprint);
+  MutexLock lock(mutex_);
+  std::weak_ptr<SshTunnel>& known = tunnels_[key];
+  if (std::shared_ptr<SshTunnel> tunnel = known.lock()) return tunnel;
+  SLIPWAY_ASSIGN_OR_RETURN(std::shared_ptr<SshTunnel> tunnel,
+                           SshTunnel::Start({address.user, address.host, address.port}, options.ssh,
+                                            options.relay_folder));
+  known = tunnel;
+  return tunnel;
+}
+
+absl::StatusOr<std::shared_ptr<Link>> Dialer::Dial(const Address& address,
+                                                   const DialOptions& options) {
+  switch (address.scheme) {
+    case Scheme::kUnix:
+      return std::make_shared<Link>(UnixChannel(address.path), nullptr);
+    case Scheme::kSsh: {
+      SLIPWAY_ASSIGN_OR_RETURN(std::shared_ptr<SshTunnel> tunnel, TunnelTo(address, options));
+      SLIPWAY_ASSIGN_OR_RETURN(const std::string path, tunnel->Relay(address.path));
+      return std::make_shared<Link>(UnixChannel(path), std::move(tunnel));
+    }
+    case Scheme::kTls: {
+      SLIPWAY_ASSIGN_OR_RETURN(auto credentials, TlsClient(options.tls, options.tls_peer));
+      const std::string host = address.host.find(':') == std::string::npos
+                                   ? address.host
+                                   : absl::StrCat("[", address.host, "]");
+      return std::make_shared<Link>(grpc::CreateCustomChannel(absl::StrCat(host, ":", address.port),
+                                                              credentials, Arguments()),
+                                    nullptr);
+    }
+  }
+  return absl::InternalError("an address of no scheme");
 }
 
 }  // namespace slipway

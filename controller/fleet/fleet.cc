@@ -5,96 +5,142 @@
 
 #include "absl/strings/str_cat.h"
 
-#include "clients/transport/dial.h"
+#include "common/identity.h"
 #include "common/logging.h"
 #include "common/names.h"
 #include "common/status.h"
-#include "controller/fleet/grpc_executor_client.h"
 
 namespace slipway::controller {
 
-absl::StatusOr<std::unique_ptr<Fleet>> Fleet::Start(const std::vector<HostConfig>& hosts,
-                                                    Store& store, BlobStore& blobs, Clock& clock) {
-  std::unique_ptr<Fleet> fleet(new Fleet(store, clock));
-  fleet->configs_ = hosts;
-  std::sort(fleet->configs_.begin(), fleet->configs_.end(),
-            [](const HostConfig& a, const HostConfig& b) { return a.name < b.name; });
-  for (const HostConfig& host : fleet->configs_) {
-    auto channel = Dial(host.address);
-    if (!channel.ok()) return Annotate(channel.status(), absl::StrCat("host ", host.name));
-    if (!IsHostName(host.name) || fleet->members_.contains(host.name)) {
-      return Error(absl::StatusCode::kInvalidArgument, "BAD_HOST_NAME",
-                   absl::StrCat("host '", host.name, "' is not a host name, or comes twice"));
-    }
-    auto member = std::make_unique<Member>();
-    member->config = host;
-    member->client = std::make_shared<GrpcExecutorClient>(*channel, blobs);
-    fleet->members_[host.name] = std::move(member);
+void Fleet::Member::Stop() {
+  stop.Cancel();
+  client->Shutdown();
+  if (watcher.joinable()) watcher.join();
+}
+
+absl::Status Fleet::Put(const HostConfig& host) {
+  if (!IsHostName(host.name)) {
+    return Error(absl::StatusCode::kInvalidArgument, "BAD_HOST_NAME",
+                 absl::StrCat("'", host.name, "' is no host name"),
+                 "use lower-case letters, digits, dots and dashes");
   }
-  for (auto& [name, member] : fleet->members_) {
-    member->watcher =
-        std::thread([fleet = fleet.get(), one = member.get()] { fleet->KeepWatching(*one); });
+  const auto address = ParseAddress(host.address, Peer::kExecutor);
+  if (!address.ok()) return Annotate(address.status(), absl::StrCat("host ", host.name));
+  DialOptions dial = dial_;
+  dial.ssh.pinned_key = host.ssh_host_key;
+  dial.tls_peer = IdentityUri({pb::ROLE_EXECUTOR, "", host.name});
+  auto link = dialer_.Dial(*address, dial);
+  if (!link.ok()) return Annotate(link.status(), absl::StrCat("host ", host.name));
+  auto member = std::make_shared<Member>();
+  member->config = host;
+  member->link = *std::move(link);
+  member->client = std::make_shared<GrpcExecutorClient>(member->link->channel(), blobs_);
+  std::shared_ptr<Member> previous;
+  {
+    MutexLock lock(mutex_);
+    if (shut_down_) return absl::CancelledError("the controller is stopping");
+    std::shared_ptr<Member>& known = members_[host.name];
+    if (known != nullptr && known->config == host) return absl::OkStatus();
+    previous = std::exchange(known, member);
+    member->watcher = std::thread([this, member = member.get()] { KeepWatching(*member); });
   }
-  return fleet;
+  if (previous != nullptr) previous->Stop();
+  return absl::OkStatus();
+}
+
+bool Fleet::Remove(const std::string& host) {
+  std::shared_ptr<Member> gone;
+  {
+    MutexLock lock(mutex_);
+    const auto found = members_.find(host);
+    if (found == members_.end()) return false;
+    gone = std::move(found->second);
+    members_.erase(found);
+  }
+  gone->Stop();
+  return true;
 }
 
 Fleet::~Fleet() {
   Shutdown();
-  for (auto& [name, member] : members_) {
-    if (member->watcher.joinable()) member->watcher.join();
+  std::map<std::string, std::shared_ptr<Member>> members;
+  {
+    MutexLock lock(mutex_);
+    members.swap(members_);
   }
+  for (auto& [name, member] : members) member->Stop();
 }
 
 void Fleet::Shutdown() {
-  stop_.Cancel();
-  for (auto& [name, member] : members_) member->client->Shutdown();
+  MutexLock lock(mutex_);
+  shut_down_ = true;
+  for (auto& [name, member] : members_) {
+    member->stop.Cancel();
+    member->client->Shutdown();
+  }
 }
 
-std::vector<std::string> Fleet::HostNames() const {
+std::vector<HostConfig> Fleet::Hosts() {
+  MutexLock lock(mutex_);
+  std::vector<HostConfig> hosts;
+  for (const auto& [name, member] : members_) hosts.push_back(member->config);
+  return hosts;
+}
+
+std::vector<std::string> Fleet::HostNames() {
+  MutexLock lock(mutex_);
   std::vector<std::string> names;
-  for (const HostConfig& host : configs_) names.push_back(host.name);
+  for (const auto& [name, member] : members_) names.push_back(name);
   return names;
 }
 
-std::shared_ptr<ExecutorClient> Fleet::Client(const std::string& host) {
+std::shared_ptr<GrpcExecutorClient> Fleet::Client(const std::string& host) {
+  MutexLock lock(mutex_);
   const auto found = members_.find(host);
   return found == members_.end() ? nullptr : found->second->client;
 }
 
 HostObservation Fleet::Observe(const std::string& host) {
-  const auto found = members_.find(host);
-  if (found == members_.end()) {
-    HostObservation unknown;
-    unknown.problem = "not in the controller's configuration";
-    return unknown;
-  }
   MutexLock lock(mutex_);
-  return found->second->seen;
+  const auto found = members_.find(host);
+  if (found != members_.end()) return found->second->seen;
+  HostObservation unknown;
+  unknown.problem = "the controller knows no such host";
+  return unknown;
+}
+
+// One stream, from its beginning to its end.
+absl::Status Fleet::WatchOnce(Member& member, bool& heard) {
+  SLIPWAY_RETURN_IF_ERROR(member.link->Prepare());
+  const absl::Status ended = member.client->Watch([&](const xpb::WatchResponse& response) {
+    heard = true;
+    Take(member, response);
+  });
+  if (ended.ok()) return absl::UnavailableError("the executor ended the connection");
+  // What the channel goes through knows better than gRPC, which saw a socket close.
+  const absl::Status problem = member.link->Problem();
+  return problem.ok() ? ended : problem;
 }
 
 void Fleet::KeepWatching(Member& member) {
   constexpr std::chrono::milliseconds kFirst{100};
   constexpr std::chrono::milliseconds kLongest{2000};
   auto pause = kFirst;
-  while (!stop_.IsCancelled()) {
+  while (!member.stop.IsCancelled()) {
     bool heard = false;
-    const absl::Status ended = member.client->Watch([&](const xpb::WatchResponse& response) {
-      heard = true;
-      Take(member, response);
-    });
+    const absl::Status ended = WatchOnce(member, heard);
     bool was_connected = false;
     {
       MutexLock lock(mutex_);
       was_connected = std::exchange(member.seen.connected, false);
-      member.seen.problem =
-          ended.ok() ? "the executor ended the connection" : std::string(ended.message());
+      member.seen.problem = std::string(ended.message());
     }
-    if (was_connected && !stop_.IsCancelled()) {
+    if (was_connected && !member.stop.IsCancelled()) {
       LogWarning("a host is not connected any more",
                  {{"host", member.config.name}, {"problem", std::string(ended.message())}});
     }
     if (heard) pause = kFirst;
-    if (stop_.WaitFor(pause)) return;
+    if (member.stop.WaitFor(pause)) return;
     pause = std::min(pause * 2, kLongest);
   }
 }

@@ -1,4 +1,4 @@
-// The configured hosts: a client for each, and what each was last seen to do.
+// The hosts: a client for each, and what each was last seen to do.
 //
 // One thread per host keeps a Watch stream open, notes what it says, and opens it again when it ends (100 ms later, at most
 // 2 s apart). What a host did on its own is written to the history, each event once, and acknowledged only after that: a
@@ -13,21 +13,26 @@
 #include <thread>
 #include <vector>
 
+#include "clients/transport/dial.h"
 #include "common/blob_store.h"
 #include "common/cancellation.h"
 #include "common/clock.h"
 #include "common/mutex.h"
-#include "controller/fleet/executor_client.h"
+#include "controller/fleet/grpc_executor_client.h"
 #include "controller/store/store.h"
 
 namespace slipway::controller {
-
-class GrpcExecutorClient;
 
 struct HostConfig {
   std::string name;
   std::string address;
   std::map<std::string, std::string> labels;
+  // `TYPE KEY`; empty: the known-hosts file decides.
+  std::string ssh_host_key;
+  // Named in the configuration file, which alone can change it.
+  bool configured = false;
+
+  bool operator==(const HostConfig&) const = default;
 };
 
 struct HostObservation {
@@ -41,15 +46,21 @@ struct HostObservation {
 
 class Fleet {
  public:
-  // INVALID_ARGUMENT for an address that cannot be dialled or a name that comes twice.
-  static absl::StatusOr<std::unique_ptr<Fleet>> Start(const std::vector<HostConfig>& hosts,
-                                                      Store& store, BlobStore& blobs, Clock& clock);
+  // `dial` is what every host is reached with; its host key and its certificate's name are each host's own.
+  Fleet(DialOptions dial, Store& store, BlobStore& blobs, Clock& clock)
+      : dial_(std::move(dial)), store_(store), blobs_(blobs), clock_(clock) {}
   ~Fleet();
 
+  // Makes a host known, or connects to it anew when something about it has changed. INVALID_ARGUMENT for an address that
+  // cannot be dialled, or a name that is none.
+  absl::Status Put(const HostConfig& host);
+  // Ends the connection; true when there was such a host.
+  bool Remove(const std::string& host);
   // Null when there is no such host.
-  std::shared_ptr<ExecutorClient> Client(const std::string& host);
-  const std::vector<HostConfig>& Hosts() const { return configs_; }
-  std::vector<std::string> HostNames() const;
+  std::shared_ptr<GrpcExecutorClient> Client(const std::string& host);
+  // In the order of their names.
+  std::vector<HostConfig> Hosts();
+  std::vector<std::string> HostNames();
   // As the Watch stream last told; empty for an unknown host.
   HostObservation Observe(const std::string& host);
   // Ends every call and stream; none is made afterwards.
@@ -58,21 +69,27 @@ class Fleet {
  private:
   struct Member {
     HostConfig config;
+    std::shared_ptr<Link> link;
     std::shared_ptr<GrpcExecutorClient> client;
+    // Guarded by the fleet's mutex.
     HostObservation seen;
+    Cancellation stop;
     std::thread watcher;
+
+    void Stop();
   };
-  Fleet(Store& store, Clock& clock) : store_(store), clock_(clock) {}
   void KeepWatching(Member& member);
+  absl::Status WatchOnce(Member& member, bool& heard);
   void Take(Member& member, const xpb::WatchResponse& response);
 
+  const DialOptions dial_;
   Store& store_;
+  BlobStore& blobs_;
   Clock& clock_;
-  std::vector<HostConfig> configs_;
-  Cancellation stop_;
+  Dialer dialer_;
   Mutex mutex_;
-  // Built before the threads start; `seen` is guarded by mutex_.
-  std::map<std::string, std::unique_ptr<Member>> members_;
+  bool shut_down_ SLIPWAY_GUARDED_BY(mutex_) = false;
+  std::map<std::string, std::shared_ptr<Member>> members_ SLIPWAY_GUARDED_BY(mutex_);
 };
 
 }  // namespace slipway::controller

@@ -10,7 +10,6 @@
 #include <gtest/gtest.h>
 #include <httplib.h>
 
-#include "clients/transport/dial.h"
 #include "common/blob_transfer.h"
 #include "common/digest.h"
 #include "common/grpc_status.h"
@@ -18,6 +17,7 @@
 #include "common/status.h"
 #include "tests/support/fake_executor.h"
 #include "tests/support/one_file_tree.h"
+#include "tests/support/unix_channel.h"
 
 #include "slipway/v1/applications.grpc.pb.h"
 #include "slipway/v1/deployments.grpc.pb.h"
@@ -59,7 +59,7 @@ class ServerTest : public ::testing::Test {
     auto server = Server::Start(config);
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = std::move(server).value();
-    auto channel = Dial(absl::StrCat("unix://", (folder_ / "c.sock").string())).value();
+    auto channel = slipway::testing::UnixChannel(folder_ / "c.sock");
     applications_ = pb::ApplicationService::NewStub(channel);
     releases_ = pb::ReleaseService::NewStub(channel);
     deployments_ = pb::DeploymentService::NewStub(channel);

@@ -1,0 +1,117 @@
+#include "common/tls.h"
+
+#include <cstdlib>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include <grpcpp/security/tls_certificate_provider.h>
+#include <grpcpp/security/tls_certificate_verifier.h>
+#include <grpcpp/security/tls_credentials_options.h>
+
+#include "common/file.h"
+#include "common/status.h"
+#include "common/x509.h"
+
+namespace slipway {
+namespace {
+
+namespace tls = grpc::experimental;
+
+// Seconds between two looks at the files; the shortest that gRPC knows.
+constexpr unsigned int kLookEvery = 1;
+
+std::shared_ptr<tls::CertificateProviderInterface> Watch(const TlsFiles& files) {
+  if (files.certificate.empty()) {
+    return std::make_shared<tls::FileWatcherCertificateProvider>(files.authority, kLookEvery);
+  }
+  return std::make_shared<tls::FileWatcherCertificateProvider>(files.key, files.certificate,
+                                                               files.authority, kLookEvery);
+}
+
+// Host names play no part: a daemon is who its URI says, wherever it runs.
+class UriVerifier : public tls::ExternalCertificateVerifier {
+ public:
+  explicit UriVerifier(std::string expected) : expected_(std::move(expected)) {}
+
+  bool Verify(tls::TlsCustomVerificationCheckRequest* request, std::function<void(grpc::Status)>,
+              grpc::Status* status) override {
+    const auto uris = request->uri_names();
+    if (uris.size() != 1 || absl::string_view(uris[0].data(), uris[0].size()) != expected_) {
+      *status = grpc::Status(grpc::StatusCode::UNAUTHENTICATED,
+                             absl::StrCat("the peer's certificate is not that of ", expected_));
+    }
+    return true;
+  }
+  void Cancel(tls::TlsCustomVerificationCheckRequest*) override {}
+
+ private:
+  const std::string expected_;
+};
+
+}  // namespace
+
+TlsFiles FilesIn(const std::filesystem::path& folder) {
+  const auto current = folder / "current";
+  return {current / "authority.pem", current / "certificate.pem", current / "key.pem"};
+}
+
+absl::Status PublishCredentials(const std::filesystem::path& folder, const std::string& key_pem,
+                                const std::string& certificate_pem,
+                                const std::string& authority_pem) {
+  SLIPWAY_RETURN_IF_ERROR(CheckCredentials(key_pem, certificate_pem, authority_pem));
+  SLIPWAY_ASSIGN_OR_RETURN(const CertificateFacts facts, ReadCertificate(certificate_pem));
+  const std::filesystem::path made = folder / facts.serial;
+  SLIPWAY_RETURN_IF_ERROR(MakeFolders(made));
+  SLIPWAY_RETURN_IF_ERROR(WriteFileAtomically(made / "key.pem", key_pem, 0600));
+  SLIPWAY_RETURN_IF_ERROR(WriteFileAtomically(made / "certificate.pem", certificate_pem));
+  SLIPWAY_RETURN_IF_ERROR(WriteFileAtomically(made / "authority.pem", authority_pem));
+  std::error_code error;
+  const auto previous = std::filesystem::read_symlink(folder / "current", error);
+  std::filesystem::remove(folder / "next", error);
+  std::filesystem::create_directory_symlink(facts.serial, folder / "next", error);
+  if (!error) std::filesystem::rename(folder / "next", folder / "current", error);
+  if (error) return absl::UnavailableError(absl::StrCat(folder.string(), ": ", error.message()));
+  SLIPWAY_RETURN_IF_ERROR(SyncFolder(folder));
+  // The one before stays for a reader that is between two files; older ones go.
+  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+    const auto name = entry.path().filename();
+    if (entry.is_directory() && !entry.is_symlink() && name != facts.serial && name != previous) {
+      std::filesystem::remove_all(entry.path(), error);
+    }
+  }
+  return absl::OkStatus();
+}
+
+void RequireTls13() {
+  // Names one cipher suite of TLS 1.2, with pre-shared keys, of which there are none. Those of TLS 1.3 are another list.
+  setenv("GRPC_SSL_CIPHER_SUITES", "PSK-AES256-GCM-SHA384", /*overwrite=*/1);
+}
+
+std::shared_ptr<grpc::ServerCredentials> TlsServer(const TlsFiles& files, bool required) {
+  tls::TlsServerCredentialsOptions options(Watch(files));
+  options.watch_root_certs();
+  options.watch_identity_key_cert_pairs();
+  options.set_cert_request_type(required
+                                    ? GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY
+                                    : GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_AND_VERIFY);
+  return tls::TlsServerCredentials(options);
+}
+
+absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> TlsClient(const TlsFiles& files,
+                                                                    const std::string& peer) {
+  if (files.authority.empty()) {
+    return Error(absl::StatusCode::kInvalidArgument, "NO_AUTHORITY",
+                 "a tls:// address needs the certificate of the controller's authority",
+                 "name its file: `--authority FILE`, or SLIPWAY_AUTHORITY");
+  }
+  tls::TlsChannelCredentialsOptions options;
+  options.set_certificate_provider(Watch(files));
+  options.watch_root_certs();
+  if (!files.certificate.empty()) options.watch_identity_key_cert_pairs();
+  options.set_verify_server_certs(true);
+  options.set_check_call_host(false);
+  options.set_certificate_verifier(tls::ExternalCertificateVerifier::Create<UriVerifier>(peer));
+  return tls::TlsCredentials(options);
+}
+
+}  // namespace slipway

@@ -1,0 +1,41 @@
+// TLS 1.3 for both hops, from files that are read again when they change: certificates are replaced without a restart.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include <grpcpp/security/credentials.h>
+#include <grpcpp/security/server_credentials.h>
+
+namespace slipway {
+
+// PEM. A client may have no certificate of its own: certificate and key are empty then.
+struct TlsFiles {
+  std::filesystem::path authority;
+  std::filesystem::path certificate;
+  std::filesystem::path key;
+};
+
+// In the folder by the names that PublishCredentials() writes.
+TlsFiles FilesIn(const std::filesystem::path& folder);
+
+// Checks the three together, and puts them into the folder in one step (a link that is renamed), so that no reader ever sees
+// a key with another's certificate. What was there stays when they do not fit.
+absl::Status PublishCredentials(const std::filesystem::path& folder, const std::string& key_pem,
+                                const std::string& certificate_pem,
+                                const std::string& authority_pem);
+
+// Every handshake but TLS 1.3 fails in this process from now on. To be called before gRPC is first used: its own settings
+// know no least version, but a cipher list in which nothing older can be negotiated.
+void RequireTls13();
+
+// A client certificate that is not the authority's ends the handshake; one must be there when `required`.
+std::shared_ptr<grpc::ServerCredentials> TlsServer(const TlsFiles& files, bool required);
+// The server's certificate must be the authority's and have `peer` as its one URI. INVALID_ARGUMENT without an authority.
+absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> TlsClient(const TlsFiles& files,
+                                                                    const std::string& peer);
+
+}  // namespace slipway
