@@ -47,7 +47,8 @@ absl::Status PrepareSocket(const std::string& path) {
 
 absl::StatusOr<std::unique_ptr<grpc::Server>> StartGrpcServer(
     const GrpcServerOptions& options, const std::vector<grpc::Service*>& services) {
-  SLIPWAY_RETURN_IF_ERROR(PrepareSocket(options.socket));
+  const bool is_unix = options.listen.empty();
+  if (is_unix) SLIPWAY_RETURN_IF_ERROR(PrepareSocket(options.socket));
   static const bool plugins_registered = [] {
     grpc::EnableDefaultHealthCheckService(true);
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
@@ -62,8 +63,9 @@ absl::StatusOr<std::unique_ptr<grpc::Server>> StartGrpcServer(
   builder.SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
   builder.SetSyncServerOption(grpc::ServerBuilder::MIN_POLLERS, 1);
   builder.SetSyncServerOption(grpc::ServerBuilder::MAX_POLLERS, 4);
-  builder.AddListeningPort(absl::StrCat("unix:", options.socket),
-                           grpc::InsecureServerCredentials());
+  const std::string where = is_unix ? absl::StrCat("unix:", options.socket) : options.listen;
+  builder.AddListeningPort(where,
+                           is_unix ? grpc::InsecureServerCredentials() : options.credentials);
   for (grpc::Service* service : services) builder.RegisterService(service);
 
   if (options.configure) options.configure(builder);
@@ -74,8 +76,9 @@ absl::StatusOr<std::unique_ptr<grpc::Server>> StartGrpcServer(
   umask(old_mask);
   if (server == nullptr) {
     return Error(absl::StatusCode::kUnavailable, "CANNOT_LISTEN",
-                 absl::StrCat("cannot listen on ", options.socket),
-                 "check that the folder is writable for this user");
+                 absl::StrCat("cannot listen on ", where),
+                 is_unix ? "check that the folder is writable for this user"
+                         : "is the address one of this machine, and the port free?");
   }
   return server;
 }

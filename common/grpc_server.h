@@ -1,4 +1,4 @@
-// A gRPC server on a unix socket with the settings that both daemons share: health and reflection on, messages of at most
+// A gRPC server on a unix socket or a TLS port with the settings that both daemons share: health and reflection on, messages of at most
 // 1 MiB and a little, keepalive floors that our clients keep, bounded threads.
 #pragma once
 
@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
 
@@ -17,6 +18,9 @@ namespace slipway {
 inline constexpr int kMaxMessageBytes = (1 << 20) + (64 << 10);
 
 struct GrpcServerOptions {
+  // ADDRESS:PORT with the credentials below; empty for a unix socket.
+  std::string listen;
+  std::shared_ptr<grpc::ServerCredentials> credentials;
   // Path of the unix socket. Its folder is made 0750 when absent; a stale socket is replaced, a live one is an error.
   std::string socket;
   // Of the socket; who may open it may call it.

@@ -28,6 +28,16 @@ std::shared_ptr<tls::CertificateProviderInterface> Watch(const TlsFiles& files) 
                                                                files.authority, kLookEvery);
 }
 
+// gRPC's settings know no least version, but a list of cipher suites, which it reads with its first handshake: this one is of TLS
+// 1.2 and takes pre-shared keys, of which there are none. Those of TLS 1.3 are another list.
+void RequireTls13() {
+  static const bool done = [] {
+    setenv("GRPC_SSL_CIPHER_SUITES", "PSK-AES256-GCM-SHA384", /*overwrite=*/1);
+    return true;
+  }();
+  static_cast<void>(done);
+}
+
 // Host names play no part: a daemon is who its URI says, wherever it runs.
 class UriVerifier : public tls::ExternalCertificateVerifier {
  public:
@@ -82,12 +92,8 @@ absl::Status PublishCredentials(const std::filesystem::path& folder, const std::
   return absl::OkStatus();
 }
 
-void RequireTls13() {
-  // Names one cipher suite of TLS 1.2, with pre-shared keys, of which there are none. Those of TLS 1.3 are another list.
-  setenv("GRPC_SSL_CIPHER_SUITES", "PSK-AES256-GCM-SHA384", /*overwrite=*/1);
-}
-
 std::shared_ptr<grpc::ServerCredentials> TlsServer(const TlsFiles& files, bool required) {
+  RequireTls13();
   tls::TlsServerCredentialsOptions options(Watch(files));
   options.watch_root_certs();
   options.watch_identity_key_cert_pairs();
@@ -104,6 +110,7 @@ absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> TlsClient(const TlsFil
                  "a tls:// address needs the certificate of the controller's authority",
                  "name its file: `--authority FILE`, or SLIPWAY_AUTHORITY");
   }
+  RequireTls13();
   tls::TlsChannelCredentialsOptions options;
   options.set_certificate_provider(Watch(files));
   options.watch_root_certs();

@@ -28,10 +28,6 @@ absl::Status PublishCredentials(const std::filesystem::path& folder, const std::
                                 const std::string& certificate_pem,
                                 const std::string& authority_pem);
 
-// Every handshake but TLS 1.3 fails in this process from now on. To be called before gRPC is first used: its own settings
-// know no least version, but a cipher list in which nothing older can be negotiated.
-void RequireTls13();
-
 // A client certificate that is not the authority's ends the handshake; one must be there when `required`.
 std::shared_ptr<grpc::ServerCredentials> TlsServer(const TlsFiles& files, bool required);
 // The server's certificate must be the authority's and have `peer` as its one URI. INVALID_ARGUMENT without an authority.

@@ -13,6 +13,7 @@
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
 
+#include "common/access_policy.h"
 #include "common/durations.h"
 #include "common/enum_word.h"
 #include "common/mutex.h"
@@ -112,6 +113,11 @@ struct Metrics::Families {
       Make(registry, BuildCounter(), "grpc_requests_total", "Calls that ended");
   prometheus::Family<Histogram>& call_duration = Make(
       registry, BuildHistogram(), "grpc_request_duration_seconds", "Of calls that are not streams");
+  prometheus::Family<prometheus::Counter>& refused =
+      Make(registry, BuildCounter(), "auth_failures_total", "Calls that were not let in");
+  prometheus::Family<prometheus::Gauge>& certificate =
+      Make(registry, BuildGauge(), "tls_cert_not_after_timestamp_seconds",
+           "When the controller's own certificate ends");
   Histogram& commit =
       Make(registry, BuildHistogram(), "db_commit_duration_seconds", "Of a commit, synced")
           .Add({}, kShort);
@@ -211,11 +217,38 @@ void Metrics::Host(const std::string& host, const HostObservation& seen) {
   families_->releases[host].assign(made.begin(), made.end());
 }
 
+void Metrics::OnlyHosts(const std::set<std::string>& hosts) {
+  MutexLock lock(families_->mutex);
+  for (auto host = families_->releases.begin(); host != families_->releases.end();) {
+    if (hosts.contains(host->first)) {
+      ++host;
+      continue;
+    }
+    const Labels label = {{"host", host->first}};
+    for (auto* gauges : {&families_->connected, &families_->free_bytes, &families_->old_workers}) {
+      gauges->Remove(&gauges->Add(label));
+    }
+    for (prometheus::Gauge* gauge : host->second) families_->release.Remove(gauge);
+    for (auto& [app, active] : families_->active) active.erase(host->first);
+    host = families_->releases.erase(host);
+  }
+}
+
+void Metrics::Refused(const std::string& kind, const std::string& reason) {
+  families_->refused.Add({{"kind", kind}, {"reason", reason}}).Increment();
+}
+
+void Metrics::CertificateEnds(std::optional<Time> time) {
+  if (time) families_->certificate.Add({{"role", "controller"}}).Set(UnixSeconds(*time));
+}
+
 void Metrics::Called(const std::string& method, int code, std::chrono::nanoseconds time) {
   // gRPC's codes are Abseil's.
   const std::string word = absl::StatusCodeToString(static_cast<absl::StatusCode>(code));
-  families_->calls.Add({{"method", method}, {"code", word}}).Increment();
-  families_->call_duration.Add({{"method", method}}, kShort).Observe(Seconds(time));
+  // A caller may name any method; it does not make series.
+  const std::string known = RuleFor(method) == nullptr ? "other" : method;
+  families_->calls.Add({{"method", known}, {"code", word}}).Increment();
+  families_->call_duration.Add({{"method", known}}, kShort).Observe(Seconds(time));
 }
 
 void Metrics::Intercept(grpc::ServerBuilder& builder) {

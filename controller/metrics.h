@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "controller/fleet/fleet.h"
@@ -32,6 +33,12 @@ class Metrics {
   void Committed(std::chrono::nanoseconds time);
   // Called for each host before a scrape.
   void Host(const std::string& host, const HostObservation& seen);
+  // Removes the series of every host that is not among these; called before a scrape.
+  void OnlyHosts(const std::set<std::string>& hosts);
+  // A call that was not let in.
+  void Refused(const std::string& kind, const std::string& reason);
+  // Of the controller's own certificate.
+  void CertificateEnds(std::optional<Time> time);
   void Called(const std::string& method, int code, std::chrono::nanoseconds time);
 
   // Counts and times every call of the server being built.

@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include <grpcpp/server.h>
 
 #include "common/blob_store.h"
 #include "common/cancellation.h"
@@ -17,14 +16,14 @@
 #include "common/grpc_server.h"
 #include "common/logging.h"
 #include "common/status.h"
-#include "controller/api/applications_service.h"
-#include "controller/api/deployments_service.h"
-#include "controller/api/hosts_service.h"
-#include "controller/api/preview.h"
-#include "controller/api/releases_service.h"
+#include "controller/access/audit.h"
+#include "controller/access/certificates.h"
+#include "controller/access/upkeep.h"
+#include "controller/api/front.h"
 #include "controller/catalog/applications.h"
 #include "controller/catalog/releases.h"
 #include "controller/fleet/fleet.h"
+#include "controller/fleet/host_registry.h"
 #include "controller/metrics.h"
 #include "controller/metrics_http.h"
 #include "controller/rollout/admission.h"
@@ -41,6 +40,13 @@ using Config = slipway::config::v1::ControllerConfig;
 void ApplyDefaults(Config& config) {
   if (config.state().empty()) config.set_state("/var/lib/slipway/controller");
   if (config.socket().empty()) config.set_socket("/run/slipway/controller.sock");
+  const std::filesystem::path ssh = std::filesystem::path(config.state()) / "ssh";
+  if (config.ssh().key().empty()) config.mutable_ssh()->set_key(ssh / "id_ed25519");
+  if (config.ssh().known_hosts().empty())
+    config.mutable_ssh()->set_known_hosts(ssh / "known_hosts");
+  if (config.github().issuer().empty()) {
+    config.mutable_github()->set_issuer("https://token.actions.githubusercontent.com");
+  }
   if (config.metrics_address().empty()) config.set_metrics_address("127.0.0.1:9780");
 }
 
@@ -67,22 +73,32 @@ struct Server::Parts {
   std::unique_ptr<SecretBox> box;
   std::unique_ptr<SqliteStore> store;
   std::unique_ptr<Fleet> fleet;
+  std::unique_ptr<Certificates> certificates;
+  std::string ssh_public_key;
+  std::unique_ptr<Audit> audit;
+  std::unique_ptr<Upkeep> upkeep;
+  std::unique_ptr<HostRegistry> registry;
   EventHub hub;
   std::unique_ptr<Applications> applications;
   std::unique_ptr<Releases> releases;
+  std::unique_ptr<Checks> checks;
   std::unique_ptr<Engine> engine;
   std::unique_ptr<Admission> admission;
   std::unique_ptr<Preview> preview;
-  std::vector<std::unique_ptr<grpc::Service>> services;
+  std::unique_ptr<Tokens> tokens;
+  std::unique_ptr<Trusts> trusts;
+  std::unique_ptr<Enrolments> enrolments;
   std::unique_ptr<MetricsHttp> http;
-  std::unique_ptr<grpc::Server> server;
+  std::vector<std::unique_ptr<Front>> fronts;
   Cancellation stop;
   std::thread housekeeping;
 
   ~Parts();
   absl::Status Open(const Config& config);
-  void Assemble();
+  absl::Status Connect(const Config& config);
+  absl::Status Assemble(const Config& config);
   absl::Status Serve(const Config& config);
+  absl::Status OpenFront(Guard::Openers openers, GrpcServerOptions options);
   EngineParts Connections();
   // Once a day until stopped.
   void KeepHouse();
@@ -100,8 +116,29 @@ absl::Status Server::Parts::Open(const Config& config) {
   if (const absl::Status intact = store->VerifyHistory(); !intact.ok()) {
     LogError("the history is broken", {{"problem", std::string(intact.message())}});
   }
+  SLIPWAY_ASSIGN_OR_RETURN(certificates,
+                           Certificates::Open(state / "tls", config.tls(), *store, SystemClock()));
+  return Connect(config);
+}
+
+// To the hosts: those of the configuration, then those that were added.
+absl::Status Server::Parts::Connect(const Config& config) {
+  const std::filesystem::path state = config.state();
   DialOptions dial;
-  fleet = std::make_unique<Fleet>(std::move(dial), *store, *blobs, SystemClock());
+  dial.ssh.key_files = {config.ssh().key()};
+  dial.ssh.keys_must_exist = true;
+  dial.ssh.known_hosts = config.ssh().known_hosts();
+  dial.tls = certificates->Files();
+  dial.relay_folder = state / "relay";
+  SLIPWAY_ASSIGN_OR_RETURN(ssh_public_key, MakeSshKey(config.ssh().key(), "slipway-controller"));
+  // What a killed controller left behind.
+  std::error_code ignored;
+  std::filesystem::remove_all(dial.relay_folder, ignored);
+  SLIPWAY_RETURN_IF_ERROR(MakeFolders(dial.relay_folder));
+  fleet = std::make_unique<Fleet>(std::move(dial), *store, *blobs, SystemClock(),
+                                  [this] { upkeep->Look(); });
+  audit = std::make_unique<Audit>(*store, *certificates, *fleet, SystemClock());
+  upkeep = std::make_unique<Upkeep>(*certificates, *audit, *fleet, SystemClock());
   for (const auto& host : config.hosts()) {
     SLIPWAY_RETURN_IF_ERROR(fleet->Put({host.name(),
                                         host.address(),
@@ -109,7 +146,8 @@ absl::Status Server::Parts::Open(const Config& config) {
                                         "",
                                         /*configured=*/true}));
   }
-  return absl::OkStatus();
+  registry = std::make_unique<HostRegistry>(*store, *fleet);
+  return registry->Load();
 }
 
 EngineParts Server::Parts::Connections() {
@@ -118,12 +156,14 @@ EngineParts Server::Parts::Connections() {
   parts.environment = [this](const std::string& app, uint64_t revision) {
     return applications->EnvironmentText(app, revision);
   };
+  parts.allowances = [this](const std::string& app) { return applications->Allowances(app); };
   parts.step_ended = [this](const DeploymentRecord& deployment, const std::string&,
                             const StepRecord& step) { metrics.StepEnded(deployment, step); };
   parts.deployment_ended = [this](const DeploymentRecord& deployment) {
     const auto release = store->GetRelease(deployment.app, deployment.release);
     metrics.DeploymentEnded(deployment,
                             release.ok() ? release->commit_time : std::optional<Time>());
+    upkeep->Look();
   };
   parts.progressed = [this](const DeploymentRecord& deployment) {
     metrics.Progressed(deployment.app, SystemClock().WallNow());
@@ -131,7 +171,7 @@ EngineParts Server::Parts::Connections() {
   return parts;
 }
 
-void Server::Parts::Assemble() {
+absl::Status Server::Parts::Assemble(const Config& config) {
   const auto host = [this](const std::string& name) -> std::shared_ptr<ExecutorClient> {
     return fleet->Client(name);
   };
@@ -140,12 +180,38 @@ void Server::Parts::Assemble() {
   engine = std::make_unique<Engine>(*store, hub, SystemClock(), Connections());
   admission = std::make_unique<Admission>(*store, *engine, host, SystemClock());
   preview = std::make_unique<Preview>(*store, *applications, *releases, *admission, host);
-  services.push_back(std::make_unique<ApplicationsService>(*store, *applications, *box, *fleet));
-  services.push_back(std::make_unique<ReleasesService>(*store, *releases, *blobs));
-  services.push_back(
-      std::make_unique<DeploymentsService>(*store, *admission, *preview, hub, *fleet));
-  services.push_back(
-      std::make_unique<HostsService>(*store, *fleet, SLIPWAY_VERSION, SystemClock().WallNow()));
+  checks = std::make_unique<Checks>(*store, SystemClock());
+  tokens = std::make_unique<Tokens>(*store, SystemClock());
+  enrolments = std::make_unique<Enrolments>(*store, SystemClock());
+  std::unique_ptr<OidcVerifier> verifier;
+  if (const auto& github = config.github(); !github.audience().empty()) {
+    OidcVerifier::Fetch keys = FetchFrom(github.issuer());
+    if (!github.keys_file().empty()) {
+      keys = [file = github.keys_file()] { return ReadFile(file); };
+    }
+    verifier = std::make_unique<OidcVerifier>(github.issuer(), github.audience(), std::move(keys),
+                                              SystemClock());
+  }
+  trusts = std::make_unique<Trusts>(*store, *tokens, std::move(verifier), SystemClock());
+  return absl::OkStatus();
+}
+
+absl::Status Server::Parts::OpenFront(Guard::Openers openers, GrpcServerOptions options) {
+  const FrontParts parts{
+      *store,        *box,        *blobs,
+      hub,           *fleet,      *registry,
+      *applications, *releases,   *checks,
+      *admission,    *preview,    *tokens,
+      *trusts,       *enrolments, *certificates,
+      *audit,        *upkeep,     {SLIPWAY_VERSION, SystemClock().WallNow(), ssh_public_key}};
+  options.configure = [this](grpc::ServerBuilder& builder) { metrics.Intercept(builder); };
+  Guard guard(openers, *tokens, *certificates, SystemClock(),
+              [this](const std::string& kind, const std::string& reason) {
+                metrics.Refused(kind, reason);
+              });
+  SLIPWAY_ASSIGN_OR_RETURN(auto front, Front::Open(std::move(guard), parts, options));
+  fronts.push_back(std::move(front));
+  return absl::OkStatus();
 }
 
 absl::Status Server::Parts::Serve(const Config& config) {
@@ -153,18 +219,31 @@ absl::Status Server::Parts::Serve(const Config& config) {
   metrics.Resumed(resumed);
   if (config.metrics_address() != "off") {
     SLIPWAY_ASSIGN_OR_RETURN(http, MetricsHttp::Start(config.metrics_address(), [this] {
-                               for (const HostConfig& host : fleet->Hosts()) {
-                                 metrics.Host(host.name, fleet->Observe(host.name));
+                               const std::vector<std::string> hosts = fleet->HostNames();
+                               for (const std::string& host : hosts) {
+                                 metrics.Host(host, fleet->Observe(host));
                                }
+                               metrics.OnlyHosts({hosts.begin(), hosts.end()});
+                               metrics.CertificateEnds(certificates->OwnEnds());
                                return metrics.Text();
                              }));
   }
-  GrpcServerOptions options;
-  options.socket = config.socket();
-  options.configure = [this](grpc::ServerBuilder& builder) { metrics.Intercept(builder); };
-  std::vector<grpc::Service*> served;
-  for (const auto& service : services) served.push_back(service.get());
-  SLIPWAY_ASSIGN_OR_RETURN(server, StartGrpcServer(options, served));
+  GrpcServerOptions local;
+  local.socket = config.socket();
+  SLIPWAY_RETURN_IF_ERROR(OpenFront(Guard::Openers::kOperators, local));
+  if (!config.token_socket().empty()) {
+    GrpcServerOptions open;
+    open.socket = config.token_socket();
+    open.socket_mode = 0666;
+    SLIPWAY_RETURN_IF_ERROR(OpenFront(Guard::Openers::kNobody, open));
+  }
+  if (!config.tls().listen().empty()) {
+    GrpcServerOptions tls;
+    tls.listen = config.tls().listen();
+    // CI has a token and no certificate; whoever shows one must have a good one.
+    tls.credentials = TlsServer(certificates->Files(), /*required=*/false);
+    SLIPWAY_RETURN_IF_ERROR(OpenFront(Guard::Openers::kNobody, tls));
+  }
   housekeeping = std::thread([this] { KeepHouse(); });
   return absl::OkStatus();
 }
@@ -177,19 +256,24 @@ void Server::Parts::KeepHouse() {
     } else if (*freed > 0) {
       LogInfo("unused files removed", {{"bytes", absl::StrCat(*freed)}});
     }
+    if (const absl::Status removed = store->RemoveExpiredRecords(); !removed.ok()) {
+      LogError("cannot remove what has expired", {{"problem", std::string(removed.message())}});
+    }
   } while (!stop.WaitFor(std::chrono::hours(24)));
 }
 
 Server::Parts::~Parts() {
   stop.Cancel();
   if (housekeeping.joinable()) housekeeping.join();
+  // Its watchers call the upkeep.
+  if (fleet != nullptr) fleet->Shutdown();
 }
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(Config config) {
   ApplyDefaults(config);
   auto parts = std::make_unique<Parts>();
   SLIPWAY_RETURN_IF_ERROR(parts->Open(config));
-  parts->Assemble();
+  SLIPWAY_RETURN_IF_ERROR(parts->Assemble(config));
   std::unique_ptr<Server> server(new Server(std::move(parts)));
   SLIPWAY_RETURN_IF_ERROR(server->parts_->Serve(config));
   LogInfo("controller ready", {{"version", SLIPWAY_VERSION}, {"socket", config.socket()}});
@@ -203,10 +287,7 @@ Server::~Server() {
   parts_->engine->Stop();
   parts_->fleet->Shutdown();
   // Watchers have no end of their own: after a moment their calls are cut.
-  if (parts_->server != nullptr) {
-    parts_->server->Shutdown(std::chrono::system_clock::now() + std::chrono::milliseconds(500));
-    parts_->server->Wait();
-  }
+  for (const auto& front : parts_->fronts) front->Close(std::chrono::milliseconds(500));
 }
 
 int Server::MetricsPort() const { return parts_->http == nullptr ? 0 : parts_->http->Port(); }

@@ -9,6 +9,7 @@
 #include "common/status.h"
 #include "common/version.h"
 #include "executor/config.h"
+#include "executor/enrol_command.h"
 #include "executor/local_command.h"
 #include "executor/server.h"
 
@@ -47,6 +48,10 @@ int main(int argc, char** argv) {
   CLI::App* rollback =
       app.add_subcommand("rollback", "Back to the previous release, without the controller");
   rollback->add_option("APP", application)->required();
+  bool install = false;
+  CLI::App* enrol =
+      app.add_subcommand("enrol", "Ask for this host's certificate, on standard output");
+  enrol->add_flag("--install", install, "Take it, and then the authority's, from standard input");
   CLI11_PARSE(app, argc, argv);
 
   const auto config = slipway::executor::LoadConfig(config_path);
@@ -56,6 +61,10 @@ int main(int argc, char** argv) {
   }
   if (status->parsed()) return slipway::executor::ShowStatus(config->socket(), application);
   if (rollback->parsed()) return slipway::executor::RollBackHere(config->socket(), application);
+  if (enrol->parsed()) {
+    return install ? slipway::executor::InstallFromStandardInput(config->state())
+                   : slipway::executor::PrintCertificateRequest(config->state());
+  }
   static_cast<void>(serve);
   return Serve(*config);
 }

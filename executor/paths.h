@@ -4,6 +4,7 @@
 //   STATE/                            0711, for nginx's workers to find the markers; apps, blobs
 //                                     and contexts are 0700
 //   STATE/journal                     what is intended and what is true
+//   STATE/tls/                        this host's certificate, see credentials.h; 0700
 //   STATE/blobs/                      content-addressed files of releases
 //   STATE/apps/APP/releases/ID/       one release, unpacked; the compose file's `.`. scratch-N while a
 //                                     plan is made
@@ -43,6 +44,7 @@ class Paths {
 
   const std::filesystem::path& State() const { return state_; }
   std::filesystem::path Journal() const { return state_ / "journal"; }
+  std::filesystem::path Tls() const { return state_ / "tls"; }
   std::filesystem::path Blobs() const { return state_ / "blobs"; }
   std::filesystem::path Apps() const { return state_ / "apps"; }
   std::filesystem::path Releases(absl::string_view app) const;

@@ -9,6 +9,7 @@
 #include "common/grpc_server.h"
 #include "common/logging.h"
 #include "common/status.h"
+#include "common/tls.h"
 #include "executor/api/executor_service.h"
 #include "executor/doctor.h"
 #include "executor/drivers/compose_workload.h"
@@ -64,12 +65,15 @@ class RunningServer final : public Server {
               watch_.Changed();
             }),
         doctor_(engine_, *runner_, OptionsOf(config), steps_, paths_, compose.Version()),
-        service_({*journal_, operations_, steps_, *releases_, workload_, nginx_, watch_, doctor_,
-                  paths_}) {}
+        credentials_(paths_.Tls()),
+        local_(Gate(Gate::Side::kSocket, credentials_, SystemClock()), Parts()),
+        remote_(Gate(Gate::Side::kNetwork, credentials_, SystemClock()), Parts()) {}
 
   ~RunningServer() override {
     watch_.Stop();
-    if (grpc_ != nullptr) grpc_->Shutdown(std::chrono::system_clock::now());
+    for (auto* server : {&tls_, &grpc_}) {
+      if (*server != nullptr) (*server)->Shutdown(std::chrono::system_clock::now());
+    }
   }
 
   absl::Status Serve(const config::v1::ExecutorConfig& config) {
@@ -77,12 +81,33 @@ class RunningServer final : public Server {
     warm_keeper_.emplace(*journal_, operations_, steps_, watch_);
     GrpcServerOptions options;
     options.socket = config.socket();
-    SLIPWAY_ASSIGN_OR_RETURN(grpc_, StartGrpcServer(options, {&service_}));
+    SLIPWAY_ASSIGN_OR_RETURN(grpc_, StartGrpcServer(options, {&local_}));
+    SLIPWAY_RETURN_IF_ERROR(ListenOnTls(config.tls_listen()));
     LogInfo("executor serves", {{"socket", config.socket()}, {"state", config.state()}});
     return absl::OkStatus();
   }
 
  private:
+  ServiceParts Parts() {
+    return {*journal_, operations_, steps_,  *releases_,   workload_,
+            nginx_,    watch_,      doctor_, credentials_, paths_};
+  }
+
+  absl::Status ListenOnTls(const std::string& where) {
+    if (where.empty()) return absl::OkStatus();
+    if (!credentials_.Present()) {
+      LogWarning("not enrolled yet: nothing is served on the network",
+                 {{"tls_listen", where}, {"cure", "slipway hosts add"}});
+      return absl::OkStatus();
+    }
+    GrpcServerOptions options;
+    options.listen = where;
+    options.credentials = TlsServer(FilesIn(credentials_.folder()), /*required=*/true);
+    SLIPWAY_ASSIGN_OR_RETURN(tls_, StartGrpcServer(options, {&remote_}));
+    LogInfo("executor serves", {{"tls", where}});
+    return absl::OkStatus();
+  }
+
   const Paths paths_;
   std::unique_ptr<SystemProcessRunner> runner_;
   std::unique_ptr<Journal> journal_;
@@ -95,9 +120,12 @@ class RunningServer final : public Server {
   HostWatch watch_;
   Operations operations_;
   Doctor doctor_;
-  ExecutorService service_;
+  Credentials credentials_;
+  ExecutorService local_;
+  ExecutorService remote_;
   std::optional<WarmKeeper> warm_keeper_;
   std::unique_ptr<grpc::Server> grpc_;
+  std::unique_ptr<grpc::Server> tls_;
 };
 
 }  // namespace

@@ -8,7 +8,7 @@
 
 namespace slipway::controller {
 
-absl::Status ApplicationsService::Apply(const std::string& actor,
+absl::Status ApplicationsService::Apply(const Caller& caller,
                                         const pb::ApplyApplicationRequest& request,
                                         pb::ApplyApplicationResponse& response) {
   SLIPWAY_ASSIGN_OR_RETURN(const pb::ApplicationSpec spec,
@@ -25,9 +25,10 @@ absl::Status ApplicationsService::Apply(const std::string& actor,
     *response.mutable_application() = ToProto(would);
     return absl::OkStatus();
   }
+  SLIPWAY_RETURN_IF_ERROR(MayChange(store_, spec.app(), caller));
   SLIPWAY_ASSIGN_OR_RETURN(
       const Applied applied,
-      store_.ApplyApplication(spec, RequestOf(request, request.request_id()), actor));
+      store_.ApplyApplication(spec, RequestOf(request, request.request_id()), caller.actor));
   *response.mutable_application() = ToProto(applied.application);
   response.set_changed(applied.changed);
   return absl::OkStatus();
@@ -44,6 +45,8 @@ absl::StatusOr<pb::Application> ApplicationsService::Describe(const ApplicationR
     application.set_current_deployment(DeploymentName(record.app, served[0].id));
   }
   SLIPWAY_ASSIGN_OR_RETURN(const std::string running, store_.LeaseHolder(record.app));
+  SLIPWAY_ASSIGN_OR_RETURN(const auto allowances, applications_.Allowances(record.app));
+  application.mutable_allowances()->Add(allowances.begin(), allowances.end());
   if (!running.empty()) application.set_running_deployment(DeploymentName(record.app, running));
   return application;
 }
@@ -56,11 +59,14 @@ absl::Status ApplicationsService::Get(const pb::GetApplicationRequest& request,
   return absl::OkStatus();
 }
 
-absl::Status ApplicationsService::List(const pb::ListApplicationsRequest& request,
+absl::Status ApplicationsService::List(const Caller& caller,
+                                       const pb::ListApplicationsRequest& request,
                                        pb::ListApplicationsResponse& response) {
   SLIPWAY_ASSIGN_OR_RETURN(const int size, PageSize(request.page_size()));
   SLIPWAY_ASSIGN_OR_RETURN(const auto records, store_.ListApplications(request.page_token(), size));
   for (const ApplicationRecord& record : records) {
+    // Shown what it may see, and nothing of the others' names.
+    if (!caller.identity.app().empty() && caller.identity.app() != record.app) continue;
     SLIPWAY_ASSIGN_OR_RETURN(*response.add_applications(), Describe(record));
   }
   if (static_cast<int>(records.size()) == size) {
@@ -69,7 +75,7 @@ absl::Status ApplicationsService::List(const pb::ListApplicationsRequest& reques
   return absl::OkStatus();
 }
 
-absl::Status ApplicationsService::Set(const std::string& actor,
+absl::Status ApplicationsService::Set(const Caller& caller,
                                       const pb::SetEnvironmentRequest& request,
                                       pb::SetEnvironmentResponse& response) {
   SLIPWAY_ASSIGN_OR_RETURN(const std::string app, ParseApplicationName(request.name()));
@@ -77,14 +83,15 @@ absl::Status ApplicationsService::Set(const std::string& actor,
     return Error(absl::StatusCode::kInvalidArgument, "BOTH_ENVIRONMENTS",
                  "env_file and variables exclude each other");
   }
+  SLIPWAY_RETURN_IF_ERROR(MayChange(store_, app, caller));
   Request id = RequestOf(request, request.request_id());
   // A plain hash of secrets would let a thief of the database guess them.
   if (!id.id.empty()) id.parameters_hash = box_.Fingerprint(app, id.parameters_hash);
   absl::StatusOr<EnvironmentChange> change =
       request.variables().empty()
-          ? applications_.SetEnvironment(app, request.env_file(), id, actor)
+          ? applications_.SetEnvironment(app, request.env_file(), id, caller.actor)
           : applications_.SetVariables(
-                app, {request.variables().begin(), request.variables().end()}, id, actor);
+                app, {request.variables().begin(), request.variables().end()}, id, caller.actor);
   if (!change.ok()) return change.status();
   response.set_environment_revision(change->revision);
   response.set_changed(change->changed);
@@ -110,27 +117,50 @@ absl::Status ApplicationsService::Names(const pb::ListEnvironmentRequest& reques
 grpc::Status ApplicationsService::ApplyApplication(grpc::ServerContext* context,
                                                    const pb::ApplyApplicationRequest* request,
                                                    pb::ApplyApplicationResponse* response) {
-  return ToGrpc(Apply(ActorOf(*context), *request, *response));
+  return Serve(guard_, *context, *request,
+               [&](const Caller& caller) { return Apply(caller, *request, *response); });
 }
-grpc::Status ApplicationsService::GetApplication(grpc::ServerContext*,
+grpc::Status ApplicationsService::GetApplication(grpc::ServerContext* context,
                                                  const pb::GetApplicationRequest* request,
                                                  pb::GetApplicationResponse* response) {
-  return ToGrpc(Get(*request, *response));
+  return Serve(guard_, *context, *request, [&](const Caller&) { return Get(*request, *response); });
 }
-grpc::Status ApplicationsService::ListApplications(grpc::ServerContext*,
+grpc::Status ApplicationsService::ListApplications(grpc::ServerContext* context,
                                                    const pb::ListApplicationsRequest* request,
                                                    pb::ListApplicationsResponse* response) {
-  return ToGrpc(List(*request, *response));
+  return Serve(guard_, *context, *request,
+               [&](const Caller& caller) { return List(caller, *request, *response); });
 }
 grpc::Status ApplicationsService::SetEnvironment(grpc::ServerContext* context,
                                                  const pb::SetEnvironmentRequest* request,
                                                  pb::SetEnvironmentResponse* response) {
-  return ToGrpc(Set(ActorOf(*context), *request, *response));
+  return Serve(guard_, *context, *request,
+               [&](const Caller& caller) { return Set(caller, *request, *response); });
 }
-grpc::Status ApplicationsService::ListEnvironment(grpc::ServerContext*,
+absl::Status ApplicationsService::SetAllowed(const Caller& caller,
+                                             const pb::SetAllowancesRequest& request,
+                                             pb::SetAllowancesResponse& response) {
+  SLIPWAY_ASSIGN_OR_RETURN(const std::string app, ParseApplicationName(request.name()));
+  SLIPWAY_ASSIGN_OR_RETURN(
+      const bool changed,
+      applications_.SetAllowances(app, {request.allowances().begin(), request.allowances().end()},
+                                  caller.actor));
+  response.set_changed(changed);
+  *response.mutable_allowances() = request.allowances();
+  return absl::OkStatus();
+}
+
+grpc::Status ApplicationsService::SetAllowances(grpc::ServerContext* context,
+                                                const pb::SetAllowancesRequest* request,
+                                                pb::SetAllowancesResponse* response) {
+  return Serve(guard_, *context, *request,
+               [&](const Caller& caller) { return SetAllowed(caller, *request, *response); });
+}
+grpc::Status ApplicationsService::ListEnvironment(grpc::ServerContext* context,
                                                   const pb::ListEnvironmentRequest* request,
                                                   pb::ListEnvironmentResponse* response) {
-  return ToGrpc(Names(*request, *response));
+  return Serve(guard_, *context, *request,
+               [&](const Caller&) { return Names(*request, *response); });
 }
 
 }  // namespace slipway::controller

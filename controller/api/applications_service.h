@@ -1,6 +1,7 @@
 // slipway.v1.ApplicationService.
 #pragma once
 
+#include "controller/access/guard.h"
 #include "controller/catalog/applications.h"
 #include "controller/fleet/fleet.h"
 #include "controller/store/store.h"
@@ -11,8 +12,9 @@ namespace slipway::controller {
 
 class ApplicationsService : public pb::ApplicationService::Service {
  public:
-  ApplicationsService(Store& store, Applications& applications, const SecretBox& box, Fleet& fleet)
-      : store_(store), applications_(applications), box_(box), fleet_(fleet) {}
+  ApplicationsService(const Guard& guard, Store& store, Applications& applications,
+                      const SecretBox& box, Fleet& fleet)
+      : guard_(guard), store_(store), applications_(applications), box_(box), fleet_(fleet) {}
 
   grpc::Status ApplyApplication(grpc::ServerContext* context,
                                 const pb::ApplyApplicationRequest* request,
@@ -29,19 +31,24 @@ class ApplicationsService : public pb::ApplicationService::Service {
   grpc::Status ListEnvironment(grpc::ServerContext* context,
                                const pb::ListEnvironmentRequest* request,
                                pb::ListEnvironmentResponse* response) override;
+  grpc::Status SetAllowances(grpc::ServerContext* context, const pb::SetAllowancesRequest* request,
+                             pb::SetAllowancesResponse* response) override;
 
  private:
   absl::StatusOr<pb::Application> Describe(const ApplicationRecord& record);
-  absl::Status Apply(const std::string& actor, const pb::ApplyApplicationRequest& request,
+  absl::Status Apply(const Caller& caller, const pb::ApplyApplicationRequest& request,
                      pb::ApplyApplicationResponse& response);
   absl::Status Get(const pb::GetApplicationRequest& request, pb::GetApplicationResponse& response);
-  absl::Status List(const pb::ListApplicationsRequest& request,
+  absl::Status SetAllowed(const Caller& caller, const pb::SetAllowancesRequest& request,
+                          pb::SetAllowancesResponse& response);
+  absl::Status List(const Caller& caller, const pb::ListApplicationsRequest& request,
                     pb::ListApplicationsResponse& response);
-  absl::Status Set(const std::string& actor, const pb::SetEnvironmentRequest& request,
+  absl::Status Set(const Caller& caller, const pb::SetEnvironmentRequest& request,
                    pb::SetEnvironmentResponse& response);
   absl::Status Names(const pb::ListEnvironmentRequest& request,
                      pb::ListEnvironmentResponse& response);
 
+  const Guard& guard_;
   Store& store_;
   Applications& applications_;
   const SecretBox& box_;

@@ -50,7 +50,17 @@ absl::Status DeploymentsService::PlanDraft(const std::string& app,
   return absl::OkStatus();
 }
 
-absl::Status DeploymentsService::Create(const std::string& actor,
+// The checks that the stored policy asks for must have passed on the release's commit.
+absl::Status DeploymentsService::CheckChecks(const Wish& wish, const Caller& caller) {
+  if (caller.override_policy && caller.identity.role() == pb::ROLE_OPERATOR) {
+    return absl::OkStatus();
+  }
+  SLIPWAY_ASSIGN_OR_RETURN(const ApplicationRecord application, store_.GetApplication(wish.app));
+  SLIPWAY_ASSIGN_OR_RETURN(const ReleaseRecord release, store_.GetRelease(wish.app, wish.release));
+  return checks_.RequirePassed(application.spec.policy(), wish.app, release.commit);
+}
+
+absl::Status DeploymentsService::Create(const Caller& caller,
                                         const pb::CreateDeploymentRequest& request,
                                         pb::CreateDeploymentResponse& response) {
   Wish wish;
@@ -72,12 +82,14 @@ absl::Status DeploymentsService::Create(const std::string& actor,
     wish.update_services.push_back(service);
   }
   wish.force = request.force() || !wish.update_services.empty();
-  wish.actor = actor;
+  wish.actor = caller.actor;
   if (request.validate_only()) {
     SLIPWAY_ASSIGN_OR_RETURN(*response.mutable_plan(), preview_.Of(wish));
     response.set_up_to_date(ServesEverywhere(response.plan()));
     return absl::OkStatus();
   }
+  SLIPWAY_RETURN_IF_ERROR(MayChange(store_, wish.app, caller));
+  SLIPWAY_RETURN_IF_ERROR(CheckChecks(wish, caller));
   SLIPWAY_ASSIGN_OR_RETURN(const Admitted admitted,
                            admission_.Admit(wish, RequestOf(request, request.request_id())));
   response.set_up_to_date(!admitted.deployment.has_value());
@@ -85,12 +97,12 @@ absl::Status DeploymentsService::Create(const std::string& actor,
   return absl::OkStatus();
 }
 
-absl::Status DeploymentsService::Rollback(const std::string& actor,
+absl::Status DeploymentsService::Rollback(const Caller& caller,
                                           const pb::RollbackApplicationRequest& request,
                                           pb::RollbackApplicationResponse& response) {
   Wish wish;
   wish.kind = pb::DEPLOYMENT_KIND_ROLLBACK;
-  wish.actor = actor;
+  wish.actor = caller.actor;
   // Asked to go back to what serves already, it is done again rather than nothing said.
   wish.force = true;
   SLIPWAY_ASSIGN_OR_RETURN(wish.app, ParseApplicationName(request.name()));
@@ -99,6 +111,7 @@ absl::Status DeploymentsService::Rollback(const std::string& actor,
     SLIPWAY_ASSIGN_OR_RETURN(*response.mutable_plan(), preview_.Of(wish));
     return absl::OkStatus();
   }
+  SLIPWAY_RETURN_IF_ERROR(MayChange(store_, wish.app, caller));
   SLIPWAY_ASSIGN_OR_RETURN(const Admitted admitted,
                            admission_.Admit(wish, RequestOf(request, request.request_id())));
   if (admitted.deployment) *response.mutable_deployment() = ToProto(*admitted.deployment);
@@ -126,13 +139,14 @@ absl::Status DeploymentsService::List(const pb::ListDeploymentsRequest& request,
   return absl::OkStatus();
 }
 
-absl::Status DeploymentsService::Cancel(const std::string& actor,
+absl::Status DeploymentsService::Cancel(const Caller& caller,
                                         const pb::CancelDeploymentRequest& request,
                                         pb::CancelDeploymentResponse& response) {
   SLIPWAY_ASSIGN_OR_RETURN(const DeploymentRef ref, ParseDeploymentName(request.name()));
   SLIPWAY_ASSIGN_OR_RETURN(
       const DeploymentRecord record,
-      admission_.Cancel(ref.app, ref.deployment, RequestOf(request, request.request_id()), actor));
+      admission_.Cancel(ref.app, ref.deployment, RequestOf(request, request.request_id()),
+                        caller.actor));
   *response.mutable_deployment() = ToProto(record);
   return absl::OkStatus();
 }
@@ -184,44 +198,60 @@ absl::Status DeploymentsService::History(const pb::ListHistoryRequest& request,
 }
 
 grpc::ServerWriteReactor<pb::WatchDeploymentResponse>* DeploymentsService::WatchDeployment(
-    grpc::CallbackServerContext*, const pb::WatchDeploymentRequest* request) {
+    grpc::CallbackServerContext* context, const pb::WatchDeploymentRequest* request) {
+  const auto caller = guard_.Admit(*context, *request);
+  if (!caller.ok()) return RefuseWatch(caller.status());
   return StartWatch(store_, hub_, *request);
 }
 
 grpc::Status DeploymentsService::CreateDeployment(grpc::ServerContext* context,
                                                   const pb::CreateDeploymentRequest* request,
                                                   pb::CreateDeploymentResponse* response) {
-  return ToGrpc(Create(ActorOf(*context), *request, *response));
+  return Serve(guard_, *context, *request,
+               [&](const Caller& caller) { return Create(caller, *request, *response); });
 }
 grpc::Status DeploymentsService::RollbackApplication(grpc::ServerContext* context,
                                                      const pb::RollbackApplicationRequest* request,
                                                      pb::RollbackApplicationResponse* response) {
-  return ToGrpc(Rollback(ActorOf(*context), *request, *response));
+  return Serve(guard_, *context, *request,
+               [&](const Caller& caller) { return Rollback(caller, *request, *response); });
 }
-grpc::Status DeploymentsService::GetDeployment(grpc::ServerContext*,
+grpc::Status DeploymentsService::GetDeployment(grpc::ServerContext* context,
                                                const pb::GetDeploymentRequest* request,
                                                pb::GetDeploymentResponse* response) {
-  return ToGrpc(Get(*request, *response));
+  return Serve(guard_, *context, *request, [&](const Caller&) { return Get(*request, *response); });
 }
-grpc::Status DeploymentsService::ListDeployments(grpc::ServerContext*,
+grpc::Status DeploymentsService::ListDeployments(grpc::ServerContext* context,
                                                  const pb::ListDeploymentsRequest* request,
                                                  pb::ListDeploymentsResponse* response) {
-  return ToGrpc(List(*request, *response));
+  return Serve(guard_, *context, *request,
+               [&](const Caller&) { return List(*request, *response); });
 }
 grpc::Status DeploymentsService::CancelDeployment(grpc::ServerContext* context,
                                                   const pb::CancelDeploymentRequest* request,
                                                   pb::CancelDeploymentResponse* response) {
-  return ToGrpc(Cancel(ActorOf(*context), *request, *response));
+  return Serve(guard_, *context, *request,
+               [&](const Caller& caller) { return Cancel(caller, *request, *response); });
 }
 grpc::Status DeploymentsService::StreamLogs(grpc::ServerContext* context,
                                             const pb::StreamLogsRequest* request,
                                             grpc::ServerWriter<pb::StreamLogsResponse>* writer) {
-  return ToGrpc(Logs(*context, *request, *writer));
+  return Serve(guard_, *context, *request,
+               [&](const Caller&) { return Logs(*context, *request, *writer); });
 }
-grpc::Status DeploymentsService::ListHistory(grpc::ServerContext*,
+grpc::Status DeploymentsService::VerifyHistory(grpc::ServerContext* context,
+                                               const pb::VerifyHistoryRequest* request,
+                                               pb::VerifyHistoryResponse* response) {
+  return Serve(guard_, *context, *request, [&](const Caller&) -> absl::Status {
+    SLIPWAY_ASSIGN_OR_RETURN(*response, audit_.Verify());
+    return absl::OkStatus();
+  });
+}
+grpc::Status DeploymentsService::ListHistory(grpc::ServerContext* context,
                                              const pb::ListHistoryRequest* request,
                                              pb::ListHistoryResponse* response) {
-  return ToGrpc(History(*request, *response));
+  return Serve(guard_, *context, *request,
+               [&](const Caller&) { return History(*request, *response); });
 }
 
 }  // namespace slipway::controller

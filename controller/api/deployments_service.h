@@ -1,7 +1,10 @@
 // slipway.v1.DeploymentService. WatchDeployment is a reactor (watch.h), everything else is synchronous.
 #pragma once
 
+#include "controller/access/audit.h"
+#include "controller/access/guard.h"
 #include "controller/api/preview.h"
+#include "controller/catalog/checks.h"
 #include "controller/fleet/fleet.h"
 #include "controller/rollout/admission.h"
 #include "controller/rollout/event_hub.h"
@@ -15,9 +18,16 @@ using DeploymentServiceBase =
 
 class DeploymentsService : public DeploymentServiceBase {
  public:
-  DeploymentsService(Store& store, Admission& admission, Preview& preview, EventHub& hub,
-                     Fleet& fleet)
-      : store_(store), admission_(admission), preview_(preview), hub_(hub), fleet_(fleet) {}
+  DeploymentsService(const Guard& guard, Store& store, Admission& admission, Preview& preview,
+                     EventHub& hub, Fleet& fleet, Checks& checks, Audit& audit)
+      : guard_(guard),
+        store_(store),
+        admission_(admission),
+        preview_(preview),
+        hub_(hub),
+        fleet_(fleet),
+        checks_(checks),
+        audit_(audit) {}
 
   grpc::Status CreateDeployment(grpc::ServerContext* context,
                                 const pb::CreateDeploymentRequest* request,
@@ -39,28 +49,34 @@ class DeploymentsService : public DeploymentServiceBase {
                           grpc::ServerWriter<pb::StreamLogsResponse>* writer) override;
   grpc::Status ListHistory(grpc::ServerContext* context, const pb::ListHistoryRequest* request,
                            pb::ListHistoryResponse* response) override;
+  grpc::Status VerifyHistory(grpc::ServerContext* context, const pb::VerifyHistoryRequest* request,
+                             pb::VerifyHistoryResponse* response) override;
 
  private:
-  absl::Status Create(const std::string& actor, const pb::CreateDeploymentRequest& request,
+  absl::Status CheckChecks(const Wish& wish, const Caller& caller);
+  absl::Status Create(const Caller& caller, const pb::CreateDeploymentRequest& request,
                       pb::CreateDeploymentResponse& response);
   absl::Status PlanDraft(const std::string& app, const pb::CreateDeploymentRequest& request,
                          pb::CreateDeploymentResponse& response);
-  absl::Status Rollback(const std::string& actor, const pb::RollbackApplicationRequest& request,
+  absl::Status Rollback(const Caller& caller, const pb::RollbackApplicationRequest& request,
                         pb::RollbackApplicationResponse& response);
   absl::Status Get(const pb::GetDeploymentRequest& request, pb::GetDeploymentResponse& response);
   absl::Status List(const pb::ListDeploymentsRequest& request,
                     pb::ListDeploymentsResponse& response);
-  absl::Status Cancel(const std::string& actor, const pb::CancelDeploymentRequest& request,
+  absl::Status Cancel(const Caller& caller, const pb::CancelDeploymentRequest& request,
                       pb::CancelDeploymentResponse& response);
   absl::Status Logs(grpc::ServerContext& context, const pb::StreamLogsRequest& request,
                     grpc::ServerWriter<pb::StreamLogsResponse>& writer);
   absl::Status History(const pb::ListHistoryRequest& request, pb::ListHistoryResponse& response);
 
+  const Guard& guard_;
   Store& store_;
   Admission& admission_;
   Preview& preview_;
   EventHub& hub_;
   Fleet& fleet_;
+  Checks& checks_;
+  Audit& audit_;
 };
 
 }  // namespace slipway::controller

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <memory>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
@@ -12,19 +11,16 @@
 #include "common/durations.h"
 #include "common/names.h"
 #include "common/status.h"
+#include "controller/access/ref_policy.h"
 #include "controller/rollout/decide.h"
 
 namespace slipway::controller {
 
-std::string ActorOf(const grpc::ServerContextBase& context) {
-  const auto& metadata = context.client_metadata();
-  const auto found = metadata.find("x-slipway-actor");
-  if (found == metadata.end()) return "unknown";
-  std::string actor(found->second.data(), std::min<size_t>(found->second.size(), 100));
-  for (char& c : actor) {
-    if (!absl::ascii_isprint(static_cast<unsigned char>(c))) c = '?';
-  }
-  return actor.empty() ? "unknown" : actor;
+absl::Status MayChange(Store& store, const std::string& app, const Caller& caller) {
+  const auto record = store.GetApplication(app);
+  if (absl::IsNotFound(record.status())) return absl::OkStatus();
+  if (!record.ok()) return record.status();
+  return CheckRef(record->spec.policy(), caller);
 }
 
 Request RequestOf(const google::protobuf::Message& message, const std::string& id) {
@@ -88,7 +84,7 @@ pb::Deployment ToProto(const DeploymentRecord& record) {
     message.set_previous_release(ReleaseName(record.app, record.previous_release));
   }
   message.set_commit(record.commit);
-  message.set_actor(record.actor);
+  message.set_actor(record.actor.name);
   message.mutable_update_services()->Add(record.update_services.begin(),
                                          record.update_services.end());
   message.set_epoch(record.epoch);
@@ -116,6 +112,7 @@ pb::HistoryEntry ToProto(const HistoryRecord& record) {
   message.set_subject(record.subject);
   message.set_outcome(record.outcome);
   message.set_hash(record.hash);
+  message.set_origin(record.origin);
   return message;
 }
 
@@ -123,6 +120,8 @@ pb::Host ToProto(const HostConfig& config, const HostObservation& seen) {
   pb::Host message;
   message.set_name(HostName(config.name));
   message.set_address(config.address);
+  message.set_ssh_host_key(config.ssh_host_key);
+  message.set_configured(config.configured);
   message.mutable_labels()->insert(config.labels.begin(), config.labels.end());
   message.set_connected(seen.connected);
   message.set_problem(seen.problem);

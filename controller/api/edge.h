@@ -7,6 +7,8 @@
 #include <google/protobuf/message.h>
 #include <grpcpp/server_context.h>
 
+#include "common/grpc_status.h"
+#include "controller/access/guard.h"
 #include "controller/fleet/fleet.h"
 #include "controller/store/store.h"
 
@@ -15,9 +17,16 @@
 
 namespace slipway::controller {
 
-// The user that the client names (metadata `x-slipway-actor`), made harmless for logs; `unknown` without one. Whoever may
-// open the socket is trusted to tell the truth.
-std::string ActorOf(const grpc::ServerContextBase& context);
+// Lets the guard decide, then runs the handler with the caller that it found.
+template <typename Handler>
+grpc::Status Serve(const Guard& guard, const grpc::ServerContextBase& context,
+                   const google::protobuf::Message& request, const Handler& handler) {
+  const absl::StatusOr<Caller> caller = guard.Admit(context, request);
+  return ToGrpc(caller.ok() ? absl::Status(handler(*caller)) : caller.status());
+}
+
+// May this caller change this application? By the ref policy that is stored; OK for one that is not known yet.
+absl::Status MayChange(Store& store, const std::string& app, const Caller& caller);
 
 // The request id with a hash over the method and everything else in the message.
 Request RequestOf(const google::protobuf::Message& message, const std::string& id);

@@ -33,7 +33,7 @@ absl::Status HostsService::Check(const pb::CheckHostRequest& request,
   if (client == nullptr) {
     return Error(absl::StatusCode::kNotFound, "UNKNOWN_HOST",
                  absl::StrCat("the controller knows no host '", host, "'"),
-                 "add it to the controller's configuration", request.name());
+                 "`slipway hosts list` shows those that it knows", request.name());
   }
   xpb::CheckRequest check;
   if (!request.application().empty()) {
@@ -47,19 +47,90 @@ absl::Status HostsService::Check(const pb::CheckHostRequest& request,
   return absl::OkStatus();
 }
 
-grpc::Status HostsService::ListHosts(grpc::ServerContext*, const pb::ListHostsRequest* request,
+grpc::Status HostsService::ListHosts(grpc::ServerContext* context,
+                                     const pb::ListHostsRequest* request,
                                      pb::ListHostsResponse* response) {
-  return ToGrpc(List(*request, *response));
+  return Serve(guard_, *context, *request,
+               [&](const Caller&) { return List(*request, *response); });
 }
-grpc::Status HostsService::CheckHost(grpc::ServerContext*, const pb::CheckHostRequest* request,
+grpc::Status HostsService::CheckHost(grpc::ServerContext* context,
+                                     const pb::CheckHostRequest* request,
                                      pb::CheckHostResponse* response) {
-  return ToGrpc(Check(*request, *response));
+  return Serve(guard_, *context, *request,
+               [&](const Caller&) { return Check(*request, *response); });
 }
-grpc::Status HostsService::GetServerInfo(grpc::ServerContext*, const pb::GetServerInfoRequest*,
+grpc::Status HostsService::GetServerInfo(grpc::ServerContext* context,
+                                         const pb::GetServerInfoRequest* request,
                                          pb::GetServerInfoResponse* response) {
-  response->set_version(version_);
-  *response->mutable_start_time() = slipway::ToProto(start_time_);
-  return grpc::Status::OK;
+  return Serve(guard_, *context, *request, [&](const Caller&) -> absl::Status {
+    response->set_version(about_.version);
+    *response->mutable_start_time() = slipway::ToProto(about_.start_time);
+    response->set_ssh_public_key(about_.ssh_public_key);
+    SLIPWAY_ASSIGN_OR_RETURN(*response->mutable_authority_pem(), certificates_.AuthorityPem());
+    return absl::OkStatus();
+  });
+}
+
+absl::Status HostsService::Add(const Caller& caller, const pb::AddHostRequest& request,
+                               pb::AddHostResponse& response) {
+  SLIPWAY_ASSIGN_OR_RETURN(const std::string name, ParseHostName(request.host().name()));
+  const HostConfig host{name,
+                        request.host().address(),
+                        {request.host().labels().begin(), request.host().labels().end()},
+                        request.host().ssh_host_key(),
+                        /*configured=*/false};
+  SLIPWAY_ASSIGN_OR_RETURN(const bool changed, registry_.Add(host, caller.actor));
+  response.set_changed(changed);
+  *response.mutable_host() = ToProto(host, fleet_.Observe(name));
+  return absl::OkStatus();
+}
+
+absl::Status HostsService::Enrol(const grpc::ServerContextBase& context,
+                                 const pb::EnrolHostRequest& request,
+                                 pb::EnrolHostResponse& response) {
+  SLIPWAY_ASSIGN_OR_RETURN(const std::string host,
+                           enrolments_.Redeem(request.secret(), context.peer()));
+  SLIPWAY_ASSIGN_OR_RETURN(
+      Certificates::Issued issued,
+      certificates_.Issue(request.certificate_request(), {pb::ROLE_EXECUTOR, "", host},
+                          Actor(HostName(host), context.peer())));
+  response.set_certificate_pem(std::move(issued.pem));
+  SLIPWAY_ASSIGN_OR_RETURN(*response.mutable_authority_pem(), certificates_.AuthorityPem());
+  return absl::OkStatus();
+}
+
+grpc::Status HostsService::AddHost(grpc::ServerContext* context, const pb::AddHostRequest* request,
+                                   pb::AddHostResponse* response) {
+  return Serve(guard_, *context, *request,
+               [&](const Caller& caller) { return Add(caller, *request, *response); });
+}
+grpc::Status HostsService::RemoveHost(grpc::ServerContext* context,
+                                      const pb::RemoveHostRequest* request,
+                                      pb::RemoveHostResponse*) {
+  return Serve(guard_, *context, *request, [&](const Caller& caller) -> absl::Status {
+    SLIPWAY_ASSIGN_OR_RETURN(const std::string host, ParseHostName(request->name()));
+    return registry_.Remove(host, caller.actor);
+  });
+}
+grpc::Status HostsService::CreateEnrolment(grpc::ServerContext* context,
+                                           const pb::CreateEnrolmentRequest* request,
+                                           pb::CreateEnrolmentResponse* response) {
+  return Serve(guard_, *context, *request, [&](const Caller& caller) -> absl::Status {
+    SLIPWAY_ASSIGN_OR_RETURN(const std::string host, ParseHostName(request->name()));
+    SLIPWAY_ASSIGN_OR_RETURN(Enrolments::Invitation made, enrolments_.Create(host, caller.actor));
+    response->set_secret(std::move(made.secret));
+    *response->mutable_expire_time() = slipway::ToProto(made.expire_time);
+    return absl::OkStatus();
+  });
+}
+grpc::Status HostsService::EnrolHost(grpc::ServerContext* context,
+                                     const pb::EnrolHostRequest* request,
+                                     pb::EnrolHostResponse* response) {
+  return Serve(guard_, *context, *request, [&](const Caller&) -> absl::Status {
+    const absl::Status done = Enrol(*context, *request, *response);
+    if (!done.ok()) guard_.Refused("enrolment", done);
+    return done;
+  });
 }
 
 }  // namespace slipway::controller

@@ -3,7 +3,11 @@
 
 #include <string>
 
+#include "controller/access/certificates.h"
+#include "controller/access/enrolments.h"
+#include "controller/access/guard.h"
 #include "controller/fleet/fleet.h"
+#include "controller/fleet/host_registry.h"
 #include "controller/store/store.h"
 
 #include "slipway/v1/hosts.grpc.pb.h"
@@ -12,8 +16,21 @@ namespace slipway::controller {
 
 class HostsService : public pb::HostService::Service {
  public:
-  HostsService(Store& store, Fleet& fleet, std::string version, Time start_time)
-      : store_(store), fleet_(fleet), version_(std::move(version)), start_time_(start_time) {}
+  struct About {
+    std::string version;
+    Time start_time;
+    // As in an authorized_keys file.
+    std::string ssh_public_key;
+  };
+  HostsService(const Guard& guard, Store& store, Fleet& fleet, HostRegistry& registry,
+               Enrolments& enrolments, Certificates& certificates, About about)
+      : guard_(guard),
+        store_(store),
+        fleet_(fleet),
+        registry_(registry),
+        enrolments_(enrolments),
+        certificates_(certificates),
+        about_(std::move(about)) {}
 
   grpc::Status ListHosts(grpc::ServerContext* context, const pb::ListHostsRequest* request,
                          pb::ListHostsResponse* response) override;
@@ -21,15 +38,31 @@ class HostsService : public pb::HostService::Service {
                          pb::CheckHostResponse* response) override;
   grpc::Status GetServerInfo(grpc::ServerContext* context, const pb::GetServerInfoRequest* request,
                              pb::GetServerInfoResponse* response) override;
+  grpc::Status AddHost(grpc::ServerContext* context, const pb::AddHostRequest* request,
+                       pb::AddHostResponse* response) override;
+  grpc::Status RemoveHost(grpc::ServerContext* context, const pb::RemoveHostRequest* request,
+                          pb::RemoveHostResponse* response) override;
+  grpc::Status CreateEnrolment(grpc::ServerContext* context,
+                               const pb::CreateEnrolmentRequest* request,
+                               pb::CreateEnrolmentResponse* response) override;
+  grpc::Status EnrolHost(grpc::ServerContext* context, const pb::EnrolHostRequest* request,
+                         pb::EnrolHostResponse* response) override;
 
  private:
   absl::Status List(const pb::ListHostsRequest& request, pb::ListHostsResponse& response);
+  absl::Status Add(const Caller& caller, const pb::AddHostRequest& request,
+                   pb::AddHostResponse& response);
+  absl::Status Enrol(const grpc::ServerContextBase& context, const pb::EnrolHostRequest& request,
+                     pb::EnrolHostResponse& response);
   absl::Status Check(const pb::CheckHostRequest& request, pb::CheckHostResponse& response);
 
+  const Guard& guard_;
   Store& store_;
   Fleet& fleet_;
-  const std::string version_;
-  const Time start_time_;
+  HostRegistry& registry_;
+  Enrolments& enrolments_;
+  Certificates& certificates_;
+  const About about_;
 };
 
 }  // namespace slipway::controller

@@ -95,7 +95,9 @@ absl::StatusOr<pb::Plan> Preview::Compose(const ReleaseRecord& release,
     SLIPWAY_ASSIGN_OR_RETURN(
         *request.mutable_env_file(),
         applications_.EnvironmentText(release.app, release.environment_revision));
-    absl::StatusOr<pb::HostPlan> answer = absl::NotFoundError("not in the configuration");
+    SLIPWAY_ASSIGN_OR_RETURN(const auto allowances, applications_.Allowances(release.app));
+    request.mutable_allowances()->Add(allowances.begin(), allowances.end());
+    absl::StatusOr<pb::HostPlan> answer = absl::NotFoundError("the controller knows no such host");
     if (client != nullptr) {
       const absl::Status sent = client->SendRelease(release.manifest_digest);
       answer = sent.ok() ? client->Plan(request) : sent;

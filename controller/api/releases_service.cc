@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "absl/strings/str_cat.h"
+
 #include "common/blob_transfer.h"
 #include "common/durations.h"
 #include "common/grpc_status.h"
@@ -15,8 +17,11 @@ constexpr size_t kDigestsPerPage = 4096;
 }  // namespace
 
 grpc::Status ReleasesService::FindMissingBlobs(
-    grpc::ServerContext*, const pb::FindMissingBlobsRequest* request,
+    grpc::ServerContext* context, const pb::FindMissingBlobsRequest* request,
     grpc::ServerWriter<pb::FindMissingBlobsResponse>* writer) {
+  if (const auto caller = guard_.Admit(*context, *request); !caller.ok()) {
+    return ToGrpc(caller.status());
+  }
   if (request->manifest_digest().size() != 32) {
     return ToGrpc(Error(absl::StatusCode::kInvalidArgument, "BAD_DIGEST",
                         "manifest_digest: a SHA-256 of 32 bytes is expected"));
@@ -32,11 +37,14 @@ grpc::Status ReleasesService::FindMissingBlobs(
   return grpc::Status::OK;
 }
 
-grpc::Status ReleasesService::UploadBlobs(grpc::ServerContext*,
+grpc::Status ReleasesService::UploadBlobs(grpc::ServerContext* context,
                                           grpc::ServerReader<pb::UploadBlobsRequest>* reader,
                                           pb::UploadBlobsResponse* response) {
-  BlobReceiver receiver(blobs_);
   pb::UploadBlobsRequest chunk;
+  if (const auto caller = guard_.Admit(*context, chunk); !caller.ok()) {
+    return ToGrpc(caller.status());
+  }
+  BlobReceiver receiver(blobs_);
   while (reader->Read(&chunk)) {
     const absl::Status taken = receiver.Take(chunk);
     if (!taken.ok()) return ToGrpc(taken);
@@ -47,16 +55,22 @@ grpc::Status ReleasesService::UploadBlobs(grpc::ServerContext*,
   return grpc::Status::OK;
 }
 
-absl::Status ReleasesService::Create(const std::string& actor,
-                                     const pb::CreateReleaseRequest& request,
+absl::Status ReleasesService::Create(const Caller& caller, const pb::CreateReleaseRequest& request,
                                      pb::CreateReleaseResponse& response) {
   SLIPWAY_ASSIGN_OR_RETURN(const std::string app, ParseApplicationName(request.parent()));
   ReleaseDraft draft{app, request.manifest_digest(), request.commit(), std::nullopt,
                      request.description()};
+  SLIPWAY_RETURN_IF_ERROR(MayChange(store_, app, caller));
+  const std::string& verified = caller.identity.commit();
+  if (!verified.empty() && verified != request.commit()) {
+    return Error(absl::StatusCode::kPermissionDenied, "COMMIT_NOT_VERIFIED",
+                 absl::StrCat("commit: is not ", verified, ", the one that the workflow runs for"),
+                 "deploy the commit that the workflow checked out");
+  }
   if (request.has_commit_time()) draft.commit_time = FromProto(request.commit_time());
   SLIPWAY_ASSIGN_OR_RETURN(
       const ReleaseRecord record,
-      releases_.Create(draft, RequestOf(request, request.request_id()), actor));
+      releases_.Create(draft, RequestOf(request, request.request_id()), caller.actor));
   *response.mutable_release() = ToProto(record);
   return absl::OkStatus();
 }
@@ -84,16 +98,55 @@ absl::Status ReleasesService::List(const pb::ListReleasesRequest& request,
 grpc::Status ReleasesService::CreateRelease(grpc::ServerContext* context,
                                             const pb::CreateReleaseRequest* request,
                                             pb::CreateReleaseResponse* response) {
-  return ToGrpc(Create(ActorOf(*context), *request, *response));
+  return Serve(guard_, *context, *request,
+               [&](const Caller& caller) { return Create(caller, *request, *response); });
 }
-grpc::Status ReleasesService::GetRelease(grpc::ServerContext*, const pb::GetReleaseRequest* request,
+grpc::Status ReleasesService::GetRelease(grpc::ServerContext* context,
+                                         const pb::GetReleaseRequest* request,
                                          pb::GetReleaseResponse* response) {
-  return ToGrpc(Get(*request, *response));
+  return Serve(guard_, *context, *request, [&](const Caller&) { return Get(*request, *response); });
 }
-grpc::Status ReleasesService::ListReleases(grpc::ServerContext*,
+absl::Status ReleasesService::Report(const Caller& caller, const pb::ReportCheckRequest& request,
+                                     pb::ReportCheckResponse& response) {
+  SLIPWAY_ASSIGN_OR_RETURN(const std::string app, ParseApplicationName(request.parent()));
+  SLIPWAY_RETURN_IF_ERROR(store_.GetApplication(app).status());
+  SLIPWAY_RETURN_IF_ERROR(MayChange(store_, app, caller));
+  const std::string& verified = caller.identity.commit();
+  if (!verified.empty() && verified != request.check().commit()) {
+    return Error(
+        absl::StatusCode::kPermissionDenied, "COMMIT_NOT_VERIFIED",
+        absl::StrCat("check.commit: is not ", verified, ", the one that the workflow runs for"));
+  }
+  SLIPWAY_ASSIGN_OR_RETURN(*response.mutable_check(),
+                           checks_.Report(app, request.check(), caller.actor));
+  return absl::OkStatus();
+}
+
+absl::Status ReleasesService::Checked(const pb::ListChecksRequest& request,
+                                      pb::ListChecksResponse& response) {
+  SLIPWAY_ASSIGN_OR_RETURN(const std::string app, ParseApplicationName(request.parent()));
+  SLIPWAY_ASSIGN_OR_RETURN(const auto checks, checks_.List(app, request.commit()));
+  response.mutable_checks()->Add(checks.begin(), checks.end());
+  return absl::OkStatus();
+}
+
+grpc::Status ReleasesService::ReportCheck(grpc::ServerContext* context,
+                                          const pb::ReportCheckRequest* request,
+                                          pb::ReportCheckResponse* response) {
+  return Serve(guard_, *context, *request,
+               [&](const Caller& caller) { return Report(caller, *request, *response); });
+}
+grpc::Status ReleasesService::ListChecks(grpc::ServerContext* context,
+                                         const pb::ListChecksRequest* request,
+                                         pb::ListChecksResponse* response) {
+  return Serve(guard_, *context, *request,
+               [&](const Caller&) { return Checked(*request, *response); });
+}
+grpc::Status ReleasesService::ListReleases(grpc::ServerContext* context,
                                            const pb::ListReleasesRequest* request,
                                            pb::ListReleasesResponse* response) {
-  return ToGrpc(List(*request, *response));
+  return Serve(guard_, *context, *request,
+               [&](const Caller&) { return List(*request, *response); });
 }
 
 }  // namespace slipway::controller

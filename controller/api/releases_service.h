@@ -2,6 +2,8 @@
 #pragma once
 
 #include "common/blob_store.h"
+#include "controller/access/guard.h"
+#include "controller/catalog/checks.h"
 #include "controller/catalog/releases.h"
 #include "controller/store/store.h"
 
@@ -11,8 +13,9 @@ namespace slipway::controller {
 
 class ReleasesService : public pb::ReleaseService::Service {
  public:
-  ReleasesService(Store& store, Releases& releases, BlobStore& blobs)
-      : store_(store), releases_(releases), blobs_(blobs) {}
+  ReleasesService(const Guard& guard, Store& store, Releases& releases, BlobStore& blobs,
+                  Checks& checks)
+      : guard_(guard), store_(store), releases_(releases), blobs_(blobs), checks_(checks) {}
 
   grpc::Status FindMissingBlobs(grpc::ServerContext* context,
                                 const pb::FindMissingBlobsRequest* request,
@@ -26,16 +29,25 @@ class ReleasesService : public pb::ReleaseService::Service {
                           pb::GetReleaseResponse* response) override;
   grpc::Status ListReleases(grpc::ServerContext* context, const pb::ListReleasesRequest* request,
                             pb::ListReleasesResponse* response) override;
+  grpc::Status ReportCheck(grpc::ServerContext* context, const pb::ReportCheckRequest* request,
+                           pb::ReportCheckResponse* response) override;
+  grpc::Status ListChecks(grpc::ServerContext* context, const pb::ListChecksRequest* request,
+                          pb::ListChecksResponse* response) override;
 
  private:
-  absl::Status Create(const std::string& actor, const pb::CreateReleaseRequest& request,
+  absl::Status Create(const Caller& caller, const pb::CreateReleaseRequest& request,
                       pb::CreateReleaseResponse& response);
   absl::Status Get(const pb::GetReleaseRequest& request, pb::GetReleaseResponse& response);
+  absl::Status Report(const Caller& caller, const pb::ReportCheckRequest& request,
+                      pb::ReportCheckResponse& response);
+  absl::Status Checked(const pb::ListChecksRequest& request, pb::ListChecksResponse& response);
   absl::Status List(const pb::ListReleasesRequest& request, pb::ListReleasesResponse& response);
 
+  const Guard& guard_;
   Store& store_;
   Releases& releases_;
   BlobStore& blobs_;
+  Checks& checks_;
 };
 
 }  // namespace slipway::controller

@@ -139,6 +139,15 @@ class Watch : public grpc::ServerWriteReactor<pb::WatchDeploymentResponse> {
 
 }  // namespace
 
+grpc::ServerWriteReactor<pb::WatchDeploymentResponse>* RefuseWatch(const absl::Status& refused) {
+  class Refusal : public grpc::ServerWriteReactor<pb::WatchDeploymentResponse> {
+   public:
+    explicit Refusal(const absl::Status& refused) { Finish(ToGrpc(refused)); }
+    void OnDone() override { delete this; }
+  };
+  return new Refusal(refused);
+}
+
 grpc::ServerWriteReactor<pb::WatchDeploymentResponse>* StartWatch(
     Store& store, EventHub& hub, const pb::WatchDeploymentRequest& request) {
   auto* watch = new Watch(store, hub);

@@ -10,7 +10,8 @@
 
 namespace slipway::controller {
 
-// The reactor deletes itself when the call is over.
+// Ends the call at once. The reactors delete themselves when the call is over.
+grpc::ServerWriteReactor<pb::WatchDeploymentResponse>* RefuseWatch(const absl::Status& refused);
 grpc::ServerWriteReactor<pb::WatchDeploymentResponse>* StartWatch(
     Store& store, EventHub& hub, const pb::WatchDeploymentRequest& request);
 

@@ -4,10 +4,15 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 
 #include "common/env_file.h"
+#include "common/names.h"
 #include "common/spec.h"
 #include "common/status.h"
+
+#include "slipway/store/v1/records.pb.h"
 
 namespace slipway::controller {
 namespace {
@@ -47,7 +52,7 @@ absl::StatusOr<std::map<std::string, std::string>> Applications::Environment(
 absl::StatusOr<EnvironmentChange> Applications::SetEnvironment(const std::string& app,
                                                                const std::string& text,
                                                                const Request& request,
-                                                               const std::string& actor) {
+                                                               const Actor& actor) {
   SLIPWAY_ASSIGN_OR_RETURN(const ApplicationRecord record, store_.GetApplication(app));
   SLIPWAY_ASSIGN_OR_RETURN(const std::string old,
                            EnvironmentText(app, record.environment_revision));
@@ -56,7 +61,7 @@ absl::StatusOr<EnvironmentChange> Applications::SetEnvironment(const std::string
 
 absl::StatusOr<EnvironmentChange> Applications::SetVariables(
     const std::string& app, const std::map<std::string, std::string>& variables,
-    const Request& request, const std::string& actor) {
+    const Request& request, const Actor& actor) {
   SLIPWAY_ASSIGN_OR_RETURN(const ApplicationRecord record, store_.GetApplication(app));
   SLIPWAY_ASSIGN_OR_RETURN(const std::string old,
                            EnvironmentText(app, record.environment_revision));
@@ -64,10 +69,43 @@ absl::StatusOr<EnvironmentChange> Applications::SetVariables(
   return Put(app, record.environment_revision, old, text, request, actor);
 }
 
+absl::StatusOr<bool> Applications::SetAllowances(const std::string& app,
+                                                 const std::vector<std::string>& allowances,
+                                                 const Actor& actor) {
+  for (const std::string& allowance : allowances) {
+    const std::vector<std::string> parts = absl::StrSplit(allowance, absl::MaxSplits(':', 2));
+    if (parts.size() < 2 || (parts[0] != "*" && !IsServiceName(parts[0])) || parts[1].empty() ||
+        allowance.size() > 1000) {
+      return Error(absl::StatusCode::kInvalidArgument, "BAD_ALLOWANCE",
+                   absl::StrCat("allowances: '", allowance, "' is none"),
+                   "write it as the refusal names it: SERVICE:KEY or SERVICE:KEY:VALUE");
+    }
+  }
+  SLIPWAY_RETURN_IF_ERROR(store_.GetApplication(app).status());
+  SLIPWAY_ASSIGN_OR_RETURN(const auto present, Allowances(app));
+  if (present == allowances) return false;
+  store::v1::AllowanceRecord record;
+  record.mutable_allowances()->Add(allowances.begin(), allowances.end());
+  SLIPWAY_RETURN_IF_ERROR(store_.PutRecord(
+      {"allowance", app, record.SerializeAsString(), std::nullopt},
+      HistoryDraft{app, actor, "allow", ApplicationName(app),
+                   allowances.empty() ? "nothing" : absl::StrJoin(allowances, ", ")}));
+  return true;
+}
+
+absl::StatusOr<std::vector<std::string>> Applications::Allowances(const std::string& app) const {
+  const auto body = store_.GetRecord("allowance", app);
+  if (absl::IsNotFound(body.status())) return std::vector<std::string>();
+  if (!body.ok()) return body.status();
+  store::v1::AllowanceRecord record;
+  if (!record.ParseFromString(*body)) return absl::DataLossError("the stored allowances of " + app);
+  return std::vector<std::string>(record.allowances().begin(), record.allowances().end());
+}
+
 absl::StatusOr<EnvironmentChange> Applications::Put(const std::string& app, uint64_t expected,
                                                     const std::string& old_text,
                                                     const std::string& text, const Request& request,
-                                                    const std::string& actor) {
+                                                    const Actor& actor) {
   if (text.size() > kMostBytes) {
     return Error(absl::StatusCode::kInvalidArgument, "ENVIRONMENT_TOO_LARGE",
                  absl::StrCat("the env file has ", text.size(), " bytes, at most ", kMostBytes,

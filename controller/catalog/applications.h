@@ -30,12 +30,18 @@ class Applications {
 
   // Replaces the whole file. INVALID_ARGUMENT when it cannot be read, naming no part of a value.
   absl::StatusOr<EnvironmentChange> SetEnvironment(const std::string& app, const std::string& text,
-                                                   const Request& request,
-                                                   const std::string& actor);
+                                                   const Request& request, const Actor& actor);
   // Replaces single variables and keeps every other byte.
   absl::StatusOr<EnvironmentChange> SetVariables(
       const std::string& app, const std::map<std::string, std::string>& variables,
-      const Request& request, const std::string& actor);
+      const Request& request, const Actor& actor);
+
+  // What the compose file of this application may do against the hosts' default policy. INVALID_ARGUMENT for one that is not
+  // SERVICE:KEY or SERVICE:KEY:VALUE; NOT_FOUND without the application. Answers whether something changed.
+  absl::StatusOr<bool> SetAllowances(const std::string& app,
+                                     const std::vector<std::string>& allowances,
+                                     const Actor& actor);
+  absl::StatusOr<std::vector<std::string>> Allowances(const std::string& app) const;
 
   // The env file in the clear; empty for revision 0.
   absl::StatusOr<std::string> EnvironmentText(const std::string& app, uint64_t revision) const;
@@ -45,7 +51,7 @@ class Applications {
  private:
   absl::StatusOr<EnvironmentChange> Put(const std::string& app, uint64_t expected,
                                         const std::string& old_text, const std::string& text,
-                                        const Request& request, const std::string& actor);
+                                        const Request& request, const Actor& actor);
 
   Store& store_;
   const SecretBox& box_;

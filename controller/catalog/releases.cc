@@ -71,7 +71,7 @@ absl::Status Releases::RequireUploaded(const std::string& manifest_digest) const
 }
 
 absl::StatusOr<ReleaseRecord> Releases::Create(const ReleaseDraft& draft, const Request& request,
-                                               const std::string& actor) {
+                                               const Actor& actor) {
   SLIPWAY_ASSIGN_OR_RETURN(const auto seen, store_.FindRequest(draft.app, request));
   if (seen) return store_.GetRelease(draft.app, *seen);
   SLIPWAY_ASSIGN_OR_RETURN(const ApplicationRecord application, store_.GetApplication(draft.app));
@@ -94,7 +94,7 @@ absl::StatusOr<ReleaseRecord> Releases::Preview(const ReleaseDraft& draft,
 
 absl::StatusOr<ReleaseRecord> Releases::CreateFromUploaded(ReleaseRecord release,
                                                            const Request& request,
-                                                           const std::string& actor) {
+                                                           const Actor& actor) {
   MutexLock lock(removing_);
   SLIPWAY_RETURN_IF_ERROR(RequireUploaded(release.manifest_digest));
   SLIPWAY_ASSIGN_OR_RETURN(const pb::Manifest manifest, ManifestOf(release));

@@ -36,7 +36,7 @@ class Releases {
   // every file it names were uploaded. The id is the first 12 hexadecimal digits of a SHA-256 over application, tree, spec,
   // a keyed fingerprint of the environment, and commit: the same of all these gives the same release.
   absl::StatusOr<ReleaseRecord> Create(const ReleaseDraft& draft, const Request& request,
-                                       const std::string& actor);
+                                       const Actor& actor);
   // What Create() would make of it if the application had this spec. Stores nothing; the application need not exist.
   absl::StatusOr<ReleaseRecord> Preview(const ReleaseDraft& draft,
                                         const pb::ApplicationSpec& spec) const;
@@ -53,8 +53,7 @@ class Releases {
                                         uint64_t environment_revision) const;
   absl::Status RequireUploaded(const std::string& manifest_digest) const;
   absl::StatusOr<ReleaseRecord> CreateFromUploaded(ReleaseRecord release, const Request& request,
-                                                   const std::string& actor)
-      SLIPWAY_EXCLUDES(removing_);
+                                                   const Actor& actor) SLIPWAY_EXCLUDES(removing_);
   absl::StatusOr<std::vector<ReleaseRecord>> DeployableReleases() const;
   absl::StatusOr<std::set<std::string>> BlobsOf(const std::vector<ReleaseRecord>& releases) const;
 

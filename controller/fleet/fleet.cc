@@ -61,23 +61,21 @@ bool Fleet::Remove(const std::string& host) {
   return true;
 }
 
-Fleet::~Fleet() {
-  Shutdown();
-  std::map<std::string, std::shared_ptr<Member>> members;
-  {
-    MutexLock lock(mutex_);
-    members.swap(members_);
-  }
-  for (auto& [name, member] : members) member->Stop();
-}
+Fleet::~Fleet() { Shutdown(); }
 
 void Fleet::Shutdown() {
-  MutexLock lock(mutex_);
-  shut_down_ = true;
-  for (auto& [name, member] : members_) {
+  std::vector<std::shared_ptr<Member>> members;
+  {
+    MutexLock lock(mutex_);
+    shut_down_ = true;
+    for (const auto& [name, member] : members_) members.push_back(member);
+  }
+  // All at once, then one after another.
+  for (const auto& member : members) {
     member->stop.Cancel();
     member->client->Shutdown();
   }
+  for (const auto& member : members) member->Stop();
 }
 
 std::vector<HostConfig> Fleet::Hosts() {
@@ -161,6 +159,7 @@ void Fleet::Take(Member& member, const xpb::WatchResponse& response) {
   if (is_new) {
     LogInfo("a host is connected",
             {{"host", member.config.name}, {"version", response.host().version()}});
+    if (connected_) connected_();
   }
   if (response.events().empty()) return;
   const auto recorded = store_.RecordLocalEvents(

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -47,8 +48,14 @@ struct HostObservation {
 class Fleet {
  public:
   // `dial` is what every host is reached with; its host key and its certificate's name are each host's own.
-  Fleet(DialOptions dial, Store& store, BlobStore& blobs, Clock& clock)
-      : dial_(std::move(dial)), store_(store), blobs_(blobs), clock_(clock) {}
+  // `connected` is called whenever a host has connected; may be null.
+  Fleet(DialOptions dial, Store& store, BlobStore& blobs, Clock& clock,
+        std::function<void()> connected)
+      : dial_(std::move(dial)),
+        store_(store),
+        blobs_(blobs),
+        clock_(clock),
+        connected_(std::move(connected)) {}
   ~Fleet();
 
   // Makes a host known, or connects to it anew when something about it has changed. INVALID_ARGUMENT for an address that
@@ -63,7 +70,7 @@ class Fleet {
   std::vector<std::string> HostNames();
   // As the Watch stream last told; empty for an unknown host.
   HostObservation Observe(const std::string& host);
-  // Ends every call and stream; none is made afterwards.
+  // Ends every call and stream and waits for their threads; nothing is called afterwards.
   void Shutdown();
 
  private:
@@ -86,6 +93,7 @@ class Fleet {
   Store& store_;
   BlobStore& blobs_;
   Clock& clock_;
+  const std::function<void()> connected_;
   Dialer dialer_;
   Mutex mutex_;
   bool shut_down_ SLIPWAY_GUARDED_BY(mutex_) = false;

@@ -192,4 +192,35 @@ absl::Status GrpcExecutorClient::Acknowledge(uint64_t sequence) {
   return FromGrpc(stub_->Acknowledge(call.context(), request, &response));
 }
 
+absl::StatusOr<xpb::CreateCertificateRequestResponse>
+GrpcExecutorClient::CreateCertificateRequest() {
+  Call call(*this, kQuick);
+  xpb::CreateCertificateRequestResponse response;
+  SLIPWAY_RETURN_IF_ERROR(FromGrpc(stub_->CreateCertificateRequest(
+      call.context(), xpb::CreateCertificateRequestRequest(), &response)));
+  return response;
+}
+
+absl::Status GrpcExecutorClient::InstallCertificate(const xpb::InstallCertificateRequest& request) {
+  Call call(*this, kQuick);
+  xpb::InstallCertificateResponse response;
+  return FromGrpc(stub_->InstallCertificate(call.context(), request, &response));
+}
+
+absl::Status GrpcExecutorClient::KeepHistoryHead(const xpb::HistoryHead& head) {
+  Call call(*this, kQuick);
+  xpb::KeepHistoryHeadRequest request;
+  *request.mutable_head() = head;
+  xpb::KeepHistoryHeadResponse response;
+  return FromGrpc(stub_->KeepHistoryHead(call.context(), request, &response));
+}
+
+absl::StatusOr<xpb::HistoryHead> GrpcExecutorClient::GetHistoryHead() {
+  Call call(*this, kQuick);
+  xpb::GetHistoryHeadResponse response;
+  SLIPWAY_RETURN_IF_ERROR(
+      FromGrpc(stub_->GetHistoryHead(call.context(), xpb::GetHistoryHeadRequest(), &response)));
+  return response.head();
+}
+
 }  // namespace slipway::controller

@@ -34,6 +34,13 @@ class GrpcExecutorClient : public ExecutorClient {
   absl::Status Watch(const std::function<void(const xpb::WatchResponse&)>& sink);
   absl::Status Acknowledge(uint64_t sequence);
 
+  // For controller/access/upkeep.h. UNIMPLEMENTED from an executor of before there were certificates.
+  absl::StatusOr<xpb::CreateCertificateRequestResponse> CreateCertificateRequest();
+  absl::Status InstallCertificate(const xpb::InstallCertificateRequest& request);
+  absl::Status KeepHistoryHead(const xpb::HistoryHead& head);
+  // Sequence 0 when the host keeps none.
+  absl::StatusOr<xpb::HistoryHead> GetHistoryHead();
+
  private:
   class Call;
   absl::StatusOr<std::vector<std::string>> Missing(const std::string& manifest_digest);

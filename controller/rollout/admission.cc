@@ -119,8 +119,7 @@ absl::StatusOr<Admitted> Admission::Admit(const Wish& wish, const Request& reque
 }
 
 absl::StatusOr<DeploymentRecord> Admission::Cancel(const std::string& app, const std::string& id,
-                                                   const Request& request,
-                                                   const std::string& actor) {
+                                                   const Request& request, const Actor& actor) {
   SLIPWAY_ASSIGN_OR_RETURN(const auto seen, store_.FindRequest(app, request));
   if (seen) return store_.GetDeployment(app, *seen);
   SLIPWAY_ASSIGN_OR_RETURN(const DeploymentRecord record, store_.GetDeployment(app, id));

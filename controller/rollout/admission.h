@@ -22,7 +22,7 @@ struct Wish {
   bool force = false;
   // Shared services, see CreateDeploymentRequest.
   std::vector<std::string> update_services;
-  std::string actor;
+  Actor actor;
 };
 
 struct Admitted {
@@ -49,7 +49,7 @@ class Admission {
   absl::StatusOr<Admitted> Admit(const Wish& wish, const Request& request);
   // FAILED_PRECONDITION (reason CANCEL_TOO_LATE) when it has ended, or can only be rolled back.
   absl::StatusOr<DeploymentRecord> Cancel(const std::string& app, const std::string& id,
-                                          const Request& request, const std::string& actor);
+                                          const Request& request, const Actor& actor);
   // What the hosts of a spec say now; those that do not answer are left out.
   std::vector<xpb::ApplicationState> Inspect(const pb::ApplicationSpec& spec);
 

@@ -34,6 +34,8 @@ struct EngineParts {
   std::function<std::shared_ptr<ExecutorClient>(const std::string& host)> host;
   // The env file of a revision, in the clear; it is put into the stage command and nowhere else.
   std::function<absl::StatusOr<std::string>(const std::string& app, uint64_t revision)> environment;
+  // What its compose file may do; null for nothing.
+  std::function<absl::StatusOr<std::vector<std::string>>(const std::string& app)> allowances;
   // For metrics; may be null.
   std::function<void(const DeploymentRecord&, const std::string& host, const StepRecord&)>
       step_ended;

@@ -205,7 +205,12 @@ bool Engine::Run::Record(const Transition& transition) {
 }
 
 absl::Status Engine::Run::AddEnvironment(xpb::ExecuteRequest& request) {
-  if (!request.has_stage() || environment_revision_ == 0) return absl::OkStatus();
+  if (!request.has_stage()) return absl::OkStatus();
+  if (engine_.parts_.allowances) {
+    SLIPWAY_ASSIGN_OR_RETURN(const auto allowances, engine_.parts_.allowances(app_));
+    request.mutable_stage()->mutable_allowances()->Add(allowances.begin(), allowances.end());
+  }
+  if (environment_revision_ == 0) return absl::OkStatus();
   SLIPWAY_ASSIGN_OR_RETURN(std::string text,
                            engine_.parts_.environment(app_, environment_revision_));
   request.mutable_stage()->set_env_file(std::move(text));
@@ -217,7 +222,7 @@ absl::StatusOr<xpb::StepResult> Engine::Run::Attempt(const xpb::ExecuteRequest& 
   const auto client = engine_.parts_.host(host);
   if (client == nullptr) {
     return Error(absl::StatusCode::kFailedPrecondition, "UNKNOWN_HOST",
-                 absl::StrCat("host ", host, " is not in the controller's configuration"));
+                 absl::StrCat("host ", host, " is not known to the controller (any more)"));
   }
   if (request.has_stage()) {
     SLIPWAY_RETURN_IF_ERROR(client->SendRelease(request.stage().manifest_digest()));

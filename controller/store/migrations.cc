@@ -74,6 +74,13 @@ CREATE TRIGGER history_holds BEFORE UPDATE ON history BEGIN SELECT RAISE(ABORT, 
     R"sql(
 ALTER TABLE deployments ADD COLUMN update_services TEXT NOT NULL DEFAULT '';
 )sql",
+    R"sql(
+ALTER TABLE deployments ADD COLUMN origin TEXT NOT NULL DEFAULT '';
+ALTER TABLE history ADD COLUMN origin TEXT NOT NULL DEFAULT '';
+CREATE TABLE records (
+  kind TEXT NOT NULL, id TEXT NOT NULL, body BLOB NOT NULL, expire_time INTEGER,
+  PRIMARY KEY (kind, id)) WITHOUT ROWID;
+)sql",
 };
 
 absl::StatusOr<int64_t> Version(Database& database) {

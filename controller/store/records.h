@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -33,6 +34,20 @@ inline bool IsTerminal(pb::DeploymentState state) {
       return false;
   }
 }
+
+// Who did something, and where from: what is known of it for certain, and what was only said.
+struct Actor {
+  Actor() = default;
+  // NOLINTNEXTLINE(google-explicit-constructor): a name alone is an actor.
+  Actor(std::string who, std::string where = "") : name(std::move(who)), origin(std::move(where)) {}
+  // NOLINTNEXTLINE(google-explicit-constructor)
+  Actor(const char* who) : name(who) {}
+
+  std::string name;
+  std::string origin;
+
+  bool operator==(const Actor&) const = default;
+};
 
 struct ApplicationRecord {
   std::string app;
@@ -97,7 +112,7 @@ struct DeploymentRecord {
   std::string release;
   std::string previous_release;
   std::string commit;
-  std::string actor;
+  Actor actor;
   std::string description;
   // Shared services to be replaced when their definition has changed.
   std::vector<std::string> update_services;
@@ -130,6 +145,8 @@ struct HistoryRecord {
   std::string outcome;
   // 32 bytes.
   std::string hash;
+  // Of the actor; empty in rows from before there was one.
+  std::string origin;
 };
 
 }  // namespace slipway::controller

@@ -26,18 +26,18 @@ class SqliteStore : public Store {
                                                            CommitObserver observer = nullptr);
 
   absl::StatusOr<Applied> ApplyApplication(const pb::ApplicationSpec& spec, const Request& request,
-                                           const std::string& actor) override;
+                                           const Actor& actor) override;
   absl::StatusOr<ApplicationRecord> GetApplication(const std::string& app) override;
   absl::StatusOr<pb::ApplicationSpec> GetSpec(const std::string& app, uint64_t revision) override;
   absl::StatusOr<std::vector<ApplicationRecord>> ListApplications(const std::string& after,
                                                                   int limit) override;
   absl::StatusOr<uint64_t> PutEnvironment(const std::string& app, uint64_t expected,
                                           const std::string& sealed, const Request& request,
-                                          const std::string& actor) override;
+                                          const Actor& actor) override;
   absl::StatusOr<EnvironmentRecord> GetEnvironment(const std::string& app,
                                                    uint64_t revision) override;
   absl::StatusOr<ReleaseRecord> CreateRelease(const ReleaseRecord& release, const Request& request,
-                                              const std::string& actor) override;
+                                              const Actor& actor) override;
   absl::StatusOr<ReleaseRecord> GetRelease(const std::string& app, const std::string& id) override;
   absl::StatusOr<std::vector<ReleaseRecord>> ListReleases(const std::string& app,
                                                           const std::string& before,
@@ -52,7 +52,7 @@ class SqliteStore : public Store {
   absl::StatusOr<uint64_t> AppendEvents(const std::string& app, const std::string& id,
                                         const std::vector<pb::Event>& events) override;
   absl::StatusOr<bool> RequestCancel(const std::string& app, const std::string& id,
-                                     const Request& request, const std::string& actor) override;
+                                     const Request& request, const Actor& actor) override;
   absl::StatusOr<DeploymentRecord> GetDeployment(const std::string& app,
                                                  const std::string& id) override;
   absl::StatusOr<std::vector<DeploymentRecord>> ListDeployments(const std::string& app,
@@ -66,6 +66,16 @@ class SqliteStore : public Store {
                                                     uint64_t after, int limit) override;
   absl::StatusOr<uint64_t> RecordLocalEvents(const std::string& host,
                                              const std::vector<xpb::LocalEvent>& events) override;
+  absl::Status CreateRecord(const RecordDraft& record,
+                            const std::optional<HistoryDraft>& history) override;
+  absl::Status PutRecord(const RecordDraft& record,
+                         const std::optional<HistoryDraft>& history) override;
+  absl::StatusOr<std::string> GetRecord(const std::string& kind, const std::string& id) override;
+  absl::StatusOr<std::vector<std::pair<std::string, std::string>>> ListRecords(
+      const std::string& kind, const std::string& after, int limit) override;
+  absl::StatusOr<std::string> TakeRecord(const std::string& kind, const std::string& id,
+                                         const std::optional<HistoryDraft>& history) override;
+  absl::Status RemoveExpiredRecords() override;
   absl::Status AppendHistory(const HistoryDraft& draft) override;
   absl::StatusOr<std::vector<HistoryRecord>> ListHistory(const std::string& app, uint64_t before,
                                                          int limit) override;

@@ -87,8 +87,7 @@ absl::Status InsertSpec(Database& database, const std::string& app, uint64_t rev
 }  // namespace
 
 absl::StatusOr<Applied> SqliteStore::ApplyApplication(const pb::ApplicationSpec& spec,
-                                                      const Request& request,
-                                                      const std::string& actor) {
+                                                      const Request& request, const Actor& actor) {
   Applied applied;
   const std::string& app = spec.app();
   const std::string bytes = Canonical(spec);
@@ -159,8 +158,7 @@ absl::StatusOr<std::vector<ApplicationRecord>> SqliteStore::ListApplications(
 
 absl::StatusOr<uint64_t> SqliteStore::PutEnvironment(const std::string& app, uint64_t expected,
                                                      const std::string& sealed,
-                                                     const Request& request,
-                                                     const std::string& actor) {
+                                                     const Request& request, const Actor& actor) {
   const Time now = clock_.WallNow();
   const uint64_t revision = expected + 1;
   SLIPWAY_RETURN_IF_ERROR(Write([&](Database& database) -> absl::Status {
@@ -202,7 +200,7 @@ absl::StatusOr<EnvironmentRecord> SqliteStore::GetEnvironment(const std::string&
 
 absl::StatusOr<ReleaseRecord> SqliteStore::CreateRelease(const ReleaseRecord& release,
                                                          const Request& request,
-                                                         const std::string& actor) {
+                                                         const Actor& actor) {
   ReleaseRecord stored;
   const Time now = clock_.WallNow();
   SLIPWAY_RETURN_IF_ERROR(Write([&](Database& database) -> absl::Status {

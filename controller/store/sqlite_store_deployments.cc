@@ -16,7 +16,7 @@ namespace {
 constexpr absl::string_view kColumns =
     "SELECT number, app, id, kind, state, reason, message, release, previous_release, commit_name, "
     "actor, description, epoch, plan_version, create_time, end_time, cancel_requested, last_event, "
-    "serves, update_services FROM deployments ";
+    "serves, update_services, origin FROM deployments ";
 
 DeploymentRecord ReadDeployment(const Statement& row) {
   DeploymentRecord record;
@@ -29,7 +29,7 @@ DeploymentRecord ReadDeployment(const Statement& row) {
   record.release = row.Text(7);
   record.previous_release = row.Text(8);
   record.commit = row.Text(9);
-  record.actor = row.Text(10);
+  record.actor = Actor(row.Text(10), row.Text(20));
   record.description = row.Text(11);
   record.epoch = row.Unsigned(12);
   record.plan_version = static_cast<uint32_t>(row.Integer(13));
@@ -125,15 +125,16 @@ absl::StatusOr<std::string> FreeId(Database& database, const std::string& app,
 }
 
 absl::StatusOr<int64_t> InsertDeployment(Database& database, const DeploymentRecord& made) {
-  Statement insert(
-      database,
-      "INSERT INTO deployments (app, id, kind, state, reason, message, release, "
-      "previous_release, commit_name, actor, description, epoch, plan_version, "
-      "create_time, update_services) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+  Statement insert(database,
+                   "INSERT INTO deployments (app, id, kind, state, reason, message, release, "
+                   "previous_release, commit_name, actor, description, epoch, plan_version, "
+                   "create_time, update_services, origin) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+                   "?, ?, ?, ?, ?)");
   insert.BindAll(made.app, made.id, static_cast<int>(made.kind), static_cast<int>(made.state),
                  static_cast<int>(made.reason), made.message, made.release, made.previous_release,
-                 made.commit, made.actor, made.description, made.epoch, made.plan_version,
-                 ToMicros(made.create_time), absl::StrJoin(made.update_services, " "));
+                 made.commit, made.actor.name, made.description, made.epoch, made.plan_version,
+                 ToMicros(made.create_time), absl::StrJoin(made.update_services, " "),
+                 made.actor.origin);
   SLIPWAY_RETURN_IF_ERROR(insert.Run());
   const int64_t number = database.LastInsertId();
   for (size_t i = 0; i < made.rollouts.size(); ++i) {
@@ -322,7 +323,7 @@ absl::StatusOr<uint64_t> SqliteStore::AppendEvents(const std::string& app, const
 }
 
 absl::StatusOr<bool> SqliteStore::RequestCancel(const std::string& app, const std::string& id,
-                                                const Request& request, const std::string& actor) {
+                                                const Request& request, const Actor& actor) {
   bool running = false;
   const Time now = clock_.WallNow();
   SLIPWAY_RETURN_IF_ERROR(Write([&](Database& database) -> absl::Status {

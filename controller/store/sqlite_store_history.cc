@@ -11,13 +11,14 @@ namespace slipway::controller {
 namespace {
 
 constexpr absl::string_view kColumns =
-    "SELECT sequence, time, app, actor, action, subject, outcome, hash FROM history ";
+    "SELECT sequence, time, app, actor, action, subject, outcome, hash, origin FROM history ";
 
 HistoryRecord ReadRow(const Statement& row) {
   return {row.Unsigned(0), FromMicros(row.Integer(1)),
           row.Text(2),     row.Text(3),
           row.Text(4),     row.Text(5),
-          row.Text(6),     row.Text(7)};
+          row.Text(6),     row.Text(7),
+          row.Text(8)};
 }
 
 absl::Status Broken(uint64_t sequence, absl::string_view what) {
@@ -36,6 +37,8 @@ std::string HistoryHash(const std::string& previous, const HistoryRecord& row) {
     hash.Update(absl::StrCat(field.size(), ":"));
     hash.Update(field);
   }
+  // Rows from before there was an origin keep the hash they have.
+  if (!row.origin.empty()) hash.Update(absl::StrCat(row.origin.size(), ":", row.origin));
   return hash.Finish();
 }
 
@@ -51,15 +54,16 @@ absl::Status WriteHistory(Database& database, Time now, const HistoryDraft& draf
   }
   row.time = FromMicros(ToMicros(now));
   row.app = draft.app;
-  row.actor = draft.actor;
+  row.actor = draft.actor.name;
+  row.origin = draft.actor.origin;
   row.action = draft.action;
   row.subject = draft.subject;
   row.outcome = draft.outcome;
   row.hash = HistoryHash(previous, row);
-  Statement insert(database, "INSERT INTO history VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
+  Statement insert(database, "INSERT INTO history VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)");
   insert.BindAll(row.sequence, ToMicros(row.time), row.app, row.actor, row.action, row.subject,
                  row.outcome);
-  SLIPWAY_RETURN_IF_ERROR(insert.BindBlob(row.hash).Run());
+  SLIPWAY_RETURN_IF_ERROR(insert.BindBlob(row.hash).Bind(row.origin).Run());
   Statement head(database, "UPDATE history_head SET sequence=?, hash=?");
   return head.Bind(row.sequence).BindBlob(row.hash).Run();
 }

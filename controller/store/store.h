@@ -39,10 +39,19 @@ struct Request {
 // A history row to be written together with what it tells of.
 struct HistoryDraft {
   std::string app;
-  std::string actor;
+  Actor actor;
   std::string action;
   std::string subject;
   std::string outcome;
+};
+
+// A small thing that is looked up by kind and id, such as a token; the body is a message of store.proto.
+struct RecordDraft {
+  std::string kind;
+  std::string id;
+  std::string body;
+  // After it the record is as good as gone.
+  std::optional<Time> expire_time;
 };
 
 struct Applied {
@@ -83,8 +92,7 @@ class Store {
 
   // Applications. An equal spec keeps its revision.
   virtual absl::StatusOr<Applied> ApplyApplication(const pb::ApplicationSpec& spec,
-                                                   const Request& request,
-                                                   const std::string& actor) = 0;
+                                                   const Request& request, const Actor& actor) = 0;
   virtual absl::StatusOr<ApplicationRecord> GetApplication(const std::string& app) = 0;
   virtual absl::StatusOr<pb::ApplicationSpec> GetSpec(const std::string& app,
                                                       uint64_t revision) = 0;
@@ -95,14 +103,14 @@ class Store {
   // Stores revision `expected + 1`; ABORTED when the present revision is not `expected` any more. Answers the revision.
   virtual absl::StatusOr<uint64_t> PutEnvironment(const std::string& app, uint64_t expected,
                                                   const std::string& sealed, const Request& request,
-                                                  const std::string& actor) = 0;
+                                                  const Actor& actor) = 0;
   virtual absl::StatusOr<EnvironmentRecord> GetEnvironment(const std::string& app,
                                                            uint64_t revision) = 0;
 
   // A release that is there already is answered as it is.
   virtual absl::StatusOr<ReleaseRecord> CreateRelease(const ReleaseRecord& release,
                                                       const Request& request,
-                                                      const std::string& actor) = 0;
+                                                      const Actor& actor) = 0;
   virtual absl::StatusOr<ReleaseRecord> GetRelease(const std::string& app,
                                                    const std::string& id) = 0;
   // Newest first; `before` is a release's id, empty for the newest.
@@ -128,7 +136,7 @@ class Store {
                                                 const std::vector<pb::Event>& events) = 0;
   // False when the deployment had ended already.
   virtual absl::StatusOr<bool> RequestCancel(const std::string& app, const std::string& id,
-                                             const Request& request, const std::string& actor) = 0;
+                                             const Request& request, const Actor& actor) = 0;
   // With rollouts and steps. `-` is the newest.
   virtual absl::StatusOr<DeploymentRecord> GetDeployment(const std::string& app,
                                                          const std::string& id) = 0;
@@ -151,6 +159,23 @@ class Store {
   // forget them.
   virtual absl::StatusOr<uint64_t> RecordLocalEvents(
       const std::string& host, const std::vector<xpb::LocalEvent>& events) = 0;
+
+  // Records. With a history draft both are written, or neither.
+  // ALREADY_EXISTS when the id is taken, by an expired record too.
+  virtual absl::Status CreateRecord(const RecordDraft& record,
+                                    const std::optional<HistoryDraft>& history) = 0;
+  // Makes it or replaces it.
+  virtual absl::Status PutRecord(const RecordDraft& record,
+                                 const std::optional<HistoryDraft>& history) = 0;
+  // NOT_FOUND also when it has expired.
+  virtual absl::StatusOr<std::string> GetRecord(const std::string& kind, const std::string& id) = 0;
+  // Those that have not expired, (id, body) in the order of their ids, after `after`.
+  virtual absl::StatusOr<std::vector<std::pair<std::string, std::string>>> ListRecords(
+      const std::string& kind, const std::string& after, int limit) = 0;
+  // Removes it and answers what it was: of two who try, one gets it. NOT_FOUND also when it has expired.
+  virtual absl::StatusOr<std::string> TakeRecord(const std::string& kind, const std::string& id,
+                                                 const std::optional<HistoryDraft>& history) = 0;
+  virtual absl::Status RemoveExpiredRecords() = 0;
 
   virtual absl::Status AppendHistory(const HistoryDraft& draft) = 0;
   // Newest first; `before` is a sequence number, 0 for the newest; an empty app means all.

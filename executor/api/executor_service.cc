@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 
 #include "common/blob_transfer.h"
+#include "common/durations.h"
 #include "common/grpc_status.h"
 #include "common/names.h"
 #include "common/spec.h"
@@ -16,6 +17,13 @@
 
 namespace slipway::executor {
 namespace {
+
+// The first line of every handler.
+#define SLIPWAY_ADMIT(context, request)                                                 \
+  if (const absl::Status admitted = gate_.Admit(*(context), request); !admitted.ok()) { \
+    return ToGrpc(admitted);                                                            \
+  }                                                                                     \
+  static_assert(true)
 
 constexpr int kDigestsPerPage = 4096;
 // How old the figures of a quiet host may be.
@@ -28,8 +36,10 @@ absl::Status CheckApp(const std::string& app) {
 
 }  // namespace
 
-grpc::Status ExecutorService::Execute(grpc::ServerContext*, const xpb::ExecuteRequest* request,
+grpc::Status ExecutorService::Execute(grpc::ServerContext* context,
+                                      const xpb::ExecuteRequest* request,
                                       grpc::ServerWriter<xpb::ExecuteResponse>* writer) {
+  SLIPWAY_ADMIT(context, *request);
   if (absl::Status status = CheckApp(request->operation().app()); !status.ok())
     return ToGrpc(status);
   const std::string step = StepWord(*request);
@@ -46,8 +56,10 @@ grpc::Status ExecutorService::Execute(grpc::ServerContext*, const xpb::ExecuteRe
   return grpc::Status::OK;
 }
 
-grpc::Status ExecutorService::Cancel(grpc::ServerContext*, const xpb::CancelRequest* request,
+grpc::Status ExecutorService::Cancel(grpc::ServerContext* context,
+                                     const xpb::CancelRequest* request,
                                      xpb::CancelResponse* response) {
+  SLIPWAY_ADMIT(context, *request);
   response->set_running(parts_.operations.Cancel(request->app(), request->operation_id()));
   return grpc::Status::OK;
 }
@@ -58,8 +70,10 @@ absl::StatusOr<xpb::ApplicationState> ExecutorService::StateOf(const std::string
   return state;
 }
 
-grpc::Status ExecutorService::Inspect(grpc::ServerContext*, const xpb::InspectRequest* request,
+grpc::Status ExecutorService::Inspect(grpc::ServerContext* context,
+                                      const xpb::InspectRequest* request,
                                       xpb::InspectResponse* response) {
+  SLIPWAY_ADMIT(context, *request);
   std::vector<std::string> apps = {request->app()};
   if (request->app().empty()) apps = parts_.journal.Applications();
   for (const std::string& app : apps) {
@@ -71,8 +85,9 @@ grpc::Status ExecutorService::Inspect(grpc::ServerContext*, const xpb::InspectRe
 }
 
 grpc::Status ExecutorService::FindMissingBlobs(
-    grpc::ServerContext*, const xpb::FindMissingBlobsRequest* request,
+    grpc::ServerContext* context, const xpb::FindMissingBlobsRequest* request,
     grpc::ServerWriter<xpb::FindMissingBlobsResponse>* writer) {
+  SLIPWAY_ADMIT(context, *request);
   const auto missing = parts_.releases.FindMissing(request->manifest_digest());
   if (!missing.ok()) return ToGrpc(missing.status());
   xpb::FindMissingBlobsResponse page;
@@ -86,11 +101,12 @@ grpc::Status ExecutorService::FindMissingBlobs(
   return grpc::Status::OK;
 }
 
-grpc::Status ExecutorService::UploadBlobs(grpc::ServerContext*,
+grpc::Status ExecutorService::UploadBlobs(grpc::ServerContext* context,
                                           grpc::ServerReader<xpb::UploadBlobsRequest>* reader,
                                           xpb::UploadBlobsResponse* response) {
-  BlobReceiver receiver(parts_.releases.Blobs());
   xpb::UploadBlobsRequest request;
+  SLIPWAY_ADMIT(context, request);
+  BlobReceiver receiver(parts_.releases.Blobs());
   while (reader->Read(&request)) {
     if (absl::Status status = receiver.Take(request.chunk()); !status.ok()) return ToGrpc(status);
   }
@@ -100,15 +116,17 @@ grpc::Status ExecutorService::UploadBlobs(grpc::ServerContext*,
   return grpc::Status::OK;
 }
 
-grpc::Status ExecutorService::Plan(grpc::ServerContext*, const xpb::PlanRequest* request,
+grpc::Status ExecutorService::Plan(grpc::ServerContext* context, const xpb::PlanRequest* request,
                                    xpb::PlanResponse* response) {
+  SLIPWAY_ADMIT(context, *request);
   if (absl::Status status = ValidateSpec(request->spec()); !status.ok()) return ToGrpc(status);
   *response->mutable_plan() = parts_.steps.Plan(*request);
   return grpc::Status::OK;
 }
 
-grpc::Status ExecutorService::Check(grpc::ServerContext*, const xpb::CheckRequest* request,
+grpc::Status ExecutorService::Check(grpc::ServerContext* context, const xpb::CheckRequest* request,
                                     xpb::CheckResponse* response) {
+  SLIPWAY_ADMIT(context, *request);
   std::optional<pb::ApplicationSpec> spec;
   if (request->has_spec()) spec = request->spec();
   for (pb::Finding& finding : parts_.doctor.Examine(spec))
@@ -119,6 +137,7 @@ grpc::Status ExecutorService::Check(grpc::ServerContext*, const xpb::CheckReques
 grpc::Status ExecutorService::StreamLogs(grpc::ServerContext* context,
                                          const xpb::StreamLogsRequest* request,
                                          grpc::ServerWriter<xpb::StreamLogsResponse>* writer) {
+  SLIPWAY_ADMIT(context, *request);
   if (absl::Status status = CheckApp(request->app()); !status.ok()) return ToGrpc(status);
   const auto state = parts_.steps.Inspect(request->app());
   if (!state.ok()) return ToGrpc(state.status());
@@ -152,8 +171,9 @@ xpb::HostInfo ExecutorService::DescribeHost() {
   return host;
 }
 
-grpc::Status ExecutorService::Watch(grpc::ServerContext* context, const xpb::WatchRequest*,
+grpc::Status ExecutorService::Watch(grpc::ServerContext* context, const xpb::WatchRequest* request,
                                     grpc::ServerWriter<xpb::WatchResponse>* writer) {
+  SLIPWAY_ADMIT(context, *request);
   uint64_t mark = 0;
   uint64_t sent_event = 0;
   while (!context->IsCancelled() && !parts_.watch.Stopped()) {
@@ -175,18 +195,20 @@ grpc::Status ExecutorService::Watch(grpc::ServerContext* context, const xpb::Wat
   return grpc::Status::OK;
 }
 
-grpc::Status ExecutorService::Acknowledge(grpc::ServerContext*,
+grpc::Status ExecutorService::Acknowledge(grpc::ServerContext* context,
                                           const xpb::AcknowledgeRequest* request,
                                           xpb::AcknowledgeResponse*) {
+  SLIPWAY_ADMIT(context, *request);
   xpb::JournalRecord record;
   record.mutable_acknowledged()->set_sequence(
       std::min(request->sequence(), parts_.journal.LastEventSequence()));
   return ToGrpc(parts_.journal.Append(record));
 }
 
-grpc::Status ExecutorService::RollbackLocally(grpc::ServerContext*,
+grpc::Status ExecutorService::RollbackLocally(grpc::ServerContext* context,
                                               const xpb::RollbackLocallyRequest* request,
                                               xpb::RollbackLocallyResponse* response) {
+  SLIPWAY_ADMIT(context, *request);
   if (absl::Status status = CheckApp(request->app()); !status.ok()) return ToGrpc(status);
   std::string release;
   const auto result = parts_.operations.RunLocally(request->app(), [&](const StepCall& call) {
@@ -203,6 +225,59 @@ grpc::Status ExecutorService::RollbackLocally(grpc::ServerContext*,
   if (absl::Status status = parts_.watch.Record(event); !status.ok()) return ToGrpc(status);
   *response->mutable_result() = *result;
   response->set_release(release);
+  return grpc::Status::OK;
+}
+
+grpc::Status ExecutorService::CreateCertificateRequest(
+    grpc::ServerContext* context, const xpb::CreateCertificateRequestRequest* request,
+    xpb::CreateCertificateRequestResponse* response) {
+  SLIPWAY_ADMIT(context, *request);
+  const auto present = parts_.credentials.Present();
+  // Not enrolled: there is nothing to renew.
+  if (!present) return grpc::Status::OK;
+  auto wanted = parts_.credentials.Request();
+  if (!wanted.ok()) return ToGrpc(wanted.status());
+  response->set_certificate_request(*std::move(wanted));
+  *response->mutable_expire_time() = ToProto(present->not_after);
+  return grpc::Status::OK;
+}
+
+grpc::Status ExecutorService::InstallCertificate(grpc::ServerContext* context,
+                                                 const xpb::InstallCertificateRequest* request,
+                                                 xpb::InstallCertificateResponse*) {
+  SLIPWAY_ADMIT(context, *request);
+  absl::Status done;
+  if (!request->certificate_pem().empty()) {
+    done = parts_.credentials.Install(request->certificate_pem(), request->authority_pem());
+  }
+  if (done.ok() && !request->revoked_pem().empty()) {
+    done = parts_.credentials.Revoke(request->revoked_pem());
+  }
+  return ToGrpc(done);
+}
+
+grpc::Status ExecutorService::KeepHistoryHead(grpc::ServerContext* context,
+                                              const xpb::KeepHistoryHeadRequest* request,
+                                              xpb::KeepHistoryHeadResponse*) {
+  SLIPWAY_ADMIT(context, *request);
+  const auto kept = parts_.journal.HistoryHead();
+  if (kept && kept->sequence() > request->head().sequence()) {
+    return ToGrpc(
+        Error(absl::StatusCode::kFailedPrecondition, "OLDER_HEAD",
+              absl::StrCat("this host remembers row ", kept->sequence(),
+                           " of the history, and is told of row ", request->head().sequence()),
+              "`slipway audit verify` says what is missing"));
+  }
+  xpb::JournalRecord record;
+  *record.mutable_history_head() = request->head();
+  return ToGrpc(parts_.journal.Append(record));
+}
+
+grpc::Status ExecutorService::GetHistoryHead(grpc::ServerContext* context,
+                                             const xpb::GetHistoryHeadRequest* request,
+                                             xpb::GetHistoryHeadResponse* response) {
+  SLIPWAY_ADMIT(context, *request);
+  if (const auto kept = parts_.journal.HistoryHead()) *response->mutable_head() = *kept;
   return grpc::Status::OK;
 }
 

@@ -6,6 +6,7 @@
 #include <map>
 #include <string>
 
+#include "executor/api/gate.h"
 #include "executor/operations.h"
 #include "executor/steps/steps.h"
 
@@ -26,12 +27,13 @@ struct ServiceParts {
   NginxDriver& nginx;
   HostWatch& watch;
   Doctor& doctor;
+  Credentials& credentials;
   Paths paths;
 };
 
 class ExecutorService final : public xpb::ExecutorService::Service {
  public:
-  explicit ExecutorService(ServiceParts parts) : parts_(std::move(parts)) {}
+  ExecutorService(Gate gate, ServiceParts parts) : gate_(gate), parts_(std::move(parts)) {}
 
   grpc::Status Execute(grpc::ServerContext* context, const xpb::ExecuteRequest* request,
                        grpc::ServerWriter<xpb::ExecuteResponse>* writer) override;
@@ -58,11 +60,24 @@ class ExecutorService final : public xpb::ExecutorService::Service {
   grpc::Status RollbackLocally(grpc::ServerContext* context,
                                const xpb::RollbackLocallyRequest* request,
                                xpb::RollbackLocallyResponse* response) override;
+  grpc::Status CreateCertificateRequest(grpc::ServerContext* context,
+                                        const xpb::CreateCertificateRequestRequest* request,
+                                        xpb::CreateCertificateRequestResponse* response) override;
+  grpc::Status InstallCertificate(grpc::ServerContext* context,
+                                  const xpb::InstallCertificateRequest* request,
+                                  xpb::InstallCertificateResponse* response) override;
+  grpc::Status KeepHistoryHead(grpc::ServerContext* context,
+                               const xpb::KeepHistoryHeadRequest* request,
+                               xpb::KeepHistoryHeadResponse* response) override;
+  grpc::Status GetHistoryHead(grpc::ServerContext* context,
+                              const xpb::GetHistoryHeadRequest* request,
+                              xpb::GetHistoryHeadResponse* response) override;
 
  private:
   absl::StatusOr<xpb::ApplicationState> StateOf(const std::string& app);
   xpb::HostInfo DescribeHost();
 
+  const Gate gate_;
   ServiceParts parts_;
 };
 

@@ -1,0 +1,233 @@
+#include "controller/access/certificates.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+#include "common/durations.h"
+#include "common/file.h"
+#include "common/names.h"
+#include "common/status.h"
+
+#include "slipway/store/v1/records.pb.h"
+
+namespace slipway::controller {
+namespace {
+
+constexpr char kKind[] = "certificate";
+constexpr std::chrono::hours kDefaultLife{168};
+constexpr int kPage = 1000;
+
+absl::Status NoAuthority() {
+  return Error(absl::StatusCode::kFailedPrecondition, "NO_AUTHORITY",
+               "this controller uses certificates of your own authority and makes none",
+               "let your authority sign one, with the identity as its URI (docs/security.md)");
+}
+
+pb::Certificate Described(const CertificateFacts& facts) {
+  pb::Certificate certificate;
+  certificate.set_name(absl::StrCat("certificates/", facts.serial));
+  certificate.set_role(facts.principal.role);
+  certificate.set_app(facts.principal.app);
+  certificate.set_subject(facts.principal.subject);
+  *certificate.mutable_create_time() = ToProto(facts.not_before);
+  *certificate.mutable_expire_time() = ToProto(facts.not_after);
+  return certificate;
+}
+
+bool IsSerial(const std::string& text) {
+  return !text.empty() && text.size() <= 40 &&
+         text.find_first_not_of("0123456789abcdef") == std::string::npos;
+}
+
+}  // namespace
+
+bool IsDueForRenewal(WallTime not_before, WallTime not_after, WallTime now) {
+  return now >= not_before + (not_after - not_before) * 2 / 3;
+}
+
+absl::StatusOr<std::unique_ptr<Certificates>> Certificates::Open(
+    const std::filesystem::path& folder, const slipway::config::v1::ControllerTls& config,
+    Store& store, Clock& clock) {
+  const auto life =
+      config.has_certificate_life()
+          ? std::chrono::duration_cast<std::chrono::seconds>(FromProto(config.certificate_life()))
+          : std::chrono::seconds(kDefaultLife);
+  if (life < std::chrono::seconds(3)) {
+    return Error(absl::StatusCode::kInvalidArgument, "BAD_LIFE",
+                 "tls.certificate_life: is shorter than 3s");
+  }
+  std::unique_ptr<Certificates> certificates(new Certificates(folder, life, store, clock));
+  const int own = (config.authority().empty() ? 0 : 1) + (config.certificate().empty() ? 0 : 1) +
+                  (config.key().empty() ? 0 : 1);
+  if (own == 3) {
+    certificates->files_ = {config.authority(), config.certificate(), config.key()};
+    std::string texts[3];
+    for (size_t i = 0;
+         const auto& file : {config.key(), config.certificate(), config.authority()}) {
+      auto text = ReadFile(file);
+      if (!text.ok()) return Annotate(text.status(), file);
+      texts[i++] = *std::move(text);
+    }
+    const absl::Status fit = CheckCredentials(texts[0], texts[1], texts[2]);
+    if (!fit.ok()) return Annotate(fit, absl::StrCat("tls.certificate ", config.certificate()));
+    return certificates;
+  }
+  if (own != 0) {
+    return Error(absl::StatusCode::kInvalidArgument, "INCOMPLETE_TLS",
+                 "tls: authority, certificate and key belong together", "name all three, or none");
+  }
+  SLIPWAY_RETURN_IF_ERROR(certificates->OpenAuthority());
+  SLIPWAY_RETURN_IF_ERROR(certificates->RenewOwn());
+  return certificates;
+}
+
+absl::Status Certificates::OpenAuthority() {
+  const auto key_file = folder_ / "authority.key";
+  const auto certificate_file = folder_ / "authority.pem";
+  SLIPWAY_RETURN_IF_ERROR(MakeFolders(folder_));
+  files_ = FilesIn(folder_);
+  auto key = ReadFile(key_file);
+  auto certificate = ReadFile(certificate_file);
+  if (key.ok() && certificate.ok()) {
+    auto read = Authority::Read(*std::move(key), *std::move(certificate));
+    if (!read.ok()) return Annotate(read.status(), folder_.string());
+    authority_ = *std::move(read);
+    return absl::OkStatus();
+  }
+  // The key is written last: without it there is no authority yet, and none that could be lost.
+  if (!absl::IsNotFound(key.status())) {
+    return Annotate(key.ok() ? certificate.status() : key.status(), folder_.string());
+  }
+  SLIPWAY_ASSIGN_OR_RETURN(authority_, Authority::Make(clock_.WallNow()));
+  SLIPWAY_RETURN_IF_ERROR(WriteFileAtomically(certificate_file, authority_->certificate_pem()));
+  return WriteFileAtomically(key_file, authority_->key_pem(), 0600);
+}
+
+absl::StatusOr<std::string> Certificates::AuthorityPem() const {
+  if (authority_) return authority_->certificate_pem();
+  return ReadFile(files_.authority);
+}
+
+absl::StatusOr<Certificates::Issued> Certificates::Issue(const std::string& request_pem,
+                                                         const Principal& principal,
+                                                         const Actor& actor) {
+  if (!authority_) return NoAuthority();
+  Issued issued;
+  SLIPWAY_ASSIGN_OR_RETURN(issued.pem,
+                           authority_->Sign(request_pem, principal, clock_.WallNow(), life_));
+  SLIPWAY_ASSIGN_OR_RETURN(const CertificateFacts facts, ReadCertificate(issued.pem));
+  issued.certificate = Described(facts);
+  store::v1::CertificateRecord record;
+  *record.mutable_certificate() = issued.certificate;
+  // Kept a day longer than it lives, so that one that has just ended is still found.
+  SLIPWAY_RETURN_IF_ERROR(store_.PutRecord(
+      {kKind, facts.serial, record.SerializeAsString(), facts.not_after + std::chrono::hours(24)},
+      HistoryDraft{principal.app, actor, "certificate", absl::StrCat("certificates/", facts.serial),
+                   absl::StrCat("made for ", IdentityUri(principal))}));
+  return issued;
+}
+
+absl::Status Certificates::CheckNotRevoked(const CertificateFacts& facts) {
+  const auto body = store_.GetRecord(kKind, facts.serial);
+  // One of your own authority, or from before the store was lost: the handshake has judged it.
+  if (absl::IsNotFound(body.status())) return absl::OkStatus();
+  if (!body.ok()) return body.status();
+  store::v1::CertificateRecord record;
+  if (!record.ParseFromString(*body) || record.certificate().has_revoke_time()) {
+    return Error(absl::StatusCode::kUnauthenticated, "CERTIFICATE_REVOKED",
+                 absl::StrCat("the certificate of ", IdentityUri(facts.principal), " was revoked"),
+                 "ask an operator for a new one");
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<pb::Certificate>> Certificates::List(const std::string& after,
+                                                                int limit) {
+  SLIPWAY_ASSIGN_OR_RETURN(const auto records, store_.ListRecords(kKind, after, limit));
+  std::vector<pb::Certificate> all;
+  for (const auto& [serial, body] : records) {
+    store::v1::CertificateRecord record;
+    if (record.ParseFromString(body)) all.push_back(record.certificate());
+  }
+  return all;
+}
+
+absl::Status Certificates::Revoke(const std::string& serial, const Actor& actor) {
+  if (!IsSerial(serial)) {
+    return Error(absl::StatusCode::kInvalidArgument, "BAD_SERIAL",
+                 "a certificate's number is of lower-case hexadecimal digits",
+                 "`slipway certificate list` shows it");
+  }
+  store::v1::CertificateRecord record;
+  const auto body = store_.GetRecord(kKind, serial);
+  if (!body.ok() && !absl::IsNotFound(body.status())) return body.status();
+  if (body.ok()) record.ParseFromString(*body);
+  pb::Certificate& certificate = *record.mutable_certificate();
+  certificate.set_name(absl::StrCat("certificates/", serial));
+  if (!certificate.has_revoke_time()) {
+    *certificate.mutable_revoke_time() = ToProto(clock_.WallNow());
+  }
+  std::optional<Time> expire_time;
+  if (certificate.has_expire_time()) {
+    expire_time = FromProto(certificate.expire_time()) + std::chrono::hours(24);
+  }
+  return store_.PutRecord(
+      {kKind, serial, record.SerializeAsString(), expire_time},
+      HistoryDraft{certificate.app(), actor, "certificate revoke", certificate.name(), "ok"});
+}
+
+absl::StatusOr<std::vector<std::string>> Certificates::RevokedSerials() {
+  std::vector<std::string> serials;
+  std::string after;
+  while (true) {
+    SLIPWAY_ASSIGN_OR_RETURN(const auto records, store_.ListRecords(kKind, after, kPage));
+    for (const auto& [serial, body] : records) {
+      store::v1::CertificateRecord record;
+      if (record.ParseFromString(body) && record.certificate().has_revoke_time()) {
+        serials.push_back(serial);
+      }
+    }
+    if (static_cast<int>(records.size()) < kPage) return serials;
+    after = records.back().first;
+  }
+}
+
+absl::StatusOr<std::string> Certificates::RevocationList(
+    const std::vector<std::string>& serials) const {
+  if (!authority_) return NoAuthority();
+  return authority_->SignRevocations(serials, clock_.WallNow());
+}
+
+absl::Status Certificates::RenewOwn() {
+  if (!authority_) return absl::OkStatus();
+  const Time now = clock_.WallNow();
+  const auto present = ReadFile(files_.certificate);
+  if (present.ok()) {
+    const auto facts = ReadCertificate(*present);
+    const auto key = ReadFile(files_.key);
+    if (facts.ok() && key.ok() && !IsDueForRenewal(facts->not_before, facts->not_after, now) &&
+        CheckCredentials(*key, *present, authority_->certificate_pem()).ok()) {
+      return absl::OkStatus();
+    }
+  }
+  SLIPWAY_ASSIGN_OR_RETURN(const std::string key, MakePrivateKey());
+  SLIPWAY_ASSIGN_OR_RETURN(const std::string request, MakeCertificateRequest(key));
+  SLIPWAY_ASSIGN_OR_RETURN(const Issued issued,
+                           Issue(request, {pb::ROLE_CONTROLLER, "", ""}, Actor("controller")));
+  return PublishCredentials(folder_, key, issued.pem, authority_->certificate_pem());
+}
+
+std::optional<Time> Certificates::OwnEnds() const {
+  const auto pem = ReadFile(files_.certificate);
+  const auto facts = pem.ok() ? ReadCertificate(*pem) : pem.status();
+  return facts.ok() ? std::optional<Time>(facts->not_after) : std::nullopt;
+}
+
+absl::StatusOr<std::string> Certificates::Sign(const std::string& bytes) const {
+  if (!authority_) return NoAuthority();
+  return authority_->SignBytes(bytes);
+}
+
+}  // namespace slipway::controller

@@ -1,0 +1,79 @@
+// The controller's own certificate authority, or the files that stand in its place, and every certificate that was made.
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+#include "common/clock.h"
+#include "common/tls.h"
+#include "common/x509.h"
+#include "controller/store/store.h"
+
+#include "slipway/config/v1/config.pb.h"
+#include "slipway/v1/access.pb.h"
+
+namespace slipway::controller {
+
+// Safe from several threads.
+class Certificates {
+ public:
+  // Makes the authority in `folder` at the first start, and a certificate for the controller itself.
+  static absl::StatusOr<std::unique_ptr<Certificates>> Open(
+      const std::filesystem::path& folder, const slipway::config::v1::ControllerTls& config,
+      Store& store, Clock& clock);
+
+  // What the controller shows as server and as client.
+  const TlsFiles& Files() const { return files_; }
+  // False with files of your own: no certificate can be made then.
+  bool HasAuthority() const { return authority_.has_value(); }
+  // PEM.
+  absl::StatusOr<std::string> AuthorityPem() const;
+  std::chrono::seconds Life() const { return life_; }
+
+  struct Issued {
+    pb::Certificate certificate;
+    std::string pem;
+  };
+  // FAILED_PRECONDITION (reason NO_AUTHORITY) with files of your own.
+  absl::StatusOr<Issued> Issue(const std::string& request_pem, const Principal& principal,
+                               const Actor& actor);
+  // UNAUTHENTICATED (reason CERTIFICATE_REVOKED).
+  absl::Status CheckNotRevoked(const CertificateFacts& facts);
+  absl::StatusOr<std::vector<pb::Certificate>> List(const std::string& after, int limit);
+  absl::Status Revoke(const std::string& serial, const Actor& actor);
+  // All that executors must refuse: by serial, and as the signed list that they are sent.
+  absl::StatusOr<std::vector<std::string>> RevokedSerials();
+  absl::StatusOr<std::string> RevocationList(const std::vector<std::string>& serials) const;
+
+  // A new certificate for the controller when two thirds of the present one's life are over.
+  absl::Status RenewOwn();
+
+  // When the controller's own certificate ends; nothing when it cannot be read.
+  std::optional<Time> OwnEnds() const;
+
+  absl::StatusOr<std::string> Sign(const std::string& bytes) const;
+
+ private:
+  Certificates(std::filesystem::path folder, std::chrono::seconds life, Store& store, Clock& clock)
+      : folder_(std::move(folder)), life_(life), store_(store), clock_(clock) {}
+  absl::Status OpenAuthority();
+
+  const std::filesystem::path folder_;
+  const std::chrono::seconds life_;
+  Store& store_;
+  Clock& clock_;
+  TlsFiles files_;
+  std::optional<Authority> authority_;
+};
+
+// Two thirds of its life are over.
+bool IsDueForRenewal(WallTime not_before, WallTime not_after, WallTime now);
+
+}  // namespace slipway::controller

@@ -1,0 +1,56 @@
+// The one door of the API: says who calls, and whether that may be. Every handler asks it first.
+//
+// A token that comes with the call says who it is, whatever it came through. Without one it is the client's certificate, and
+// without that, on a socket whose openers are trusted, an operator by the name that the client gives.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include <google/protobuf/message.h>
+#include <grpcpp/server_context.h>
+
+#include "common/clock.h"
+#include "controller/access/caller.h"
+#include "controller/access/certificates.h"
+#include "controller/access/tokens.h"
+
+namespace slipway::controller {
+
+// (token, certificate, none or policy; the error's reason)
+using RefusalObserver = std::function<void(const std::string& kind, const std::string& reason)>;
+
+// Safe from several threads.
+class Guard {
+ public:
+  // Whom a listener takes for what, when they show nothing.
+  enum class Openers { kOperators, kNobody };
+
+  Guard(Openers openers, Tokens& tokens, Certificates& certificates, Clock& clock,
+        RefusalObserver refused)
+      : openers_(openers),
+        tokens_(tokens),
+        certificates_(certificates),
+        clock_(clock),
+        refused_(std::move(refused)) {}
+
+  // UNAUTHENTICATED (reason NO_IDENTITY, BAD_TOKEN, BAD_CERTIFICATE, CERTIFICATE_EXPIRED, CERTIFICATE_REVOKED) or
+  // PERMISSION_DENIED as Allow() says; INTERNAL for an RPC without a row.
+  absl::StatusOr<Caller> Admit(const grpc::ServerContextBase& context,
+                               const google::protobuf::Message& request) const;
+  // Counts a refusal that a handler made.
+  void Refused(const std::string& kind, const absl::Status& refusal) const;
+
+ private:
+  absl::StatusOr<Caller> Authenticate(const grpc::ServerContextBase& context,
+                                      std::string& kind) const;
+
+  const Openers openers_;
+  Tokens& tokens_;
+  Certificates& certificates_;
+  Clock& clock_;
+  const RefusalObserver refused_;
+};
+
+}  // namespace slipway::controller

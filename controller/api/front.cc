@@ -1,0 +1,40 @@
+#include "controller/api/front.h"
+
+#include <utility>
+
+#include "common/status.h"
+#include "controller/api/access_service.h"
+#include "controller/api/applications_service.h"
+#include "controller/api/deployments_service.h"
+#include "controller/api/releases_service.h"
+
+namespace slipway::controller {
+
+absl::StatusOr<std::unique_ptr<Front>> Front::Open(Guard guard, const FrontParts& p,
+                                                   const GrpcServerOptions& options) {
+  std::unique_ptr<Front> front(new Front(std::move(guard)));
+  const Guard& door = front->guard_;
+  auto& services = front->services_;
+  services.push_back(
+      std::make_unique<ApplicationsService>(door, p.store, p.applications, p.box, p.fleet));
+  services.push_back(
+      std::make_unique<ReleasesService>(door, p.store, p.releases, p.blobs, p.checks));
+  services.push_back(std::make_unique<DeploymentsService>(door, p.store, p.admission, p.preview,
+                                                          p.hub, p.fleet, p.checks, p.audit));
+  services.push_back(std::make_unique<HostsService>(door, p.store, p.fleet, p.registry,
+                                                    p.enrolments, p.certificates, p.about));
+  services.push_back(
+      std::make_unique<AccessService>(door, p.tokens, p.trusts, p.certificates, p.upkeep));
+  std::vector<grpc::Service*> served;
+  for (const auto& service : services) served.push_back(service.get());
+  SLIPWAY_ASSIGN_OR_RETURN(front->server_, StartGrpcServer(options, served));
+  return front;
+}
+
+void Front::Close(std::chrono::milliseconds after) {
+  if (server_ == nullptr) return;
+  server_->Shutdown(std::chrono::system_clock::now() + after);
+  server_->Wait();
+}
+
+}  // namespace slipway::controller

@@ -1,0 +1,64 @@
+// The API on one listener: its own services and server, behind its own guard. Everything that they call is shared.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include <grpcpp/impl/codegen/service_type.h>
+#include <grpcpp/server.h>
+
+#include "common/grpc_server.h"
+#include "controller/access/enrolments.h"
+#include "controller/access/guard.h"
+#include "controller/access/trusts.h"
+#include "controller/access/upkeep.h"
+#include "controller/api/hosts_service.h"
+#include "controller/api/preview.h"
+#include "controller/catalog/checks.h"
+#include "controller/catalog/releases.h"
+#include "controller/fleet/host_registry.h"
+#include "controller/rollout/admission.h"
+#include "controller/rollout/event_hub.h"
+
+namespace slipway::controller {
+
+// All of it outlives every front.
+struct FrontParts {
+  Store& store;
+  SecretBox& box;
+  BlobStore& blobs;
+  EventHub& hub;
+  Fleet& fleet;
+  HostRegistry& registry;
+  Applications& applications;
+  Releases& releases;
+  Checks& checks;
+  Admission& admission;
+  Preview& preview;
+  Tokens& tokens;
+  Trusts& trusts;
+  Enrolments& enrolments;
+  Certificates& certificates;
+  Audit& audit;
+  Upkeep& upkeep;
+  HostsService::About about;
+};
+
+class Front {
+ public:
+  static absl::StatusOr<std::unique_ptr<Front>> Open(Guard guard, const FrontParts& parts,
+                                                     const GrpcServerOptions& options);
+  // Takes no new calls; those under way are cut after the time.
+  void Close(std::chrono::milliseconds after);
+
+ private:
+  explicit Front(Guard guard) : guard_(std::move(guard)) {}
+
+  const Guard guard_;
+  std::vector<std::unique_ptr<grpc::Service>> services_;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+}  // namespace slipway::controller
