@@ -35,6 +35,11 @@ std::string UserName() {
   return user == nullptr ? absl::StrCat("uid ", getuid()) : user->pw_name;
 }
 
+Caller Named(Caller caller) {
+  if (caller.name.empty()) caller.name = UserName();
+  return caller;
+}
+
 }  // namespace
 
 std::string NewRequestId() {
@@ -43,7 +48,7 @@ std::string NewRequestId() {
 }
 
 ControllerClient::ControllerClient(std::shared_ptr<grpc::Channel> channel, Caller caller)
-    : caller_{caller.name.empty() ? UserName() : std::move(caller.name), std::move(caller.token)},
+    : caller_(Named(std::move(caller))),
       access_(pb::AccessService::NewStub(channel)),
       applications_(pb::ApplicationService::NewStub(channel)),
       releases_(pb::ReleaseService::NewStub(channel)),
@@ -57,6 +62,9 @@ void ControllerClient::Prepare(grpc::ClientContext& context,
   if (!caller_.token.empty()) {
     context.AddMetadata("authorization", absl::StrCat("Bearer ", caller_.token));
   }
+  if (!caller_.ref.empty()) context.AddMetadata("x-slipway-ref", caller_.ref);
+  if (!caller_.origin.empty()) context.AddMetadata("x-slipway-origin", caller_.origin);
+  if (caller_.override_policy) context.AddMetadata("x-slipway-override-policy", "yes");
   if (timeout) context.set_deadline(std::chrono::system_clock::now() + *timeout);
 }
 

@@ -36,6 +36,11 @@ struct Caller {
   std::string name;
   // Empty for none.
   std::string token;
+  // What is said of the deployed ref and of the workflow run; it counts where nothing better is known.
+  std::string ref;
+  std::string origin;
+  // An operator's word that the application's ref policy and checks do not matter this time.
+  bool override_policy = false;
 };
 
 class ControllerClient {

@@ -1,7 +1,9 @@
 #include "common/durations.h"
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/strip.h"
 #include "absl/time/time.h"
 #include <google/protobuf/util/time_util.h>
 
@@ -33,10 +35,17 @@ google::protobuf::Timestamp ToProto(std::chrono::system_clock::time_point time) 
 
 absl::StatusOr<std::chrono::nanoseconds> ParseDuration(absl::string_view text) {
   absl::Duration parsed;
+  // Abseil knows no days.
+  int days = 0;
+  absl::string_view number = text;
+  if (absl::ConsumeSuffix(&number, "d") && absl::SimpleAtoi(number, &days) && days >= 0 &&
+      days <= 366) {
+    return std::chrono::hours(24) * days;
+  }
   if (!absl::ParseDuration(text, &parsed) || parsed < absl::ZeroDuration() ||
       parsed > absl::Hours(24 * 365)) {
     return absl::InvalidArgumentError(
-        absl::StrCat("'", text, "' is not a duration such as 250ms, 10s, 5m or 1h"));
+        absl::StrCat("'", text, "' is not a duration such as 250ms, 10s, 5m, 1h or 90d"));
   }
   return absl::ToChronoNanoseconds(parsed);
 }

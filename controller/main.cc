@@ -1,5 +1,6 @@
 // slipway-controller: reads its configuration, serves until SIGTERM.
 #include <cstdio>
+#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -68,6 +69,8 @@ int Run(const std::string& file) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // gRPC's own log is for its developers; what an operator needs to know stands in ours.
+  setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
   std::string file = "/etc/slipway/controller.yaml";
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];

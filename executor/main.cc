@@ -1,8 +1,11 @@
 // slipway-executor: the daemon of one host, and what a person on that host may ask of it.
 #include <cstdio>
+#include <pwd.h>
 #include <string>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <google/protobuf/util/json_util.h>
 
 #include "common/grpc_server.h"
 #include "common/logging.h"
@@ -12,6 +15,7 @@
 #include "executor/enrol_command.h"
 #include "executor/local_command.h"
 #include "executor/server.h"
+#include "executor/setup.h"
 
 namespace {
 
@@ -26,6 +30,31 @@ int Serve(const slipway::config::v1::ExecutorConfig& config) {
   }
   slipway::WaitForStopSignal();
   slipway::LogInfo("executor stops");
+  return 0;
+}
+
+int SetUp(slipway::executor::SetupOptions options) {
+  options.as_root = geteuid() == 0;
+  if (!options.as_root) {
+    const passwd* user = getpwuid(getuid());
+    if (user == nullptr) return 1;
+    options.user = user->pw_name;
+    options.home = user->pw_dir;
+  }
+  slipway::executor::SystemProcessRunner runner;
+  const auto report = slipway::executor::Setup(runner, options).Run();
+  if (!report.ok()) {
+    std::fprintf(stderr, "slipway-executor: %s\n", std::string(report.status().message()).c_str());
+    const std::string cure = slipway::DetailOf(report.status()).cure();
+    if (!cure.empty()) std::fprintf(stderr, "  what to do: %s\n", cure.c_str());
+    return 1;
+  }
+  std::string text;
+  google::protobuf::util::JsonPrintOptions print;
+  print.preserve_proto_field_names = true;
+  print.always_print_primitive_fields = true;
+  static_cast<void>(google::protobuf::util::MessageToJsonString(*report, &text, print));
+  std::printf("%s\n", text.c_str());
   return 0;
 }
 
@@ -52,7 +81,17 @@ int main(int argc, char** argv) {
   CLI::App* enrol =
       app.add_subcommand("enrol", "Ask for this host's certificate, on standard output");
   enrol->add_flag("--install", install, "Take it, and then the authority's, from standard input");
+  slipway::executor::SetupOptions setup;
+  CLI::App* install_here =
+      app.add_subcommand("setup", "Install this program on this host; prints what it did as JSON");
+  install_here->add_option("--controller-key", setup.controller_key,
+                           "The controller's public SSH key: may reach the socket by it");
+  install_here->add_option("--tls-listen", setup.tls_listen, "ADDRESS:PORT for tls:// addresses");
+  install_here->add_flag("--start", setup.start, "Start it");
+  install_here->add_flag("--restart", setup.restart, "With --start: also when it runs");
+  install_here->add_flag("--remove", setup.remove, "Take it away; what runs goes on");
   CLI11_PARSE(app, argc, argv);
+  if (install_here->parsed()) return SetUp(setup);
 
   const auto config = slipway::executor::LoadConfig(config_path);
   if (!config.ok()) {

@@ -28,6 +28,8 @@ std::string ArgumentsHash(const xpb::ExecuteRequest& request) {
   // length either.
   if (command.has_stage()) {
     command.mutable_stage()->set_env_file(Sha256Of(command.stage().env_file()));
+    // An operator may change them between two attempts.
+    command.mutable_stage()->clear_allowances();
   }
   std::string bytes;
   {

@@ -76,13 +76,15 @@ Commit ReadCommit(const fs::path& folder) {
   const char* sha = std::getenv("GITHUB_SHA");
   if (sha != nullptr && IsCommitName(sha)) {
     commit.id = sha;
+    const char* ref = std::getenv("GITHUB_REF");
+    if (ref != nullptr) commit.ref = ref;
     return commit;
   }
   for (fs::path at = folder; !at.empty(); at = at.parent_path()) {
     if (const auto head = ReadFile(at / ".git" / "HEAD"); head.ok()) {
       absl::string_view text = absl::StripAsciiWhitespace(*head);
-      commit.id = absl::ConsumePrefix(&text, "ref: ") ? ResolveRef(at / ".git", std::string(text))
-                                                      : std::string(text);
+      if (absl::ConsumePrefix(&text, "ref: ")) commit.ref = std::string(text);
+      commit.id = commit.ref.empty() ? std::string(text) : ResolveRef(at / ".git", commit.ref);
       if (!IsCommitName(commit.id)) commit.id.clear();
       return commit;
     }

@@ -34,8 +34,10 @@ struct Commit {
   // Empty outside a git repository.
   std::string id;
   google::protobuf::Timestamp time;
+  // refs/heads/main; empty when HEAD is on no branch.
+  std::string ref;
 };
-// GITHUB_SHA, else HEAD of the repository around the folder, read without running git.
+// GITHUB_SHA and GITHUB_REF, else HEAD of the repository around the folder, read without running git.
 Commit ReadCommit(const std::filesystem::path& folder);
 
 }  // namespace slipway::cli

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "absl/time/time.h"
 #include <google/protobuf/util/json_util.h>
 
 #include "common/durations.h"
@@ -89,6 +90,11 @@ std::string Ago(const google::protobuf::Timestamp& time) {
   if (seconds < 3600) return absl::StrCat(seconds / 60, "m ago");
   if (seconds < 86400) return absl::StrCat(seconds / 3600, "h ago");
   return absl::StrCat(seconds / 86400, "d ago");
+}
+
+std::string UtcText(const google::protobuf::Timestamp& time) {
+  return absl::FormatTime("%Y-%m-%d %H:%M UTC", absl::FromUnixSeconds(time.seconds()),
+                          absl::UTCTimeZone());
 }
 
 std::string ShortName(absl::string_view resource_name) {

@@ -38,6 +38,8 @@ struct Output {
 
 // 3m ago
 std::string Ago(const google::protobuf::Timestamp& time);
+// 2026-11-22 14:03 UTC
+std::string UtcText(const google::protobuf::Timestamp& time);
 // The last part of a resource name.
 std::string ShortName(absl::string_view resource_name);
 // What people call a deployment's state, and how it is to look.

@@ -6,9 +6,12 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 
+#include "clients/cli/application_file.h"
 #include "clients/cli/terminal.h"
+#include "common/file.h"
 #include "common/identity.h"
 #include "common/status.h"
+#include "common/x509.h"
 
 namespace slipway::cli {
 namespace {
@@ -29,6 +32,15 @@ std::filesystem::path Home() { return FromEnvironment({"HOME"}); }
 std::string RelayFolder() {
   const std::string runtime = FromEnvironment({"XDG_RUNTIME_DIR"});
   return runtime.empty() ? std::filesystem::temp_directory_path().string() : runtime;
+}
+
+// REPOSITORY run ID/ATTEMPT COMMIT of the workflow that this runs in; empty outside of one.
+std::string WorkflowRun() {
+  const std::string run = FromEnvironment({"GITHUB_RUN_ID"});
+  if (run.empty()) return "";
+  return absl::StrCat(FromEnvironment({"GITHUB_REPOSITORY"}), " run ", run, "/",
+                      FromEnvironment({"GITHUB_RUN_ATTEMPT"}), " ",
+                      FromEnvironment({"GITHUB_SHA"}));
 }
 
 }  // namespace
@@ -88,10 +100,35 @@ absl::StatusOr<client::ControllerClient*> Session::Controller() {
     options.relay_folder = RelayFolder();
     SLIPWAY_ASSIGN_OR_RETURN(link_, dialer_.Dial(address, options));
     SLIPWAY_RETURN_IF_ERROR(link_->Prepare());
-    client_ = std::make_unique<client::ControllerClient>(
-        link_->channel(), client::Caller{FromEnvironment({"GITHUB_ACTOR"}), TokenOfEnvironment()});
+    client::Caller caller;
+    caller.name = FromEnvironment({"GITHUB_ACTOR"});
+    caller.token = TokenOfEnvironment();
+    caller.ref = ReadCommit(std::filesystem::absolute(file).parent_path()).ref;
+    caller.origin = WorkflowRun();
+    caller.override_policy = override_policy;
+    client_ = std::make_unique<client::ControllerClient>(link_->channel(), std::move(caller));
+    RenewCertificate();
   }
   return client_.get();
+}
+
+// People's certificates are as short as the daemons': whoever uses one in the last third of its life gets the next one. Trying is
+// enough; the present one is good still.
+void Session::RenewCertificate() {
+  if (certificate.empty() || key.empty() || !TokenOfEnvironment().empty()) return;
+  const auto pem = ReadFile(certificate);
+  const auto facts = pem.ok() ? ReadCertificate(*pem) : pem.status();
+  if (!facts.ok()) return;
+  const auto now = std::chrono::system_clock::now();
+  if (now < facts->not_before + (facts->not_after - facts->not_before) * 2 / 3) return;
+  const auto key_pem = ReadFile(key);
+  const auto request = key_pem.ok() ? MakeCertificateRequest(*key_pem) : key_pem.status();
+  if (!request.ok()) return;
+  pb::RenewCertificateRequest renew;
+  renew.set_certificate_request(*request);
+  renew.set_request_id(client::NewRequestId());
+  const auto renewed = client_->Call(&pb::AccessService::Stub::RenewCertificate, renew);
+  if (renewed.ok()) WriteFileAtomically(certificate, renewed->certificate_pem()).IgnoreError();
 }
 
 absl::Status Session::Problem() const {

@@ -25,6 +25,8 @@ struct Session {
   std::string authority;
   std::string certificate;
   std::string key;
+  // See client::Caller.
+  bool override_policy = false;
   Output output;
 
   Session();
@@ -42,6 +44,8 @@ struct Session {
   SshOptions Ssh() const;
 
  private:
+  void RenewCertificate();
+
   Dialer dialer_;
   std::shared_ptr<Link> link_;
   std::unique_ptr<client::ControllerClient> client_;

@@ -156,6 +156,16 @@ absl::StatusOr<std::unique_ptr<SshSession>> SshSession::Connect(const std::strin
   return session;
 }
 
+absl::StatusOr<SshHostKey> SshSession::HostKeyOf(const std::string& host, uint16_t port,
+                                                 const SshOptions& options) {
+  ssh_session raw = ssh_new();
+  if (raw == nullptr) return absl::ResourceExhaustedError("no memory for an SSH session");
+  SshSession session(raw);
+  session.who_ = absl::StrCat("ssh://", host, ":", port);
+  SLIPWAY_RETURN_IF_ERROR(session.Reach(UserName(), host, port, options));
+  return session.host_key_;
+}
+
 SshSession::~SshSession() {
   if (session_ == nullptr) return;
   ssh_disconnect(session_);

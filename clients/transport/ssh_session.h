@@ -65,6 +65,9 @@ class SshSession {
   static absl::StatusOr<std::unique_ptr<SshSession>> Connect(const std::string& user,
                                                              const std::string& host, uint16_t port,
                                                              const SshOptions& options);
+  // The host's key and nothing else: checked the same way, and nobody logs in.
+  static absl::StatusOr<SshHostKey> HostKeyOf(const std::string& host, uint16_t port,
+                                              const SshOptions& options);
   ~SshSession();
   SshSession(const SshSession&) = delete;
   SshSession& operator=(const SshSession&) = delete;

@@ -100,7 +100,57 @@ bool CollectEnvFiles(const YAML::Node& node, std::set<std::string>& paths) {
   });
 }
 
+// Every scalar below the node, lists and the values of maps included.
+void CollectScalars(const YAML::Node& node, const std::string& key,
+                    std::vector<ComposeReference>& references) {
+  if (node.IsScalar()) references.push_back({key, node.Scalar()});
+  if (node.IsSequence()) {
+    for (const auto& item : node) CollectScalars(item, key, references);
+  }
+}
+
+void CollectReferences(const YAML::Node& node, std::vector<ComposeReference>& references) {
+  if (node.IsSequence()) {
+    for (const auto& item : node) CollectReferences(item, references);
+  }
+  if (!node.IsMap()) return;
+  for (const auto& item : node) {
+    const std::string& key = item.first.Scalar();
+    const YAML::Node& value = item.second;
+    if (key == "include" || key == "env_file" || key == "label_file") {
+      CollectScalars(value, key, references);
+      // Entries that are maps: of an include `path`, `env_file` and `project_directory`, of an env_file `path`.
+      const auto each = [&](const YAML::Node& entry) {
+        if (!entry.IsMap()) return;
+        if (entry["path"]) CollectScalars(entry["path"], key, references);
+        if (entry["env_file"]) CollectScalars(entry["env_file"], "env_file", references);
+        if (entry["project_directory"]) {
+          CollectScalars(entry["project_directory"], "project_directory", references);
+        }
+      };
+      each(value);
+      if (value.IsSequence()) {
+        for (const auto& entry : value) each(entry);
+      }
+    } else if (key == "extends" && value.IsMap() && value["file"]) {
+      CollectScalars(value["file"], key, references);
+    } else {
+      CollectReferences(value, references);
+    }
+  }
+}
+
 }  // namespace
+
+std::vector<ComposeReference> ReferencesOf(const std::string& compose_text) {
+  std::vector<ComposeReference> references;
+  try {
+    CollectReferences(YAML::Load(compose_text), references);
+  } catch (const YAML::Exception&) {
+    references.clear();
+  }
+  return references;
+}
 
 std::optional<std::set<std::string>> EnvFilesOf(const std::string& compose_text) {
   try {

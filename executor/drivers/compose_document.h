@@ -5,6 +5,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -16,6 +17,16 @@ namespace slipway::executor {
 // nothing when that cannot be told without compose, because the file extends or includes others or
 // names them by variables.
 std::optional<std::set<std::string>> EnvFilesOf(const std::string& compose_text);
+
+// Another file that a compose file names.
+struct ComposeReference {
+  // include, extends, env_file, label_file, project_directory.
+  std::string key;
+  // As it is written.
+  std::string target;
+};
+// Wherever in the file they stand; empty for a file that is no YAML, of which compose says what is wrong with it.
+std::vector<ComposeReference> ReferencesOf(const std::string& compose_text);
 
 // What `compose config` prints, as JSON: compose 2 prints JSON, compose 1 prints YAML.
 // INVALID_COMPOSE_FILE when it is neither.

@@ -13,6 +13,7 @@
 #include "common/spec.h"
 #include "common/status.h"
 #include "executor/drivers/compose_document.h"
+#include "executor/drivers/compose_policy.h"
 #include "executor/drivers/compose_workload.h"
 #include "executor/drivers/env_tokens.h"
 #include "executor/failure.h"
@@ -129,6 +130,8 @@ absl::Status ComposeWorkload::Prepare(const StagedRelease& release, const pb::Ma
                    absl::StrCat("the release has no ", release.spec.compose().file()),
                    "set compose.file in slipway.yaml");
   }
+  SLIPWAY_RETURN_IF_ERROR(CheckComposeReferences(folder, release.spec.compose().file(), environment,
+                                                 release.allowances));
   // While compose reads the file, tokens stand where the values will be; see env_tokens.h.
   SLIPWAY_RETURN_IF_ERROR(WriteFileAtomically(env_path, tokens.CleanFile(), 0600));
   CutInput input;
@@ -146,6 +149,7 @@ absl::Status ComposeWorkload::Prepare(const StagedRelease& release, const pb::Ma
     tokens.Restore(input.green_document);
   }
   tokens.Restore(input.document);
+  SLIPWAY_RETURN_IF_ERROR(CheckComposePolicy(input.document, folder, release.allowances));
   SLIPWAY_RETURN_IF_ERROR(CheckVariableSizes(input.document));
   input.release = release;
   input.release_folder = folder;

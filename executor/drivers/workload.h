@@ -29,6 +29,8 @@ struct StagedRelease {
   std::string app;
   std::string release;
   pb::ApplicationSpec spec;
+  // For Prepare(): what its compose file may do, see compose_policy.h.
+  std::vector<std::string> allowances = {};
 };
 
 // How a long call is bounded, stopped and heard.

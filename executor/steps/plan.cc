@@ -21,7 +21,10 @@ absl::StatusOr<std::vector<pb::ServicePlan>> Steps::PlanServices(const xpb::Plan
   const std::string& app = request.spec().app();
   SLIPWAY_ASSIGN_OR_RETURN(const pb::Manifest manifest,
                            parts_.releases.ReadManifest(request.manifest_digest()));
-  const StagedRelease planned{app, parts_.releases.ScratchId(), request.spec()};
+  const StagedRelease planned{app,
+                              parts_.releases.ScratchId(),
+                              request.spec(),
+                              {request.allowances().begin(), request.allowances().end()}};
   const absl::Cleanup remove = [&] { parts_.releases.Remove(app, planned.release).IgnoreError(); };
   SLIPWAY_RETURN_IF_ERROR(parts_.releases.Unpack(app, planned.release, manifest));
   SLIPWAY_RETURN_IF_ERROR(

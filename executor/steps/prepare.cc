@@ -39,7 +39,10 @@ StepOutcome Steps::Stage(const xpb::StageCommand& command, const StepCall& call)
     outcome.summary = "already on this host";
     return outcome;
   }
-  const StagedRelease staged{app, command.release(), command.spec()};
+  const StagedRelease staged{app,
+                             command.release(),
+                             command.spec(),
+                             {command.allowances().begin(), command.allowances().end()}};
   const auto stage = [&]() -> absl::Status {
     SLIPWAY_RETURN_IF_ERROR(parts_.releases.Unpack(app, command.release(), *manifest));
     SLIPWAY_RETURN_IF_ERROR(

@@ -2,15 +2,15 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <sys/socket.h>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/pem.h>
-#include <sys/socket.h>
-
-#include "absl/strings/escaping.h"
-#include "absl/strings/str_cat.h"
 
 #include "clients/transport/dial.h"
 #include "common/file.h"
@@ -32,11 +32,10 @@ Identity::Identity(const Authority& authority, const Principal& principal,
   // One that has ended began before it ended.
   const WallTime now = std::chrono::system_clock::now();
   const WallTime from = life.count() < 0 ? now + life - std::chrono::hours(1) : now;
-  const std::string certificate =
-      authority
-          .Sign(MakeCertificateRequest(key).value(), principal, from,
-                life.count() < 0 ? std::chrono::seconds(3600) : life)
-          .value();
+  const std::string certificate = authority
+                                      .Sign(MakeCertificateRequest(key).value(), principal, from,
+                                            life.count() < 0 ? std::chrono::seconds(3600) : life)
+                                      .value();
   files_ = {folder_.path() / "authority.pem", folder_.path() / "certificate.pem",
             folder_.path() / "key.pem"};
   WriteFileAtomically(files_.key, key, 0600).IgnoreError();
@@ -121,8 +120,7 @@ std::string TokenIssuer::Sign(const nlohmann::json& payload, const nlohmann::jso
 
 std::string TokenIssuer::SignHs256(const nlohmann::json& payload, const std::string& key_id,
                                    const std::string& secret) {
-  const std::string text =
-      SignedText(payload, {{"alg", "HS256"}, {"typ", "JWT"}, {"kid", key_id}});
+  const std::string text = SignedText(payload, {{"alg", "HS256"}, {"typ", "JWT"}, {"kid", key_id}});
   unsigned char mac[32];
   unsigned int size = sizeof mac;
   HMAC(EVP_sha256(), secret.data(), static_cast<int>(secret.size()),

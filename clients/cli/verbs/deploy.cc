@@ -15,6 +15,7 @@ namespace {
 struct Options {
   bool detach = false;
   bool force = false;
+  bool override_policy = false;
   bool verbose = false;
   std::string commit;
   std::string message;
@@ -85,6 +86,7 @@ int Plan(Session& session, const Options& options) {
 }
 
 int Deploy(Session& session, const Options& options) {
+  session.override_policy = options.override_policy;
   const auto application = ReadApplicationFile(session.file);
   if (!application.ok()) return Fail(session, application.status());
   const auto controller = session.Controller();
@@ -132,6 +134,8 @@ Verb DeployVerb() {
             app.add_option("--update", options->update,
                            "Shared services to replace when their definition has changed")
                 ->delimiter(',');
+            app.add_flag("--override-policy", options->override_policy,
+                         "As an operator: whatever the ref policy and the checks say");
             app.add_option("--message,-m", options->message, "One line for the history");
             return [options](Session& session) { return Deploy(session, *options); };
           }};

@@ -54,10 +54,11 @@ int Audit(Session& session, client::ControllerClient& controller, const std::str
     return kExitOk;
   }
   std::vector<std::vector<std::string>> rows = {
-      {"#", "WHEN", "WHO", "DID", "TO", "OUTCOME", "HASH"}};
+      {"#", "WHEN", "WHO", "DID", "TO", "OUTCOME", "FROM", "HASH"}};
   for (const pb::HistoryEntry& entry : listed->entries()) {
     rows.push_back({absl::StrCat(entry.sequence()), Ago(entry.time()), entry.actor(),
                     entry.action(), entry.subject(), entry.outcome(),
+                    entry.origin().empty() ? "-" : entry.origin(),
                     absl::BytesToHexString(entry.hash()).substr(0, 12)});
   }
   session.output.Table(rows);

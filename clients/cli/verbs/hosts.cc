@@ -1,7 +1,8 @@
 // slipway hosts list|check, and slipway doctor: the same check over everything.
+#include "clients/cli/hosts.h"
+
 #include "absl/strings/str_cat.h"
 
-#include "clients/cli/verb.h"
 #include "common/names.h"
 
 namespace slipway::cli {
@@ -49,7 +50,9 @@ bool ShowFindings(const Output& output, const std::string& host,
   return good;
 }
 
-int Check(Session& session, const std::vector<std::string>& hosts, const std::string& app) {
+}  // namespace
+
+int CheckHosts(Session& session, const std::vector<std::string>& hosts, const std::string& app) {
   const auto controller = session.Controller();
   if (!controller.ok()) return Fail(session, controller.status());
   bool good = true;
@@ -74,6 +77,8 @@ int Check(Session& session, const std::vector<std::string>& hosts, const std::st
   return good ? kExitOk : kExitError;
 }
 
+namespace {
+
 int Doctor(Session& session, const std::string& app) {
   const auto controller = session.Controller();
   if (!controller.ok()) return Fail(session, controller.status());
@@ -88,7 +93,7 @@ int Doctor(Session& session, const std::string& app) {
   if (!listed.ok()) return Fail(session, listed.status());
   std::vector<std::string> hosts;
   for (const pb::Host& host : listed->hosts()) hosts.push_back(ShortName(host.name()));
-  return Check(session, hosts, app);
+  return CheckHosts(session, hosts, app);
 }
 
 }  // namespace
@@ -96,19 +101,48 @@ int Doctor(Session& session, const std::string& app) {
 Verb HostsVerb() {
   return {
       "hosts",
-      "List hosts; check one",
-      {"slipway hosts list", "slipway hosts check web-1", "slipway hosts check web-1 --app gifty"},
+      "Add, list, check, upgrade and remove hosts",
+      {"slipway hosts add web-1 --ssh deploy@203.0.113.7", "slipway hosts list",
+       "slipway hosts check web-1 --app gifty",
+       "slipway hosts upgrade web-1 --ssh deploy@203.0.113.7", "slipway hosts remove web-1"},
       [](CLI::App& app) -> std::function<int(Session&)> {
-        auto host = std::make_shared<std::string>();
-        auto name = std::make_shared<std::string>();
+        auto options = std::make_shared<HostsOptions>();
         CLI::App* list = app.add_subcommand("list", "Every host and whether its executor answers");
         CLI::App* check =
             app.add_subcommand("check", "Docker, compose, nginx, permissions, ports, disk");
-        check->add_option("HOST", *host)->required();
-        check->add_option("--app", *name, "Also what this application needs");
+        check->add_option("HOST", options->host)->required();
+        check->add_option("--app", options->app, "Also what this application needs");
+        CLI::App* add = app.add_subcommand(
+            "add", "Install an executor over SSH and make it known; again changes nothing");
+        CLI::App* upgrade = app.add_subcommand(
+            "upgrade", "Install this version's executor; what serves is not touched");
+        CLI::App* remove =
+            app.add_subcommand("remove", "Forget a host; its applications go on running");
+        for (CLI::App* command : {add, upgrade, remove}) {
+          command->add_option("HOST", options->host, "Its name from now on")->required();
+          CLI::Option* ssh = command->add_option(
+              "--ssh", options->ssh,
+              command == remove ? "Also take the executor off the host: USER@HOST[:PORT]"
+                                : "Where to install it: USER@HOST[:PORT], root or with sudo");
+          if (command == upgrade) ssh->required();
+          if (command == remove) continue;
+          command->add_option("--executor", options->executor,
+                              "The slipway-executor to install; default the one beside slipway");
+          command
+              ->add_option("--tls", options->tls_port,
+                           "Let it listen on this port, and reach it by tls:// instead of ssh://")
+              ->check(CLI::Range(1, 65535));
+        }
+        add->add_option("--address", options->address,
+                        "Where an executor runs already: unix://, ssh:// or tls://");
+        add->add_option("--label", options->labels, "KEY=VALUE, as often as wanted");
         app.require_subcommand(1);
         return [=](Session& session) {
-          return list->parsed() ? List(session) : Check(session, {*host}, *name);
+          if (add->parsed()) return AddHost(session, *options);
+          if (upgrade->parsed()) return UpgradeHost(session, *options);
+          if (remove->parsed()) return RemoveHost(session, *options);
+          return list->parsed() ? List(session)
+                                : CheckHosts(session, {options->host}, options->app);
         };
       }};
 }

@@ -16,9 +16,11 @@ struct Options {
   std::string to;
   bool plan_only = false;
   bool verbose = false;
+  bool override_policy = false;
 };
 
 int Rollback(Session& session, const Options& options) {
+  session.override_policy = options.override_policy;
   const auto app = ApplicationOf(options.app, session.file);
   if (!app.ok()) return Fail(session, app.status());
   const auto controller = session.Controller();
@@ -60,6 +62,8 @@ Verb RollbackVerb() {
             auto options = std::make_shared<Options>();
             app.add_option("APP", options->app, "Default: the application of slipway.yaml");
             app.add_option("--to", options->to, "A release id; `slipway history` has them");
+            app.add_flag("--override-policy", options->override_policy,
+                         "As an operator: whatever the ref policy says");
             app.add_flag("--plan", options->plan_only, "Only show what it would change");
             app.add_flag("--verbose,-v", options->verbose, "Show what compose prints");
             return [options](Session& session) { return Rollback(session, *options); };

@@ -27,7 +27,8 @@ TEST(Durations, AreReadAsPeopleWriteThem) {
 }
 
 TEST(Durations, RefuseWhatIsNone) {
-  for (const char* text : {"", "5", "m", "-1s", "5 minutes", "inf", "10s!", "1d", "100000h"}) {
+  for (const char* text :
+       {"", "5", "m", "-1s", "5 minutes", "inf", "10s!", "1dd", "-1d", "1000d", "100000h"}) {
     EXPECT_EQ(ParseDuration(text).status().code(), absl::StatusCode::kInvalidArgument) << text;
   }
 }

@@ -1,0 +1,31 @@
+// What a compose file may not do on this host unless an operator allows it: take over the host, or read what is not the
+// release's.
+//
+// An allowance is written as the refusal names it, SERVICE:KEY or SERVICE:KEY:VALUE:
+//   api:privileged          api:network_mode:host    api:pid:host          api:cap_add:SYS_ADMIN
+//   api:bind:/srv/uploads   api:devices:/dev/kvm     *:volume_bind:/etc    *:include:https://example.org/x.yml
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include <nlohmann/json.hpp>
+
+#include "common/env_file.h"
+
+namespace slipway::executor {
+
+// Before compose reads anything: includes of other machines are refused, and files outside of the release, followed through
+// local includes. FAILURE_REASON_POLICY, naming every finding.
+absl::Status CheckComposeReferences(const std::filesystem::path& folder, const std::string& file,
+                                    const Environment& environment,
+                                    const std::vector<std::string>& allowances);
+
+// Of what `compose config` printed: privileged, host namespaces, the Docker socket, binds and builds outside of the release,
+// devices, capabilities, switched-off confinement. FAILURE_REASON_POLICY, naming every finding.
+absl::Status CheckComposePolicy(const nlohmann::json& document, const std::filesystem::path& folder,
+                                const std::vector<std::string>& allowances);
+
+}  // namespace slipway::executor
