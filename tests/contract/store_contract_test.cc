@@ -1,6 +1,7 @@
 // One suite for every back end of the Store.
 #include "tests/contract/store_contract.h"
 
+#include <atomic>
 #include <functional>
 #include <thread>
 #include <vector>
@@ -16,6 +17,7 @@ namespace slipway::controller {
 namespace {
 
 using testing::ElementsAre;
+using testing::Pair;
 using testing::SizeIs;
 
 struct Backend {
@@ -323,6 +325,57 @@ TEST_P(StoreContract, PagesThroughHistoryOfOneApplicationAndOfAll) {
   EXPECT_THAT(subjects, ElementsAre("4", "3", "2", "1", "0"));
   EXPECT_THAT(*store_->ListHistory("", 0, 100), SizeIs(10));
   EXPECT_EQ(store_->ListHistory("", 0, 1)->at(0).hash.size(), 32u);
+}
+
+TEST_P(StoreContract, KeepsRecordsByKindAndId) {
+  ASSERT_TRUE(store_->CreateRecord({"token", "b", "2", {}}, {}).ok());
+  ASSERT_TRUE(store_->CreateRecord({"token", "a", std::string("1\0x", 3), {}}, {}).ok());
+  ASSERT_TRUE(store_->CreateRecord({"host", "a", "3", {}}, {}).ok());
+  EXPECT_EQ(*store_->GetRecord("token", "a"), std::string("1\0x", 3));
+  EXPECT_TRUE(absl::IsAlreadyExists(store_->CreateRecord({"token", "a", "4", {}}, {})));
+  ASSERT_TRUE(store_->PutRecord({"token", "a", "5", {}}, {}).ok());
+  const auto all = store_->ListRecords("token", "", 10).value();
+  EXPECT_THAT(all, ElementsAre(Pair("a", "5"), Pair("b", "2")));
+  EXPECT_THAT(store_->ListRecords("token", "a", 10).value(), SizeIs(1));
+  EXPECT_TRUE(absl::IsNotFound(store_->GetRecord("token", "c").status()));
+}
+
+TEST_P(StoreContract, GivesARecordToOneOfManyWhoTakeIt) {
+  ASSERT_TRUE(store_->CreateRecord({"enrolment", "x", "web-1", {}}, {}).ok());
+  std::atomic<int> got{0};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&] { got += store_->TakeRecord("enrolment", "x", {}).ok() ? 1 : 0; });
+  }
+  for (auto& thread : threads) thread.join();
+  EXPECT_EQ(got, 1);
+}
+
+TEST_P(StoreContract, ForgetsRecordsWhenTheyExpire) {
+  const Time now = SystemClock().WallNow();
+  ASSERT_TRUE(store_->CreateRecord({"jwt", "old", "1", now - std::chrono::seconds(1)}, {}).ok());
+  ASSERT_TRUE(store_->CreateRecord({"jwt", "new", "2", now + std::chrono::hours(1)}, {}).ok());
+  EXPECT_TRUE(absl::IsNotFound(store_->GetRecord("jwt", "old").status()));
+  EXPECT_TRUE(absl::IsNotFound(store_->TakeRecord("jwt", "old", {}).status()));
+  EXPECT_THAT(store_->ListRecords("jwt", "", 10).value(), SizeIs(1));
+  // Its id is not free before it is swept away.
+  EXPECT_TRUE(absl::IsAlreadyExists(store_->CreateRecord({"jwt", "old", "1", {}}, {})));
+  ASSERT_TRUE(store_->RemoveExpiredRecords().ok());
+  EXPECT_TRUE(store_->CreateRecord({"jwt", "old", "1", {}}, {}).ok());
+  EXPECT_TRUE(store_->GetRecord("jwt", "new").ok());
+}
+
+TEST_P(StoreContract, WritesARecordAndItsHistoryTogetherWithWhereItCameFrom) {
+  const HistoryDraft draft{"a", Actor("ann", "github:acme/a run 1"), "token create", "tokens/x",
+                           "ok"};
+  ASSERT_TRUE(store_->CreateRecord({"token", "x", "1", {}}, draft).ok());
+  EXPECT_FALSE(store_->CreateRecord({"token", "x", "1", {}}, draft).ok());
+  ASSERT_TRUE(store_->TakeRecord("token", "x", draft).ok());
+  EXPECT_FALSE(store_->TakeRecord("token", "x", draft).ok());
+  const auto rows = store_->ListHistory("a", 0, 10).value();
+  ASSERT_THAT(rows, SizeIs(2));
+  EXPECT_EQ(rows[0].origin, "github:acme/a run 1");
+  EXPECT_TRUE(store_->VerifyHistory().ok());
 }
 
 TEST_P(StoreContract, SurvivesManyWritersAndReaders) {

@@ -122,6 +122,7 @@ TEST_F(StoreCrash, LeavesNothingHalfDoneWhenTheDiskIsFull) {
 TEST_F(StoreCrash, FindsEveryKindOfTampering) {
   const std::string unlock = "DROP TRIGGER history_stays; DROP TRIGGER history_holds;";
   const std::vector<std::string> deeds = {"UPDATE history SET actor='eve' WHERE sequence=3",
+                                          "UPDATE history SET origin='elsewhere' WHERE sequence=3",
                                           "DELETE FROM history WHERE sequence=3",
                                           "DELETE FROM history WHERE sequence=6",
                                           "UPDATE history SET sequence=99 WHERE sequence=3;"
