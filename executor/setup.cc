@@ -227,7 +227,8 @@ absl::Status Setup::OpenNginxFolder() {
 
 absl::Status Setup::AuthorizeController() {
   if (options_.controller_key.empty()) return absl::OkStatus();
-  SLIPWAY_ASSIGN_OR_RETURN(const std::string line, AuthorizedLine(options_.controller_key));
+  SLIPWAY_ASSIGN_OR_RETURN(const std::string line,
+                           AuthorizedLine(options_.controller_key, layout_.socket));
   const auto present = ReadFile(At(layout_.authorized_keys));
   std::string text = present.ok() ? *present : "";
   const std::vector<std::string> lines = absl::StrSplit(text, '\n');
@@ -302,7 +303,8 @@ absl::Status Setup::Remove() {
   }
   auto keys = ReadFile(At(layout_.authorized_keys));
   if (keys.ok() && !options_.controller_key.empty()) {
-    SLIPWAY_ASSIGN_OR_RETURN(const std::string line, AuthorizedLine(options_.controller_key));
+    SLIPWAY_ASSIGN_OR_RETURN(const std::string line,
+                             AuthorizedLine(options_.controller_key, layout_.socket));
     std::vector<std::string> lines = absl::StrSplit(*keys, '\n');
     const bool known = std::erase(lines, line) > 0;
     if (known) {

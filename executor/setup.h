@@ -62,7 +62,8 @@ std::string UnitText(const SetupOptions& options, const SetupLayout& layout);
 std::string SudoersText(const SetupOptions& options);
 std::string ConfigText(const SetupOptions& options, const SetupLayout& layout, bool may_test);
 // INVALID_ARGUMENT unless the key is one line of type, base64 and comment.
-absl::StatusOr<std::string> AuthorizedLine(const std::string& controller_key);
+absl::StatusOr<std::string> AuthorizedLine(const std::string& controller_key,
+                                           const std::filesystem::path& socket);
 
 class Setup {
  public:

@@ -51,7 +51,7 @@ std::string UnitText(const SetupOptions& options, const SetupLayout& layout) {
       "Environment=HOME=/var/lib/slipway\n"
       "ProtectSystem=strict\nReadWritePaths=/etc/nginx/conf.d /run -/var/log/nginx "
       "-/var/lib/nginx\n"
-      "ProtectHome=yes\nPrivateTmp=yes\nProtectClock=yes\n"
+      "ProtectHome=yes\nPrivateTmp=yes\n"
       "CapabilityBoundingSet=CAP_SETUID CAP_SETGID CAP_AUDIT_WRITE CAP_DAC_OVERRIDE "
       "CAP_DAC_READ_SEARCH "
       "CAP_CHOWN CAP_KILL CAP_NET_BIND_SERVICE CAP_SYS_RESOURCE\n"
@@ -78,7 +78,8 @@ std::string ConfigText(const SetupOptions& options, const SetupLayout& layout, b
   return text;
 }
 
-absl::StatusOr<std::string> AuthorizedLine(const std::string& controller_key) {
+absl::StatusOr<std::string> AuthorizedLine(const std::string& controller_key,
+                                           const fs::path& socket) {
   const std::vector<std::string> words = absl::StrSplit(controller_key, ' ', absl::SkipEmpty());
   const bool plain =
       words.size() >= 2 && words.size() <= 3 &&
@@ -89,9 +90,9 @@ absl::StatusOr<std::string> AuthorizedLine(const std::string& controller_key) {
     return Error(absl::StatusCode::kInvalidArgument, "BAD_KEY",
                  "the controller's key is not one line of type, key and comment");
   }
-  // Nothing but forwarding, no TCP port but one where nobody listens, no command: what is left is a unix socket.
-  return absl::StrCat("restrict,port-forwarding,permitopen=\"127.0.0.1:1\",command=\"/bin/false\" ",
-                      controller_key);
+  // Nothing but forwarding, and to this one socket; no command. sshd takes a path in place of a host, in brackets, any "port".
+  return absl::StrCat("restrict,port-forwarding,permitopen=\"[", socket.string(),
+                      "]:*\",command=\"/bin/false\" ", controller_key);
 }
 
 }  // namespace slipway::executor

@@ -9,6 +9,9 @@
 #include "controller/api/edge.h"
 
 namespace slipway::controller {
+namespace {
+constexpr std::chrono::seconds kConnect{10};
+}  // namespace
 
 absl::Status HostsService::List(const pb::ListHostsRequest& request,
                                 pb::ListHostsResponse& response) {
@@ -40,6 +43,13 @@ absl::Status HostsService::Check(const pb::CheckHostRequest& request,
     SLIPWAY_ASSIGN_OR_RETURN(const std::string app, ParseApplicationName(request.application()));
     SLIPWAY_ASSIGN_OR_RETURN(const ApplicationRecord record, store_.GetApplication(app));
     *check.mutable_spec() = record.spec;
+  }
+  // One that was added a moment ago is on its way.
+  const HostObservation seen = fleet_.AwaitConnected(host, kConnect);
+  if (!seen.connected) {
+    return Error(absl::StatusCode::kFailedPrecondition, "HOST_UNREACHABLE",
+                 absl::StrCat("the controller does not reach host ", host, ": ", seen.problem),
+                 "is slipway-executor running there, and is the address right?", request.name());
   }
   const auto answer = client->Check(check);
   if (!answer.ok()) return Annotate(answer.status(), HostName(host));

@@ -107,6 +107,19 @@ HostObservation Fleet::Observe(const std::string& host) {
   return unknown;
 }
 
+HostObservation Fleet::AwaitConnected(const std::string& host, std::chrono::nanoseconds time) {
+  const auto deadline = std::chrono::steady_clock::now() + time;
+  while (true) {
+    HostObservation seen = Observe(host);
+    if (seen.connected) return seen;
+    MutexLock lock(mutex_);
+    const auto found = members_.find(host);
+    if (found == members_.end() || shut_down_) return seen;
+    if (found->second->seen.connected) continue;
+    if (!seen_changed_.WaitUntil(mutex_, deadline)) return found->second->seen;
+  }
+}
+
 // One stream, from its beginning to its end.
 absl::Status Fleet::WatchOnce(Member& member, bool& heard) {
   SLIPWAY_RETURN_IF_ERROR(member.link->Prepare());
@@ -149,6 +162,7 @@ void Fleet::Take(Member& member, const xpb::WatchResponse& response) {
     MutexLock lock(mutex_);
     HostObservation& seen = member.seen;
     is_new = !std::exchange(seen.connected, true);
+    if (is_new) seen_changed_.NotifyAll();
     seen.problem.clear();
     seen.last_seen = clock_.WallNow();
     if (response.has_host()) seen.info = response.host();

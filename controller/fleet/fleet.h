@@ -70,6 +70,8 @@ class Fleet {
   std::vector<std::string> HostNames();
   // As the Watch stream last told; empty for an unknown host.
   HostObservation Observe(const std::string& host);
+  // Waits until it is connected, or the time is over; as Observe().
+  HostObservation AwaitConnected(const std::string& host, std::chrono::nanoseconds time);
   // Ends every call and stream and waits for their threads; nothing is called afterwards.
   void Shutdown();
 
@@ -96,6 +98,7 @@ class Fleet {
   const std::function<void()> connected_;
   Dialer dialer_;
   Mutex mutex_;
+  CondVar seen_changed_;
   bool shut_down_ SLIPWAY_GUARDED_BY(mutex_) = false;
   std::map<std::string, std::shared_ptr<Member>> members_ SLIPWAY_GUARDED_BY(mutex_);
 };

@@ -96,9 +96,10 @@ TEST_F(SetupTest, MakesABareHostReady) {
             "# Written by slipway-executor setup.\n"
             "slipway ALL=(root) NOPASSWD: /usr/sbin/nginx -t, /usr/sbin/nginx -s reload\n");
   EXPECT_THAT(Text("etc/slipway/executor.yaml"), HasSubstr("[sudo, -n, /usr/sbin/nginx, -t]"));
-  EXPECT_THAT(Text("var/lib/slipway/.ssh/authorized_keys"),
-              AllOf(HasSubstr("restrict,port-forwarding"), HasSubstr("command=\"/bin/false\""),
-                    HasSubstr(kKey)));
+  EXPECT_THAT(
+      Text("var/lib/slipway/.ssh/authorized_keys"),
+      AllOf(HasSubstr("restrict,port-forwarding,permitopen=\"[/run/slipway/executor.sock]:*\""),
+            HasSubstr("command=\"/bin/false\""), HasSubstr(kKey)));
   EXPECT_THAT(Text("etc/systemd/system/slipway-executor.service"),
               AllOf(HasSubstr("User=slipway"), HasSubstr("ProtectSystem=strict")));
   EXPECT_THAT(host_.lines, Contains("systemctl restart slipway-executor"));
@@ -188,11 +189,11 @@ TEST_F(SetupTest, PlainUserGetsItInItsHome) {
 }
 
 TEST(SetupKey, IsOneLineOfAStrictGrammar) {
-  EXPECT_TRUE(AuthorizedLine(kKey).ok());
+  EXPECT_TRUE(AuthorizedLine(kKey, "/run/x.sock").ok());
   for (const char* key :
        {"", "ssh-ed25519", "ssh-ed25519 AAAA x\nssh-ed25519 BBBB y",
         "command=\"sh\" ssh-ed25519 AAAA", "ssh-ed25519 AAAA $(id)", "ssh-ed25519 AAAA a b"}) {
-    EXPECT_FALSE(AuthorizedLine(key).ok()) << key;
+    EXPECT_FALSE(AuthorizedLine(key, "/run/x.sock").ok()) << key;
   }
 }
 
