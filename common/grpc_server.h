@@ -2,6 +2,7 @@
 // 1 MiB and a little, keepalive floors that our clients keep, bounded threads.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -21,6 +22,9 @@ struct GrpcServerOptions {
   // ADDRESS:PORT with the credentials below; empty for a unix socket.
   std::string listen;
   std::shared_ptr<grpc::ServerCredentials> credentials;
+  // A client of this age is asked to connect anew, which it does without losing a call: so it shows its present certificate.
+  // 0 for no limit.
+  std::chrono::milliseconds connection_age{0};
   // Path of the unix socket. Its folder is made 0750 when absent; a stale socket is replaced, a live one is an error.
   std::string socket;
   // Of the socket; who may open it may call it.

@@ -67,7 +67,8 @@ absl::StatusOr<Principal> ParseIdentityUri(absl::string_view uri) {
           principal.role == pb::ROLE_CONTROLLER ||
           (principal.role == pb::ROLE_EXECUTOR ? IsHostName(principal.subject)
                                                : IsSubjectName(principal.subject));
-      const bool app_fits = principal.app.empty() || IsApplicationName(principal.app);
+      const bool app_fits =
+          !HasApp(principal.role) || parts[1] == "-" || IsApplicationName(principal.app);
       if (subject_fits && app_fits) return principal;
     }
   }

@@ -1,5 +1,6 @@
 #include "common/tls.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <utility>
 
@@ -90,6 +91,12 @@ absl::Status PublishCredentials(const std::filesystem::path& folder, const std::
     }
   }
   return absl::OkStatus();
+}
+
+std::chrono::milliseconds ConnectionAge(std::chrono::nanoseconds certificate_life) {
+  // Well within the last third of a life, in which there is a newer certificate already.
+  return std::clamp(std::chrono::duration_cast<std::chrono::milliseconds>(certificate_life / 10),
+                    std::chrono::milliseconds(200), std::chrono::milliseconds(3'600'000));
 }
 
 std::shared_ptr<grpc::ServerCredentials> TlsServer(const TlsFiles& files, bool required) {

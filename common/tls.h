@@ -1,6 +1,7 @@
 // TLS 1.3 for both hops, from files that are read again when they change: certificates are replaced without a restart.
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -27,6 +28,9 @@ TlsFiles FilesIn(const std::filesystem::path& folder);
 absl::Status PublishCredentials(const std::filesystem::path& folder, const std::string& key_pem,
                                 const std::string& certificate_pem,
                                 const std::string& authority_pem);
+
+// How old a connection may get before its client should show its certificate anew: an hour, less for certificates of hours.
+std::chrono::milliseconds ConnectionAge(std::chrono::nanoseconds certificate_life);
 
 // A client certificate that is not the authority's ends the handshake; one must be there when `required`.
 std::shared_ptr<grpc::ServerCredentials> TlsServer(const TlsFiles& files, bool required);

@@ -122,7 +122,13 @@ struct Metrics::Families {
       Make(registry, BuildHistogram(), "db_commit_duration_seconds", "Of a commit, synced")
           .Add({}, kShort);
 
+  prometheus::Gauge& intact =
+      Make(registry, BuildGauge(), "history_intact",
+           "1 while the hash chain is whole and every host remembers the same")
+          .Add({});
+
   Mutex mutex;
+  bool broken SLIPWAY_GUARDED_BY(mutex) = false;
   // Which releases each host was last seen to run, so that the series of those that are gone go
   // too.
   std::map<std::string, std::vector<prometheus::Gauge*>> releases SLIPWAY_GUARDED_BY(mutex);
@@ -236,6 +242,12 @@ void Metrics::OnlyHosts(const std::set<std::string>& hosts) {
 
 void Metrics::Refused(const std::string& kind, const std::string& reason) {
   families_->refused.Add({{"kind", kind}, {"reason", reason}}).Increment();
+}
+
+void Metrics::HistoryIntact(bool intact) {
+  MutexLock lock(families_->mutex);
+  families_->broken = families_->broken || !intact;
+  families_->intact.Set(families_->broken ? 0 : 1);
 }
 
 void Metrics::CertificateEnds(std::optional<Time> time) {

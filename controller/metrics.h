@@ -37,6 +37,8 @@ class Metrics {
   void OnlyHosts(const std::set<std::string>& hosts);
   // A call that was not let in.
   void Refused(const std::string& kind, const std::string& reason);
+  // Once it was found changed it stays so until the next start.
+  void HistoryIntact(bool intact);
   // Of the controller's own certificate.
   void CertificateEnds(std::optional<Time> time);
   void Called(const std::string& method, int code, std::chrono::nanoseconds time);

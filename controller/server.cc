@@ -113,7 +113,9 @@ absl::Status Server::Parts::Open(const Config& config) {
   SLIPWAY_ASSIGN_OR_RETURN(store,
                            SqliteStore::Open(state / "state.db", SystemClock(),
                                              [this](auto time) { metrics.Committed(time); }));
-  if (const absl::Status intact = store->VerifyHistory(); !intact.ok()) {
+  const absl::Status intact = store->VerifyHistory();
+  metrics.HistoryIntact(intact.ok());
+  if (!intact.ok()) {
     LogError("the history is broken", {{"problem", std::string(intact.message())}});
   }
   SLIPWAY_ASSIGN_OR_RETURN(certificates,
@@ -138,7 +140,8 @@ absl::Status Server::Parts::Connect(const Config& config) {
   fleet = std::make_unique<Fleet>(std::move(dial), *store, *blobs, SystemClock(),
                                   [this] { upkeep->Look(); });
   audit = std::make_unique<Audit>(*store, *certificates, *fleet, SystemClock());
-  upkeep = std::make_unique<Upkeep>(*certificates, *audit, *fleet, SystemClock());
+  upkeep = std::make_unique<Upkeep>(*certificates, *audit, *fleet, SystemClock(),
+                                    [this](bool intact) { metrics.HistoryIntact(intact); });
   for (const auto& host : config.hosts()) {
     SLIPWAY_RETURN_IF_ERROR(fleet->Put({host.name(),
                                         host.address(),
@@ -241,6 +244,7 @@ absl::Status Server::Parts::Serve(const Config& config) {
     GrpcServerOptions tls;
     tls.listen = config.tls().listen();
     // CI has a token and no certificate; whoever shows one must have a good one.
+    tls.connection_age = ConnectionAge(certificates->Life());
     tls.credentials = TlsServer(certificates->Files(), /*required=*/false);
     SLIPWAY_RETURN_IF_ERROR(OpenFront(Guard::Openers::kNobody, tls));
   }

@@ -95,13 +95,15 @@ class RunningServer final : public Server {
 
   absl::Status ListenOnTls(const std::string& where) {
     if (where.empty()) return absl::OkStatus();
-    if (!credentials_.Present()) {
+    const auto present = credentials_.Present();
+    if (!present) {
       LogWarning("not enrolled yet: nothing is served on the network",
                  {{"tls_listen", where}, {"cure", "slipway hosts add"}});
       return absl::OkStatus();
     }
     GrpcServerOptions options;
     options.listen = where;
+    options.connection_age = ConnectionAge(present->not_after - present->not_before);
     options.credentials = TlsServer(FilesIn(credentials_.folder()), /*required=*/true);
     SLIPWAY_ASSIGN_OR_RETURN(tls_, StartGrpcServer(options, {&remote_}));
     LogInfo("executor serves", {{"tls", where}});

@@ -165,7 +165,23 @@ absl::Status Setup::WriteConfig() {
     SLIPWAY_RETURN_IF_ERROR(
         Put(layout_.config, ConfigText(options_, layout_, may_test), 0644).status());
   }
-  Note("config", is_new, layout_.config.string());
+  bool changed = is_new;
+  if (!is_new && !options_.tls_listen.empty()) {
+    // A person's file: what is missing is added, what is there stays.
+    SLIPWAY_ASSIGN_OR_RETURN(std::string text, ReadFile(At(layout_.config)));
+    const std::string line = absl::StrCat("tls_listen: \"", options_.tls_listen, "\"\n");
+    const bool known = absl::StrContains(absl::StrCat("\n", text), absl::StrCat("\n", line));
+    if (!known && absl::StrContains(absl::StrCat("\n", text), "\ntls_listen:")) {
+      return Lacking(absl::StrCat(layout_.config.string(), " names another tls_listen"),
+                     absl::StrCat("let it be: ", line));
+    }
+    if (!known) {
+      if (!text.empty() && text.back() != '\n') text += '\n';
+      SLIPWAY_RETURN_IF_ERROR(Put(layout_.config, text + line, 0644).status());
+      changed = true;
+    }
+  }
+  Note("config", changed, layout_.config.string());
   return absl::OkStatus();
 }
 

@@ -1,7 +1,7 @@
 // Installs this very program on the host it runs on: `slipway-executor setup`, which `slipway hosts add` uploads and runs. Run
 // again it changes nothing that is as it should be.
 //
-// As root: an account of its own without a login, the binary, its configuration, a hardened systemd unit, sudo for exactly two
+// As root: an account of its own without a login, the binary, its configuration, a hardened systemd unit, sudo for exactly three
 // nginx commands, one folder of nginx's writable, and a key with which the controller can reach the socket and nothing else.
 // As anybody else, for hosts that give no root: the same in the user's home, with whatever sudo allows the user already.
 //

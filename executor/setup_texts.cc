@@ -42,7 +42,7 @@ std::string UnitText(const SetupOptions& options, const SetupLayout& layout) {
                    layout.config.string(),
                    "\nRestart=always\nRestartSec=1\nKillMode=control-group\nUMask=0027\n");
   if (!options.as_root) return absl::StrCat(start, "\n[Install]\nWantedBy=default.target\n");
-  // NoNewPrivileges, and what implies it, would stop sudo from running nginx's two commands. Those run in this unit's view of
+  // NoNewPrivileges, and what implies it, would stop sudo from running nginx's commands. Those run in this unit's view of
   // the file system, so what nginx opens when it tests its configuration stays writable.
   return absl::StrCat(
       start, "User=", options.user, "\nGroup=", options.user,
@@ -61,7 +61,8 @@ std::string UnitText(const SetupOptions& options, const SetupLayout& layout) {
 std::string SudoersText(const SetupOptions& options) {
   // Whole command lines: sudo takes no argument more, none less and none else.
   return absl::StrCat("# Written by slipway-executor setup.\n", options.user,
-                      " ALL=(root) NOPASSWD: /usr/sbin/nginx -t, /usr/sbin/nginx -s reload\n");
+                      " ALL=(root) NOPASSWD: /usr/sbin/nginx -t, /usr/sbin/nginx -T, "
+                      "/usr/sbin/nginx -s reload\n");
 }
 
 std::string ConfigText(const SetupOptions& options, const SetupLayout& layout, bool may_test) {

@@ -24,11 +24,10 @@ class Audit {
   absl::StatusOr<xpb::HistoryHead> SignedHead();
   // Walks the chain and asks every host for the head that it keeps.
   absl::StatusOr<pb::VerifyHistoryResponse> Verify();
-
- private:
-  // Empty when the chain of the store still goes through it.
+  // With a head that a host keeps; empty when the chain of the store still goes through it.
   std::string ProblemWith(const xpb::HistoryHead& kept);
 
+ private:
   Store& store_;
   Certificates& certificates_;
   Fleet& fleet_;

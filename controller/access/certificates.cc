@@ -43,8 +43,9 @@ bool IsSerial(const std::string& text) {
 
 }  // namespace
 
-bool IsDueForRenewal(WallTime not_before, WallTime not_after, WallTime now) {
-  return now >= not_before + (not_after - not_before) * 2 / 3;
+bool IsDueForRenewal(WallTime ends, std::chrono::seconds life, WallTime now) {
+  const auto left = ends - now;
+  return left <= life / 3 || left > life + std::chrono::seconds(1);
 }
 
 absl::StatusOr<std::unique_ptr<Certificates>> Certificates::Open(
@@ -119,6 +120,7 @@ absl::StatusOr<Certificates::Issued> Certificates::Issue(const std::string& requ
                            authority_->Sign(request_pem, principal, clock_.WallNow(), life_));
   SLIPWAY_ASSIGN_OR_RETURN(const CertificateFacts facts, ReadCertificate(issued.pem));
   issued.certificate = Described(facts);
+  *issued.certificate.mutable_create_time() = ToProto(clock_.WallNow());
   store::v1::CertificateRecord record;
   *record.mutable_certificate() = issued.certificate;
   // Kept a day longer than it lives, so that one that has just ended is still found.
@@ -207,7 +209,7 @@ absl::Status Certificates::RenewOwn() {
   if (present.ok()) {
     const auto facts = ReadCertificate(*present);
     const auto key = ReadFile(files_.key);
-    if (facts.ok() && key.ok() && !IsDueForRenewal(facts->not_before, facts->not_after, now) &&
+    if (facts.ok() && key.ok() && !IsDueForRenewal(facts->not_after, life_, now) &&
         CheckCredentials(*key, *present, authority_->certificate_pem()).ok()) {
       return absl::OkStatus();
     }

@@ -73,7 +73,7 @@ class Certificates {
   std::optional<Authority> authority_;
 };
 
-// Two thirds of its life are over.
-bool IsDueForRenewal(WallTime not_before, WallTime not_after, WallTime now);
+// Two thirds of its life are over, or it would live longer than certificates are to live by now.
+bool IsDueForRenewal(WallTime ends, std::chrono::seconds life, WallTime now);
 
 }  // namespace slipway::controller

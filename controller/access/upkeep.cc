@@ -18,11 +18,13 @@ std::chrono::nanoseconds PauseFor(std::chrono::seconds life) {
 
 }  // namespace
 
-Upkeep::Upkeep(Certificates& certificates, Audit& audit, Fleet& fleet, Clock& clock)
+Upkeep::Upkeep(Certificates& certificates, Audit& audit, Fleet& fleet, Clock& clock,
+               std::function<void(bool)> intact)
     : certificates_(certificates),
       audit_(audit),
       fleet_(fleet),
       clock_(clock),
+      intact_(std::move(intact)),
       pause_(PauseFor(certificates.Life())),
       thread_([this] { Run(); }) {}
 
@@ -82,8 +84,7 @@ absl::Status Upkeep::RenewCertificate(const std::string& host, GrpcExecutorClien
                            client.CreateCertificateRequest());
   if (request.certificate_request().empty()) return absl::OkStatus();
   const WallTime ends = FromProto(request.expire_time());
-  if (!IsDueForRenewal(ends - certificates_.Life(), ends, clock_.WallNow()))
-    return absl::OkStatus();
+  if (!IsDueForRenewal(ends, certificates_.Life(), clock_.WallNow())) return absl::OkStatus();
   SLIPWAY_ASSIGN_OR_RETURN(const Certificates::Issued issued,
                            certificates_.Issue(request.certificate_request(),
                                                {pb::ROLE_EXECUTOR, "", host}, Actor("controller")));
@@ -108,6 +109,17 @@ absl::Status Upkeep::LookAfter(const std::string& host, GrpcExecutorClient& clie
   if (absl::IsNotFound(head.status())) return absl::OkStatus();
   if (!head.ok()) return head.status();
   if (head->sequence() <= delivered.head) return absl::OkStatus();
+  if (delivered.head == 0) {
+    // Over a connection that is new: what the host remembers is not written over before it was compared.
+    SLIPWAY_ASSIGN_OR_RETURN(const xpb::HistoryHead kept, client.GetHistoryHead());
+    const std::string problem = kept.sequence() == 0 ? "" : audit_.ProblemWith(kept);
+    if (intact_) intact_(problem.empty());
+    if (!problem.empty()) {
+      LogError("the history was changed", {{"host", host}, {"problem", problem}});
+      delivered.head = UINT64_MAX;
+      return absl::OkStatus();
+    }
+  }
   SLIPWAY_RETURN_IF_ERROR(client.KeepHistoryHead(*head));
   delivered.head = head->sequence();
   return absl::OkStatus();

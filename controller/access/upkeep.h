@@ -21,7 +21,9 @@ namespace slipway::controller {
 
 class Upkeep {
  public:
-  Upkeep(Certificates& certificates, Audit& audit, Fleet& fleet, Clock& clock);
+  // `intact` is told whether what a host remembers of the history fits; may be null.
+  Upkeep(Certificates& certificates, Audit& audit, Fleet& fleet, Clock& clock,
+         std::function<void(bool)> intact);
   ~Upkeep();
 
   // A host has connected, a deployment has ended, something was revoked.
@@ -44,6 +46,7 @@ class Upkeep {
   Audit& audit_;
   Fleet& fleet_;
   Clock& clock_;
+  const std::function<void(bool)> intact_;
   const std::chrono::nanoseconds pause_;
   // Of the thread alone.
   std::map<std::string, Delivered> delivered_;

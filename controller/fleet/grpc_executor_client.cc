@@ -22,6 +22,14 @@ constexpr seconds kThorough{60};
 constexpr seconds kTransfer{600};
 // Beyond the operation's own time, for its answer to travel.
 constexpr seconds kAnswer{15};
+
+// The connection's own certificate may end while a newer one is there already. The server asks for a new connection then, and
+// until it is made the call has not been heard.
+absl::Status Heard(const grpc::Status& answer) {
+  const absl::Status status = FromGrpc(answer);
+  if (DetailOf(status).reason() != "CERTIFICATE_EXPIRED") return status;
+  return absl::UnavailableError(status.message());
+}
 }  // namespace
 
 // A context that Shutdown() can cancel.
@@ -68,7 +76,7 @@ absl::StatusOr<xpb::StepResult> GrpcExecutorClient::Execute(const xpb::ExecuteRe
   }
   const grpc::Status status = stream->Finish();
   if (result) return *std::move(result);
-  if (!status.ok()) return FromGrpc(status);
+  if (!status.ok()) return Heard(status);
   return absl::UnavailableError("the executor ended the stream without a result");
 }
 
@@ -78,7 +86,7 @@ absl::Status GrpcExecutorClient::Cancel(const std::string& app, const std::strin
   request.set_app(app);
   request.set_operation_id(operation_id);
   xpb::CancelResponse response;
-  SLIPWAY_RETURN_IF_ERROR(FromGrpc(stub_->Cancel(call.context(), request, &response)));
+  SLIPWAY_RETURN_IF_ERROR(Heard(stub_->Cancel(call.context(), request, &response)));
   return response.running() ? absl::OkStatus() : absl::NotFoundError("no such operation runs");
 }
 
@@ -93,7 +101,7 @@ absl::StatusOr<std::vector<std::string>> GrpcExecutorClient::Missing(
   while (stream->Read(&response)) {
     digests.insert(digests.end(), response.digests().begin(), response.digests().end());
   }
-  SLIPWAY_RETURN_IF_ERROR(FromGrpc(stream->Finish()));
+  SLIPWAY_RETURN_IF_ERROR(Heard(stream->Finish()));
   return digests;
 }
 
@@ -120,7 +128,7 @@ absl::Status GrpcExecutorClient::Upload(const std::vector<std::string>& digests)
     if (!sent.ok()) break;
   }
   stream->WritesDone();
-  const absl::Status finished = FromGrpc(stream->Finish());
+  const absl::Status finished = Heard(stream->Finish());
   // A sink that answered false: the stream knows why.
   return absl::IsCancelled(sent) || sent.ok() ? finished : sent;
 }
@@ -142,21 +150,21 @@ absl::StatusOr<xpb::InspectResponse> GrpcExecutorClient::Inspect(const std::stri
   xpb::InspectRequest request;
   request.set_app(app);
   xpb::InspectResponse response;
-  SLIPWAY_RETURN_IF_ERROR(FromGrpc(stub_->Inspect(call.context(), request, &response)));
+  SLIPWAY_RETURN_IF_ERROR(Heard(stub_->Inspect(call.context(), request, &response)));
   return response;
 }
 
 absl::StatusOr<pb::HostPlan> GrpcExecutorClient::Plan(const xpb::PlanRequest& request) {
   Call call(*this, kThorough);
   xpb::PlanResponse response;
-  SLIPWAY_RETURN_IF_ERROR(FromGrpc(stub_->Plan(call.context(), request, &response)));
+  SLIPWAY_RETURN_IF_ERROR(Heard(stub_->Plan(call.context(), request, &response)));
   return response.plan();
 }
 
 absl::StatusOr<xpb::CheckResponse> GrpcExecutorClient::Check(const xpb::CheckRequest& request) {
   Call call(*this, kThorough);
   xpb::CheckResponse response;
-  SLIPWAY_RETURN_IF_ERROR(FromGrpc(stub_->Check(call.context(), request, &response)));
+  SLIPWAY_RETURN_IF_ERROR(Heard(stub_->Check(call.context(), request, &response)));
   return response;
 }
 
@@ -172,7 +180,7 @@ absl::Status GrpcExecutorClient::StreamLogs(
   bool wanted = true;
   while (wanted && stream->Read(&response)) wanted = sink(response);
   if (!wanted) call.context()->TryCancel();
-  const absl::Status status = FromGrpc(stream->Finish());
+  const absl::Status status = Heard(stream->Finish());
   return wanted ? status : absl::OkStatus();
 }
 
@@ -181,7 +189,7 @@ absl::Status GrpcExecutorClient::Watch(const std::function<void(const xpb::Watch
   const auto stream = stub_->Watch(call.context(), xpb::WatchRequest());
   xpb::WatchResponse response;
   while (stream->Read(&response)) sink(response);
-  return FromGrpc(stream->Finish());
+  return Heard(stream->Finish());
 }
 
 absl::Status GrpcExecutorClient::Acknowledge(uint64_t sequence) {
@@ -189,14 +197,14 @@ absl::Status GrpcExecutorClient::Acknowledge(uint64_t sequence) {
   xpb::AcknowledgeRequest request;
   request.set_sequence(sequence);
   xpb::AcknowledgeResponse response;
-  return FromGrpc(stub_->Acknowledge(call.context(), request, &response));
+  return Heard(stub_->Acknowledge(call.context(), request, &response));
 }
 
 absl::StatusOr<xpb::CreateCertificateRequestResponse>
 GrpcExecutorClient::CreateCertificateRequest() {
   Call call(*this, kQuick);
   xpb::CreateCertificateRequestResponse response;
-  SLIPWAY_RETURN_IF_ERROR(FromGrpc(stub_->CreateCertificateRequest(
+  SLIPWAY_RETURN_IF_ERROR(Heard(stub_->CreateCertificateRequest(
       call.context(), xpb::CreateCertificateRequestRequest(), &response)));
   return response;
 }
@@ -204,7 +212,7 @@ GrpcExecutorClient::CreateCertificateRequest() {
 absl::Status GrpcExecutorClient::InstallCertificate(const xpb::InstallCertificateRequest& request) {
   Call call(*this, kQuick);
   xpb::InstallCertificateResponse response;
-  return FromGrpc(stub_->InstallCertificate(call.context(), request, &response));
+  return Heard(stub_->InstallCertificate(call.context(), request, &response));
 }
 
 absl::Status GrpcExecutorClient::KeepHistoryHead(const xpb::HistoryHead& head) {
@@ -212,14 +220,14 @@ absl::Status GrpcExecutorClient::KeepHistoryHead(const xpb::HistoryHead& head) {
   xpb::KeepHistoryHeadRequest request;
   *request.mutable_head() = head;
   xpb::KeepHistoryHeadResponse response;
-  return FromGrpc(stub_->KeepHistoryHead(call.context(), request, &response));
+  return Heard(stub_->KeepHistoryHead(call.context(), request, &response));
 }
 
 absl::StatusOr<xpb::HistoryHead> GrpcExecutorClient::GetHistoryHead() {
   Call call(*this, kQuick);
   xpb::GetHistoryHeadResponse response;
   SLIPWAY_RETURN_IF_ERROR(
-      FromGrpc(stub_->GetHistoryHead(call.context(), xpb::GetHistoryHeadRequest(), &response)));
+      Heard(stub_->GetHistoryHead(call.context(), xpb::GetHistoryHeadRequest(), &response)));
   return response.head();
 }
 

@@ -261,12 +261,14 @@ grpc::Status ExecutorService::KeepHistoryHead(grpc::ServerContext* context,
                                               xpb::KeepHistoryHeadResponse*) {
   SLIPWAY_ADMIT(context, *request);
   const auto kept = parts_.journal.HistoryHead();
-  if (kept && kept->sequence() > request->head().sequence()) {
-    return ToGrpc(
-        Error(absl::StatusCode::kFailedPrecondition, "OLDER_HEAD",
-              absl::StrCat("this host remembers row ", kept->sequence(),
-                           " of the history, and is told of row ", request->head().sequence()),
-              "`slipway audit verify` says what is missing"));
+  const bool other = kept && kept->sequence() == request->head().sequence() &&
+                     kept->hash() != request->head().hash();
+  if (other || (kept && kept->sequence() > request->head().sequence())) {
+    return ToGrpc(Error(
+        absl::StatusCode::kFailedPrecondition, "OLDER_HEAD",
+        absl::StrCat("this host remembers ", other ? "another row " : "row ", kept->sequence(),
+                     " of the history, and is told of row ", request->head().sequence()),
+        "`slipway audit verify` says what is missing"));
   }
   xpb::JournalRecord record;
   *record.mutable_history_head() = request->head();

@@ -94,7 +94,8 @@ TEST_F(SetupTest, MakesABareHostReady) {
   EXPECT_EQ(Text("usr/lib/slipway/slipway-executor"), "the program");
   EXPECT_EQ(Text("etc/sudoers.d/slipway-executor"),
             "# Written by slipway-executor setup.\n"
-            "slipway ALL=(root) NOPASSWD: /usr/sbin/nginx -t, /usr/sbin/nginx -s reload\n");
+            "slipway ALL=(root) NOPASSWD: /usr/sbin/nginx -t, /usr/sbin/nginx -T, "
+            "/usr/sbin/nginx -s reload\n");
   EXPECT_THAT(Text("etc/slipway/executor.yaml"), HasSubstr("[sudo, -n, /usr/sbin/nginx, -t]"));
   EXPECT_THAT(
       Text("var/lib/slipway/.ssh/authorized_keys"),
@@ -135,6 +136,20 @@ TEST_F(SetupTest, PersonsConfigurationStays) {
       WriteFileAtomically(root() / "etc/slipway/executor.yaml", "address: 127.0.0.5\n").ok());
   ASSERT_TRUE(Run().ok());
   EXPECT_EQ(Text("etc/slipway/executor.yaml"), "address: 127.0.0.5\n");
+}
+
+TEST_F(SetupTest, AddsTheTlsPortToAConfigurationThatNamesNone) {
+  ASSERT_TRUE(Run().ok());
+  options_.tls_listen = "0.0.0.0:9782";
+  const auto added = Run();
+  ASSERT_TRUE(added.ok()) << added.status();
+  EXPECT_EQ(Changed(*added), std::vector<std::string>{"config"});
+  EXPECT_THAT(Text("etc/slipway/executor.yaml"), HasSubstr("tls_listen: \"0.0.0.0:9782\"\n"));
+  EXPECT_THAT(Changed(*Run()), ::testing::IsEmpty());
+  options_.tls_listen = "0.0.0.0:1";
+  EXPECT_FALSE(Run().ok());
+  options_.tls_listen = "0.0.0.0:1\nstate: /";
+  EXPECT_FALSE(Run().ok());
 }
 
 TEST_F(SetupTest, BrokenSudoersFileNeverCounts) {
