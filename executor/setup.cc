@@ -344,7 +344,9 @@ absl::StatusOr<xpb::SetupReport> Setup::Run() {
   report_.set_socket(layout_.socket);
   report_.set_version(kVersion);
   SLIPWAY_RETURN_IF_ERROR(options_.remove ? Remove() : Install());
-  report_.set_enrolled(Credentials(Paths(At(layout_.state)).Tls()).Present().has_value());
+  // One that has ended is as good as none: the controller cannot renew what it no longer believes.
+  const auto present = Credentials(Paths(At(layout_.state)).Tls()).Present();
+  report_.set_enrolled(present && present->not_after > std::chrono::system_clock::now());
   std::vector<std::string> enrol = {layout_.binary, "enrol", "--config", layout_.config};
   if (options_.as_root) enrol.insert(enrol.begin(), {"runuser", "-u", options_.user, "--"});
   report_.mutable_enrol_command()->Add(enrol.begin(), enrol.end());

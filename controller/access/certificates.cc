@@ -80,7 +80,7 @@ absl::StatusOr<std::unique_ptr<Certificates>> Certificates::Open(
                  "tls: authority, certificate and key belong together", "name all three, or none");
   }
   SLIPWAY_RETURN_IF_ERROR(certificates->OpenAuthority());
-  SLIPWAY_RETURN_IF_ERROR(certificates->RenewOwn());
+  SLIPWAY_RETURN_IF_ERROR(certificates->RenewOwn().status());
   return certificates;
 }
 
@@ -202,8 +202,8 @@ absl::StatusOr<std::string> Certificates::RevocationList(
   return authority_->SignRevocations(serials, clock_.WallNow());
 }
 
-absl::Status Certificates::RenewOwn() {
-  if (!authority_) return absl::OkStatus();
+absl::StatusOr<bool> Certificates::RenewOwn() {
+  if (!authority_) return false;
   const Time now = clock_.WallNow();
   const auto present = ReadFile(files_.certificate);
   if (present.ok()) {
@@ -211,14 +211,16 @@ absl::Status Certificates::RenewOwn() {
     const auto key = ReadFile(files_.key);
     if (facts.ok() && key.ok() && !IsDueForRenewal(facts->not_after, life_, now) &&
         CheckCredentials(*key, *present, authority_->certificate_pem()).ok()) {
-      return absl::OkStatus();
+      return false;
     }
   }
   SLIPWAY_ASSIGN_OR_RETURN(const std::string key, MakePrivateKey());
   SLIPWAY_ASSIGN_OR_RETURN(const std::string request, MakeCertificateRequest(key));
   SLIPWAY_ASSIGN_OR_RETURN(const Issued issued,
                            Issue(request, {pb::ROLE_CONTROLLER, "", ""}, Actor("controller")));
-  return PublishCredentials(folder_, key, issued.pem, authority_->certificate_pem());
+  SLIPWAY_RETURN_IF_ERROR(
+      PublishCredentials(folder_, key, issued.pem, authority_->certificate_pem()));
+  return true;
 }
 
 std::optional<Time> Certificates::OwnEnds() const {

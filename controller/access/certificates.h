@@ -52,8 +52,8 @@ class Certificates {
   absl::StatusOr<std::vector<std::string>> RevokedSerials();
   absl::StatusOr<std::string> RevocationList(const std::vector<std::string>& serials) const;
 
-  // A new certificate for the controller when two thirds of the present one's life are over.
-  absl::Status RenewOwn();
+  // A new certificate for the controller when two thirds of the present one's life are over; true when there is one.
+  absl::StatusOr<bool> RenewOwn();
 
   // When the controller's own certificate ends; nothing when it cannot be read.
   std::optional<Time> OwnEnds() const;

@@ -58,9 +58,12 @@ void Upkeep::Run() {
 }
 
 void Upkeep::LookAtAll() {
-  if (const absl::Status renewed = certificates_.RenewOwn(); !renewed.ok()) {
+  const auto renewed = certificates_.RenewOwn();
+  if (!renewed.ok()) {
     LogError("the controller's certificate is not renewed",
-             {{"problem", std::string(renewed.message())}});
+             {{"problem", std::string(renewed.status().message())}});
+  } else if (*renewed) {
+    fleet_.ShowNewCertificate();
   }
   if (!certificates_.HasAuthority()) return;
   for (const HostConfig& host : fleet_.Hosts()) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 
 #include "common/identity.h"
@@ -18,18 +19,35 @@ void Fleet::Member::Stop() {
   if (watcher.joinable()) watcher.join();
 }
 
+absl::StatusOr<std::shared_ptr<Link>> Fleet::DialTo(const HostConfig& host) {
+  SLIPWAY_ASSIGN_OR_RETURN(const Address address, ParseAddress(host.address, Peer::kExecutor));
+  DialOptions dial = dial_;
+  dial.ssh.pinned_key = host.ssh_host_key;
+  dial.tls_peer = IdentityUri({pb::ROLE_EXECUTOR, "", host.name});
+  return dialer_.Dial(address, dial);
+}
+
+void Fleet::ShowNewCertificate() {
+  std::vector<std::shared_ptr<Member>> members;
+  {
+    MutexLock lock(mutex_);
+    for (const auto& [name, member] : members_) members.push_back(member);
+  }
+  for (const auto& member : members) {
+    if (!absl::StartsWith(member->config.address, "tls://")) continue;
+    // What was dialled once can be dialled again.
+    const auto link = DialTo(member->config);
+    if (link.ok()) member->client->UseChannel((*link)->channel());
+  }
+}
+
 absl::Status Fleet::Put(const HostConfig& host) {
   if (!IsHostName(host.name)) {
     return Error(absl::StatusCode::kInvalidArgument, "BAD_HOST_NAME",
                  absl::StrCat("'", host.name, "' is no host name"),
                  "use lower-case letters, digits, dots and dashes");
   }
-  const auto address = ParseAddress(host.address, Peer::kExecutor);
-  if (!address.ok()) return Annotate(address.status(), absl::StrCat("host ", host.name));
-  DialOptions dial = dial_;
-  dial.ssh.pinned_key = host.ssh_host_key;
-  dial.tls_peer = IdentityUri({pb::ROLE_EXECUTOR, "", host.name});
-  auto link = dialer_.Dial(*address, dial);
+  auto link = DialTo(host);
   if (!link.ok()) return Annotate(link.status(), absl::StrCat("host ", host.name));
   auto member = std::make_shared<Member>();
   member->config = host;

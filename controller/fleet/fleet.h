@@ -70,6 +70,9 @@ class Fleet {
   std::vector<std::string> HostNames();
   // As the Watch stream last told; empty for an unknown host.
   HostObservation Observe(const std::string& host);
+  // The controller has a new certificate: later calls to hosts with tls:// addresses show it, on connections of their own. A
+  // connection shows the certificate that it was made with for as long as it lives.
+  void ShowNewCertificate();
   // Waits until it is connected, or the time is over; as Observe().
   HostObservation AwaitConnected(const std::string& host, std::chrono::nanoseconds time);
   // Ends every call and stream and waits for their threads; nothing is called afterwards.
@@ -87,6 +90,7 @@ class Fleet {
 
     void Stop();
   };
+  absl::StatusOr<std::shared_ptr<Link>> DialTo(const HostConfig& host);
   void KeepWatching(Member& member);
   absl::Status WatchOnce(Member& member, bool& heard);
   void Take(Member& member, const xpb::WatchResponse& response);

@@ -58,6 +58,16 @@ class GrpcExecutorClient::Call {
 GrpcExecutorClient::GrpcExecutorClient(std::shared_ptr<grpc::Channel> channel, BlobStore& blobs)
     : blobs_(blobs), stub_(xpb::ExecutorService::NewStub(std::move(channel))) {}
 
+void GrpcExecutorClient::UseChannel(std::shared_ptr<grpc::Channel> channel) {
+  MutexLock lock(mutex_);
+  stub_ = xpb::ExecutorService::NewStub(std::move(channel));
+}
+
+std::shared_ptr<xpb::ExecutorService::Stub> GrpcExecutorClient::Stub() {
+  MutexLock lock(mutex_);
+  return stub_;
+}
+
 void GrpcExecutorClient::Shutdown() {
   MutexLock lock(mutex_);
   shut_down_ = true;
@@ -67,7 +77,7 @@ void GrpcExecutorClient::Shutdown() {
 absl::StatusOr<xpb::StepResult> GrpcExecutorClient::Execute(const xpb::ExecuteRequest& request,
                                                             const LogSink& log) {
   Call call(*this, FromProto(request.operation().timeout()) + kAnswer);
-  const auto stream = stub_->Execute(call.context(), request);
+  const auto stream = Stub()->Execute(call.context(), request);
   xpb::ExecuteResponse response;
   std::optional<xpb::StepResult> result;
   while (stream->Read(&response)) {
@@ -86,7 +96,7 @@ absl::Status GrpcExecutorClient::Cancel(const std::string& app, const std::strin
   request.set_app(app);
   request.set_operation_id(operation_id);
   xpb::CancelResponse response;
-  SLIPWAY_RETURN_IF_ERROR(Heard(stub_->Cancel(call.context(), request, &response)));
+  SLIPWAY_RETURN_IF_ERROR(Heard(Stub()->Cancel(call.context(), request, &response)));
   return response.running() ? absl::OkStatus() : absl::NotFoundError("no such operation runs");
 }
 
@@ -95,7 +105,7 @@ absl::StatusOr<std::vector<std::string>> GrpcExecutorClient::Missing(
   Call call(*this, kThorough);
   xpb::FindMissingBlobsRequest request;
   request.set_manifest_digest(manifest_digest);
-  const auto stream = stub_->FindMissingBlobs(call.context(), request);
+  const auto stream = Stub()->FindMissingBlobs(call.context(), request);
   std::vector<std::string> digests;
   xpb::FindMissingBlobsResponse response;
   while (stream->Read(&response)) {
@@ -108,7 +118,7 @@ absl::StatusOr<std::vector<std::string>> GrpcExecutorClient::Missing(
 absl::Status GrpcExecutorClient::Upload(const std::vector<std::string>& digests) {
   Call call(*this, kTransfer);
   xpb::UploadBlobsResponse response;
-  const auto stream = stub_->UploadBlobs(call.context(), &response);
+  const auto stream = Stub()->UploadBlobs(call.context(), &response);
   absl::Status sent;
   for (const std::string& digest : digests) {
     std::error_code error;
@@ -150,21 +160,21 @@ absl::StatusOr<xpb::InspectResponse> GrpcExecutorClient::Inspect(const std::stri
   xpb::InspectRequest request;
   request.set_app(app);
   xpb::InspectResponse response;
-  SLIPWAY_RETURN_IF_ERROR(Heard(stub_->Inspect(call.context(), request, &response)));
+  SLIPWAY_RETURN_IF_ERROR(Heard(Stub()->Inspect(call.context(), request, &response)));
   return response;
 }
 
 absl::StatusOr<pb::HostPlan> GrpcExecutorClient::Plan(const xpb::PlanRequest& request) {
   Call call(*this, kThorough);
   xpb::PlanResponse response;
-  SLIPWAY_RETURN_IF_ERROR(Heard(stub_->Plan(call.context(), request, &response)));
+  SLIPWAY_RETURN_IF_ERROR(Heard(Stub()->Plan(call.context(), request, &response)));
   return response.plan();
 }
 
 absl::StatusOr<xpb::CheckResponse> GrpcExecutorClient::Check(const xpb::CheckRequest& request) {
   Call call(*this, kThorough);
   xpb::CheckResponse response;
-  SLIPWAY_RETURN_IF_ERROR(Heard(stub_->Check(call.context(), request, &response)));
+  SLIPWAY_RETURN_IF_ERROR(Heard(Stub()->Check(call.context(), request, &response)));
   return response;
 }
 
@@ -175,7 +185,7 @@ absl::Status GrpcExecutorClient::StreamLogs(
   if (!request.follow()) {
     call.context()->set_deadline(std::chrono::system_clock::now() + kThorough);
   }
-  const auto stream = stub_->StreamLogs(call.context(), request);
+  const auto stream = Stub()->StreamLogs(call.context(), request);
   xpb::StreamLogsResponse response;
   bool wanted = true;
   while (wanted && stream->Read(&response)) wanted = sink(response);
@@ -186,7 +196,7 @@ absl::Status GrpcExecutorClient::StreamLogs(
 
 absl::Status GrpcExecutorClient::Watch(const std::function<void(const xpb::WatchResponse&)>& sink) {
   Call call(*this);
-  const auto stream = stub_->Watch(call.context(), xpb::WatchRequest());
+  const auto stream = Stub()->Watch(call.context(), xpb::WatchRequest());
   xpb::WatchResponse response;
   while (stream->Read(&response)) sink(response);
   return Heard(stream->Finish());
@@ -197,14 +207,14 @@ absl::Status GrpcExecutorClient::Acknowledge(uint64_t sequence) {
   xpb::AcknowledgeRequest request;
   request.set_sequence(sequence);
   xpb::AcknowledgeResponse response;
-  return Heard(stub_->Acknowledge(call.context(), request, &response));
+  return Heard(Stub()->Acknowledge(call.context(), request, &response));
 }
 
 absl::StatusOr<xpb::CreateCertificateRequestResponse>
 GrpcExecutorClient::CreateCertificateRequest() {
   Call call(*this, kQuick);
   xpb::CreateCertificateRequestResponse response;
-  SLIPWAY_RETURN_IF_ERROR(Heard(stub_->CreateCertificateRequest(
+  SLIPWAY_RETURN_IF_ERROR(Heard(Stub()->CreateCertificateRequest(
       call.context(), xpb::CreateCertificateRequestRequest(), &response)));
   return response;
 }
@@ -212,7 +222,7 @@ GrpcExecutorClient::CreateCertificateRequest() {
 absl::Status GrpcExecutorClient::InstallCertificate(const xpb::InstallCertificateRequest& request) {
   Call call(*this, kQuick);
   xpb::InstallCertificateResponse response;
-  return Heard(stub_->InstallCertificate(call.context(), request, &response));
+  return Heard(Stub()->InstallCertificate(call.context(), request, &response));
 }
 
 absl::Status GrpcExecutorClient::KeepHistoryHead(const xpb::HistoryHead& head) {
@@ -220,14 +230,14 @@ absl::Status GrpcExecutorClient::KeepHistoryHead(const xpb::HistoryHead& head) {
   xpb::KeepHistoryHeadRequest request;
   *request.mutable_head() = head;
   xpb::KeepHistoryHeadResponse response;
-  return Heard(stub_->KeepHistoryHead(call.context(), request, &response));
+  return Heard(Stub()->KeepHistoryHead(call.context(), request, &response));
 }
 
 absl::StatusOr<xpb::HistoryHead> GrpcExecutorClient::GetHistoryHead() {
   Call call(*this, kQuick);
   xpb::GetHistoryHeadResponse response;
   SLIPWAY_RETURN_IF_ERROR(
-      Heard(stub_->GetHistoryHead(call.context(), xpb::GetHistoryHeadRequest(), &response)));
+      Heard(Stub()->GetHistoryHead(call.context(), xpb::GetHistoryHeadRequest(), &response)));
   return response.head();
 }
 

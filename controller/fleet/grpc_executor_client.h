@@ -30,6 +30,9 @@ class GrpcExecutorClient : public ExecutorClient {
                           const std::function<bool(const xpb::StreamLogsResponse&)>& sink) override;
   void Shutdown() override;
 
+  // Later calls go over this one; those under way end where they are.
+  void UseChannel(std::shared_ptr<grpc::Channel> channel);
+
   // The host's state as it changes, until the stream ends: for the fleet. No deadline; keepalive notices a dead host.
   absl::Status Watch(const std::function<void(const xpb::WatchResponse&)>& sink);
   absl::Status Acknowledge(uint64_t sequence);
@@ -47,8 +50,10 @@ class GrpcExecutorClient : public ExecutorClient {
   absl::Status Upload(const std::vector<std::string>& digests);
 
   BlobStore& blobs_;
-  const std::unique_ptr<xpb::ExecutorService::Stub> stub_;
+  std::shared_ptr<xpb::ExecutorService::Stub> Stub();
+
   Mutex mutex_;
+  std::shared_ptr<xpb::ExecutorService::Stub> stub_ SLIPWAY_GUARDED_BY(mutex_);
   bool shut_down_ SLIPWAY_GUARDED_BY(mutex_) = false;
   std::set<grpc::ClientContext*> calls_ SLIPWAY_GUARDED_BY(mutex_);
 };

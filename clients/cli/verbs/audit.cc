@@ -2,6 +2,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 
+#include "clients/cli/history.h"
 #include "clients/cli/verb.h"
 
 namespace slipway::cli {
@@ -41,13 +42,18 @@ int Verify(Session& session) {
 
 Verb AuditVerb() {
   return {"audit",
-          "Verify the history: every row, and what hosts remember of it",
-          {"slipway audit verify", "slipway history --audit"},
+          "The history of everything: list it; verify it, and what hosts remember of it",
+          {"slipway audit verify", "slipway audit list --limit 50"},
           [](CLI::App& app) -> std::function<int(Session&)> {
+            auto limit = std::make_shared<int>(20);
+            CLI::App* list = app.add_subcommand("list", "Who did what, from where; newest first");
+            list->add_option("--limit,-n", *limit, "How many")->check(CLI::Range(1, 1000));
             app.add_subcommand("verify",
                                "Exit code 1 when anything was edited, removed or cut off");
             app.require_subcommand(1);
-            return Verify;
+            return [list, limit](Session& session) {
+              return list->parsed() ? ListHistory(session, "", *limit) : Verify(session);
+            };
           }};
 }
 

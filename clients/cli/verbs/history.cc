@@ -1,4 +1,6 @@
 // slipway history: deployments of an application, newest first; with --audit the hash chain.
+#include "clients/cli/history.h"
+
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 
@@ -42,12 +44,30 @@ int Deployments(Session& session, client::ControllerClient& controller, const st
   return kExitOk;
 }
 
-int Audit(Session& session, client::ControllerClient& controller, const std::string& app,
-          int limit) {
+struct Options {
+  std::string app;
+  int limit = 20;
+  bool audit = false;
+};
+
+int History(Session& session, const Options& options) {
+  const auto app = ApplicationOf(options.app, session.file);
+  if (!app.ok()) return Fail(session, app.status());
+  if (options.audit) return ListHistory(session, *app, options.limit);
+  const auto controller = session.Controller();
+  if (!controller.ok()) return Fail(session, controller.status());
+  return Deployments(session, **controller, *app, options.limit);
+}
+
+}  // namespace
+
+int ListHistory(Session& session, const std::string& app, int limit) {
+  const auto controller = session.Controller();
+  if (!controller.ok()) return Fail(session, controller.status());
   pb::ListHistoryRequest request;
-  request.set_parent(ApplicationName(app));
+  if (!app.empty()) request.set_parent(ApplicationName(app));
   request.set_page_size(limit);
-  const auto listed = controller.ListHistory(request);
+  const auto listed = (*controller)->ListHistory(request);
   if (!listed.ok()) return Fail(session, listed.status());
   if (session.output.json) {
     session.output.Json(*listed);
@@ -64,22 +84,6 @@ int Audit(Session& session, client::ControllerClient& controller, const std::str
   session.output.Table(rows);
   return kExitOk;
 }
-
-struct Options {
-  std::string app;
-  int limit = 20;
-  bool audit = false;
-};
-
-int History(Session& session, const Options& options) {
-  const auto app = ApplicationOf(options.app, session.file);
-  if (!app.ok()) return Fail(session, app.status());
-  const auto controller = session.Controller();
-  if (!controller.ok()) return Fail(session, controller.status());
-  return (options.audit ? Audit : Deployments)(session, **controller, *app, options.limit);
-}
-
-}  // namespace
 
 Verb HistoryVerb() {
   return {"history",
