@@ -353,15 +353,38 @@ def remove(check, host, remote):
     check(refused.returncode == 8 and "hello" in refused.stdout, "a host that an application names is not removed", refused.stdout)
 
 
-def plain_user(check, remote_folder):
-    """The guide's permissions and no more: no sudo but nginx's reload."""
-    host = RemoteHost("plain", ADDRESS, remote_folder, SHARE)
+def guides_permissions_are_enough(check, host, remote):
+    """A user that runs compose, writes one folder of nginx's, and may `sudo nginx -s reload`: no root at all."""
     host.text("chgrp", "plain", "/etc/nginx/conf.d")
     host.text("chmod", "2775", "/etc/nginx/conf.d")
-    host.container = f"slipway-test-web-1"
-    done = slipway("hosts", "add", "web-plain", "--ssh", f"plain@{ADDRESS}:2200", "--executor", f"{BUILD}/executor/slipway-executor",
-                   SLIPWAY_SSH_KEY_FILE=host.key, SLIPWAY_SSH_FINGERPRINT=host.fingerprint())
-    print(done.stdout, flush=True)
+    add = ["hosts", "add", "web-plain", "--ssh", f"plain@{host.address}:{host.port}", "--executor", f"{BUILD}/executor/slipway-executor"]
+    done = slipway(*add, **remote)
+    check("no systemd runs here" in done.stdout and "serve --config /home/plain/.config/slipway/executor.yaml" in done.stdout,
+          "without root and without a service manager it is said what to start", done.stdout)
+    host.text("sh", "-c", "setsid runuser -u plain -- env HOME=/home/plain /home/plain/.local/share/slipway/slipway-executor serve "
+              "--config /home/plain/.config/slipway/executor.yaml >/tmp/plain.log 2>&1 &")
+    until(20, lambda: host.inside("test", "-S", "/home/plain/.local/share/slipway/executor.sock").returncode == 0, "the plain user's executor")
+    done = slipway(*add, **remote)
+    check(done.returncode == 0 and "docker: Engine" in done.stdout, "once it runs the controller reaches it", done.stdout)
+    site = ("server { listen %s:8091; location / { proxy_pass http://plain_backend; proxy_http_version 1.1; "
+            "proxy_set_header Connection \"\"; } }" % host.address)
+    host.text("sh", "-c", f"echo '{site}' >/etc/nginx/sites-enabled/plain")
+    folder = f"{SITE}/plain"
+    shutil.copytree(APP, folder)
+    text = read(f"{APP}/slipway.yaml")
+    for old, new in (("app: hello", "app: plain"), ("[web-1]", "[web-plain]"), ("blue: 8000, green: 8001", "blue: 8002, green: 8003"),
+                     ("hello_backend", "plain_backend"), ("hello_upstream", "plain_upstream")):
+        text = text.replace(old, new)
+    write(f"{folder}/slipway.yaml", text)
+    answers = []
+    for name in ("p1", "p2"):
+        write(f"{folder}/app.env", f"HELLO_VERSION={name}\n")
+        done = slipway("deploy", "--commit", name, cwd=folder)
+        import urllib.request
+        with urllib.request.urlopen(f"http://{host.address}:8091/", timeout=5) as response:
+            answers.append(response.read().decode().strip())
+    check(done.returncode == 0 and answers == ["hello from p1", "hello from p2"], "and deploys by the guide's permissions alone",
+          done.stdout + str(answers))
 
 
 def main():
@@ -393,6 +416,7 @@ def main():
         canary_is_nowhere(check, host, tokens)
         history_is_held(check, controller)
         remove(check, host, remote)
+        guides_permissions_are_enough(check, host, remote)
         stop.set()
         search.join()
         check(not hits, "no secret on any command line, all the time", str(hits))
@@ -404,6 +428,10 @@ def main():
         controller.stop()
         if not os.environ.get("SLIPWAY_KEEP"):
             host.stop()
+            for label in ("slipway.app=plain", "slipway.app=hello"):
+                ids = run("docker", "ps", "-aq", "--filter", f"label={label}").split()
+                if ids:
+                    run("docker", "rm", "-f", *ids)
             subprocess.run([QUICKSTART, "stop"], check=False, stdout=subprocess.DEVNULL)
     return check.exit_code()
 
