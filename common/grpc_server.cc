@@ -1,7 +1,9 @@
 #include "common/grpc_server.h"
 
+#include <algorithm>
 #include <csignal>
 #include <filesystem>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -64,6 +66,9 @@ absl::StatusOr<std::unique_ptr<grpc::Server>> StartGrpcServer(
     builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS,
                                static_cast<int>(options.connection_age.count()));
   }
+  // Who connects and says nothing is sent away.
+  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, 10'000);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, 200);
   builder.SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
   builder.SetSyncServerOption(grpc::ServerBuilder::MIN_POLLERS, 1);
   builder.SetSyncServerOption(grpc::ServerBuilder::MAX_POLLERS, 4);
@@ -96,6 +101,15 @@ sigset_t StopSignals() {
   return signals;
 }
 }  // namespace
+
+void RaiseFileLimit() {
+  rlimit files{};
+  if (getrlimit(RLIMIT_NOFILE, &files) != 0) return;
+  // More than that is nobody's connections, and makes some programs slow that close all they could have.
+  constexpr rlim_t kEnough = 65536;
+  files.rlim_cur = std::max(files.rlim_cur, std::min(files.rlim_max, kEnough));
+  setrlimit(RLIMIT_NOFILE, &files);
+}
 
 void BlockStopSignals() {
   const sigset_t signals = StopSignals();

@@ -37,6 +37,9 @@ struct GrpcServerOptions {
 absl::StatusOr<std::unique_ptr<grpc::Server>> StartGrpcServer(
     const GrpcServerOptions& options, const std::vector<grpc::Service*>& services);
 
+// As many open connections as the system lets this process have: gRPC stops accepting for good when they run out.
+void RaiseFileLimit();
+
 // Blocks until SIGTERM or SIGINT, which must not have been handled or unblocked elsewhere: call BlockStopSignals() before
 // the first thread starts.
 void BlockStopSignals();

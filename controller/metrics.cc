@@ -250,6 +250,11 @@ void Metrics::HistoryIntact(bool intact) {
   families_->intact.Set(families_->broken ? 0 : 1);
 }
 
+bool Metrics::IsHistoryIntact() {
+  MutexLock lock(families_->mutex);
+  return !families_->broken;
+}
+
 void Metrics::CertificateEnds(std::optional<Time> time) {
   if (time) families_->certificate.Add({{"role", "controller"}}).Set(UnixSeconds(*time));
 }

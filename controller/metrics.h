@@ -39,6 +39,7 @@ class Metrics {
   void Refused(const std::string& kind, const std::string& reason);
   // Once it was found changed it stays so until the next start.
   void HistoryIntact(bool intact);
+  bool IsHistoryIntact();
   // Of the controller's own certificate.
   void CertificateEnds(std::optional<Time> time);
   void Called(const std::string& method, int code, std::chrono::nanoseconds time);

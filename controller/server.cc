@@ -75,6 +75,7 @@ struct Server::Parts {
   std::unique_ptr<Fleet> fleet;
   std::unique_ptr<Certificates> certificates;
   std::string ssh_public_key;
+  std::filesystem::path state;
   std::unique_ptr<Audit> audit;
   std::unique_ptr<Upkeep> upkeep;
   std::unique_ptr<HostRegistry> registry;
@@ -105,7 +106,8 @@ struct Server::Parts {
 };
 
 absl::Status Server::Parts::Open(const Config& config) {
-  const std::filesystem::path state = config.state();
+  state = config.state();
+  RaiseFileLimit();
   SLIPWAY_RETURN_IF_ERROR(MakeFolders(state));
   SLIPWAY_ASSIGN_OR_RETURN(lock, LockState(state));
   SLIPWAY_ASSIGN_OR_RETURN(blobs, BlobStore::Open(state / "blobs"));
@@ -125,7 +127,6 @@ absl::Status Server::Parts::Open(const Config& config) {
 
 // To the hosts: those of the configuration, then those that were added.
 absl::Status Server::Parts::Connect(const Config& config) {
-  const std::filesystem::path state = config.state();
   DialOptions dial;
   dial.ssh.key_files = {config.ssh().key()};
   dial.ssh.keys_must_exist = true;
@@ -200,13 +201,25 @@ absl::Status Server::Parts::Assemble(const Config& config) {
 }
 
 absl::Status Server::Parts::OpenFront(Guard::Openers openers, GrpcServerOptions options) {
-  const FrontParts parts{
-      *store,        *box,        *blobs,
-      hub,           *fleet,      *registry,
-      *applications, *releases,   *checks,
-      *admission,    *preview,    *tokens,
-      *trusts,       *enrolments, *certificates,
-      *audit,        *upkeep,     {SLIPWAY_VERSION, SystemClock().WallNow(), ssh_public_key}};
+  const FrontParts parts{*store,
+                         *box,
+                         *blobs,
+                         hub,
+                         *fleet,
+                         *registry,
+                         *applications,
+                         *releases,
+                         *checks,
+                         *admission,
+                         *preview,
+                         *tokens,
+                         *trusts,
+                         *enrolments,
+                         *certificates,
+                         *audit,
+                         *upkeep,
+                         {SLIPWAY_VERSION, SystemClock().WallNow(), ssh_public_key, state,
+                          [this] { return metrics.IsHistoryIntact(); }}};
   options.configure = [this](grpc::ServerBuilder& builder) { metrics.Intercept(builder); };
   Guard guard(openers, *tokens, *certificates, SystemClock(),
               [this](const std::string& kind, const std::string& reason) {

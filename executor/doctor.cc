@@ -1,11 +1,13 @@
 #include "executor/doctor.h"
 
+#include <algorithm>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 
+#include "common/durations.h"
 #include "common/status.h"
 #include "executor/drivers/evidence_text.h"
 #include "executor/drivers/nginx_diagnose.h"
@@ -27,7 +29,7 @@ pb::Finding Found(pb::FindingLevel level, absl::string_view subject, absl::strin
 
 std::vector<pb::Finding> Doctor::Examine(const std::optional<pb::ApplicationSpec>& spec) {
   std::vector<pb::Finding> findings = {CheckDocker(), CheckCompose(), CheckNginx(spec),
-                                       CheckDisk()};
+                                       CheckReload(), CheckDisk(),    CheckCertificate()};
   if (!spec) return findings;
   for (pb::Finding& finding : CheckApplication(*spec)) findings.push_back(std::move(finding));
   return findings;
@@ -77,6 +79,46 @@ pb::Finding Doctor::CheckNginx(const std::optional<pb::ApplicationSpec>& spec) {
   }
   return Found(pb::FINDING_LEVEL_OK, "nginx",
                absl::StrCat("runs as process ", *master, ", its configuration is good"));
+}
+
+// Asked of sudo, not tried: a reload is nobody's test.
+pb::Finding Doctor::CheckReload() {
+  std::vector<std::string> reload = nginx_.reload;
+  if (reload.size() < 3 || reload[0] != "sudo") {
+    return Found(pb::FINDING_LEVEL_OK, "reload", absl::StrJoin(reload, " "));
+  }
+  Command command;
+  command.argv = {"sudo", "-n", "-l"};
+  const auto words = std::find_if(reload.begin() + 1, reload.end(),
+                                  [](const std::string& word) { return word[0] != '-'; });
+  command.argv.insert(command.argv.end(), words, reload.end());
+  const auto allowed = runner_.Run(command);
+  if (allowed.ok() && allowed->ok()) {
+    return Found(pb::FINDING_LEVEL_OK, "reload",
+                 absl::StrCat("sudo allows ", absl::StrJoin(words, reload.end(), " ")));
+  }
+  return Found(
+      pb::FINDING_LEVEL_PROBLEM, "reload",
+      absl::StrCat("sudo does not allow ", absl::StrJoin(words, reload.end(), " ")),
+      "let root write into /etc/sudoers.d/slipway-executor (visudo): USER ALL=(root) NOPASSWD: "
+      "/usr/sbin/nginx -t, /usr/sbin/nginx -T, /usr/sbin/nginx -s reload");
+}
+
+pb::Finding Doctor::CheckCertificate() {
+  const auto present = credentials_.Present();
+  if (!present) {
+    return Found(pb::FINDING_LEVEL_OK, "certificate", "none: reached by its socket alone");
+  }
+  const auto left = present->not_after - std::chrono::system_clock::now();
+  if (left.count() > 0) {
+    return Found(
+        pb::FINDING_LEVEL_OK, "certificate",
+        absl::StrCat("of ", present->principal.subject, ", good for ", FormatDuration(left)));
+  }
+  return Found(pb::FINDING_LEVEL_PROBLEM, "certificate",
+               "has ended; the controller could not renew it in time",
+               absl::StrCat("slipway hosts add ", present->principal.subject,
+                            " --ssh USER@HOST enrols it anew"));
 }
 
 pb::Finding Doctor::CheckDisk() {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "common/protos.h"
+#include "executor/credentials.h"
 #include "executor/drivers/docker_engine.h"
 #include "executor/drivers/nginx.h"
 #include "executor/process/process_runner.h"
@@ -19,13 +20,14 @@ namespace slipway::executor {
 class Doctor {
  public:
   Doctor(DockerEngine& engine, ProcessRunner& runner, NginxOptions nginx, Steps& steps, Paths paths,
-         std::string compose_version)
+         std::string compose_version, const Credentials& credentials)
       : engine_(engine),
         runner_(runner),
         nginx_(std::move(nginx)),
         steps_(steps),
         paths_(std::move(paths)),
-        compose_version_(std::move(compose_version)) {}
+        compose_version_(std::move(compose_version)),
+        credentials_(credentials) {}
 
   // With a spec also what the application needs here.
   std::vector<pb::Finding> Examine(const std::optional<pb::ApplicationSpec>& spec);
@@ -34,7 +36,9 @@ class Doctor {
   pb::Finding CheckDocker();
   pb::Finding CheckCompose();
   pb::Finding CheckNginx(const std::optional<pb::ApplicationSpec>& spec);
+  pb::Finding CheckReload();
   pb::Finding CheckDisk();
+  pb::Finding CheckCertificate();
   std::vector<pb::Finding> CheckApplication(const pb::ApplicationSpec& spec);
 
   DockerEngine& engine_;
@@ -43,6 +47,7 @@ class Doctor {
   Steps& steps_;
   const Paths paths_;
   const std::string compose_version_;
+  const Credentials& credentials_;
 };
 
 }  // namespace slipway::executor

@@ -64,8 +64,9 @@ class RunningServer final : public Server {
               malloc_trim(0);
               watch_.Changed();
             }),
-        doctor_(engine_, *runner_, OptionsOf(config), steps_, paths_, compose.Version()),
         credentials_(paths_.Tls()),
+        doctor_(engine_, *runner_, OptionsOf(config), steps_, paths_, compose.Version(),
+                credentials_),
         local_(Gate(Gate::Side::kSocket, credentials_, SystemClock()), Parts()),
         remote_(Gate(Gate::Side::kNetwork, credentials_, SystemClock()), Parts()) {}
 
@@ -121,8 +122,8 @@ class RunningServer final : public Server {
   Steps steps_;
   HostWatch watch_;
   Operations operations_;
-  Doctor doctor_;
   Credentials credentials_;
+  Doctor doctor_;
   ExecutorService local_;
   ExecutorService remote_;
   std::optional<WarmKeeper> warm_keeper_;
@@ -133,6 +134,7 @@ class RunningServer final : public Server {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const config::v1::ExecutorConfig& config) {
+  RaiseFileLimit();
   const Paths paths(config.state());
   SLIPWAY_ASSIGN_OR_RETURN(std::unique_ptr<Journal> journal, Journal::Open(paths.Journal()));
   SLIPWAY_ASSIGN_OR_RETURN(std::unique_ptr<ReleaseStore> releases, ReleaseStore::Open(paths));

@@ -64,16 +64,19 @@ absl::StatusOr<fs::path> FindExecutor(const std::string& named) {
                "name it: `--executor FILE`");
 }
 
+std::function<bool(const SshHostKey&)> AskAboutHostKey(const std::string& host) {
+  if (!CanAsk()) return nullptr;
+  return [host](const SshHostKey& key) {
+    return Confirm(absl::StrCat("The SSH host key of ", host, " is ", key.type, " ",
+                                key.fingerprint,
+                                "\nCompare it on the host's console. Is it the right one?"));
+  };
+}
+
 absl::StatusOr<std::unique_ptr<HostInstaller>> HostInstaller::Connect(const Session& session,
                                                                       const Address& target) {
   SshOptions options = session.Ssh();
-  if (CanAsk() && options.pinned_fingerprint.empty()) {
-    options.accept_unknown = [&target](const SshHostKey& key) {
-      return Confirm(absl::StrCat("The SSH host key of ", target.host, " is ", key.type, " ",
-                                  key.fingerprint,
-                                  "\nCompare it on the host's console. Is it the right one?"));
-    };
-  }
+  if (options.pinned_fingerprint.empty()) options.accept_unknown = AskAboutHostKey(target.host);
   SLIPWAY_ASSIGN_OR_RETURN(auto ssh,
                            SshSession::Connect(target.user, target.host, target.port, options));
   std::unique_ptr<HostInstaller> installer(new HostInstaller(std::move(ssh)));

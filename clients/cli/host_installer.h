@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -61,6 +62,9 @@ class HostInstaller {
   std::string program_;
   std::string folder_;
 };
+
+// Shows the person at the terminal a host key that is not known, and asks; nothing where nobody can be asked.
+std::function<bool(const SshHostKey&)> AskAboutHostKey(const std::string& host);
 
 // The program beside this one, or where packages put it. NOT_FOUND says where it was looked for.
 absl::StatusOr<std::filesystem::path> FindExecutor(const std::string& named);

@@ -7,6 +7,7 @@
 #include "common/names.h"
 #include "common/status.h"
 #include "controller/api/edge.h"
+#include "controller/api/self_check.h"
 
 namespace slipway::controller {
 namespace {
@@ -77,6 +78,11 @@ grpc::Status HostsService::GetServerInfo(grpc::ServerContext* context,
     *response->mutable_start_time() = slipway::ToProto(about_.start_time);
     response->set_ssh_public_key(about_.ssh_public_key);
     SLIPWAY_ASSIGN_OR_RETURN(*response->mutable_authority_pem(), certificates_.AuthorityPem());
+    for (pb::Finding& finding :
+         CheckController(about_.state, about_.history_intact(), certificates_, fleet_,
+                         std::chrono::system_clock::now())) {
+      *response->add_findings() = std::move(finding);
+    }
     return absl::OkStatus();
   });
 }

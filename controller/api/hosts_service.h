@@ -1,6 +1,8 @@
 // slipway.v1.HostService.
 #pragma once
 
+#include <filesystem>
+#include <functional>
 #include <string>
 
 #include "controller/access/certificates.h"
@@ -21,6 +23,8 @@ class HostsService : public pb::HostService::Service {
     Time start_time;
     // As in an authorized_keys file.
     std::string ssh_public_key;
+    std::filesystem::path state;
+    std::function<bool()> history_intact;
   };
   HostsService(const Guard& guard, Store& store, Fleet& fleet, HostRegistry& registry,
                Enrolments& enrolments, Certificates& certificates, About about)

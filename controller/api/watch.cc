@@ -20,7 +20,8 @@ class Watch : public grpc::ServerWriteReactor<pb::WatchDeploymentResponse> {
   void Begin(const pb::WatchDeploymentRequest& request) {
     const absl::Status status = Resolve(request);
     if (!status.ok()) {
-      Finish(ToGrpc(status));
+      // Not Finish(): a cancellation that comes meanwhile ends the call too.
+      End(ToGrpc(status));
       return;
     }
     // Subscribed first, so that nothing falls between the first read and the first call of the hub.

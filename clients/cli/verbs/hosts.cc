@@ -33,9 +33,9 @@ int List(Session& session) {
 
 // True when nothing is wrong.
 bool ShowFindings(const Output& output, const std::string& host,
-                  const pb::CheckHostResponse& checked) {
+                  const google::protobuf::RepeatedPtrField<pb::Finding>& findings) {
   bool good = true;
-  for (const pb::Finding& finding : checked.findings()) {
+  for (const pb::Finding& finding : findings) {
     const bool ok = finding.level() == pb::FINDING_LEVEL_OK;
     const bool warning = finding.level() == pb::FINDING_LEVEL_WARNING;
     good &= ok || warning;
@@ -71,7 +71,7 @@ int CheckHosts(Session& session, const std::vector<std::string>& hosts, const st
       for (const pb::Finding& finding : checked->findings())
         good &= finding.level() != pb::FINDING_LEVEL_PROBLEM;
     } else {
-      good &= ShowFindings(session.output, host, *checked);
+      good &= ShowFindings(session.output, host, checked->findings());
     }
   }
   return good ? kExitOk : kExitError;
@@ -84,16 +84,27 @@ int Doctor(Session& session, const std::string& app) {
   if (!controller.ok()) return Fail(session, controller.status());
   const auto info = (*controller)->GetServerInfo();
   if (!info.ok()) return Fail(session, info.status());
-  if (!session.output.json) {
+  bool good = true;
+  if (session.output.json) {
+    session.output.Json(*info);
+    for (const pb::Finding& finding : info->findings()) {
+      good &= finding.level() != pb::FINDING_LEVEL_PROBLEM;
+    }
+  } else {
     session.output.Line(absl::StrCat("controller  ", session.output.Paint(Tone::kGood, "ok     "),
                                      "  version ", info->version(), ", started ",
                                      Ago(info->start_time())));
+    good = ShowFindings(session.output, "controller", info->findings());
   }
   const auto listed = (*controller)->ListHosts({});
   if (!listed.ok()) return Fail(session, listed.status());
   std::vector<std::string> hosts;
-  for (const pb::Host& host : listed->hosts()) hosts.push_back(ShortName(host.name()));
-  return CheckHosts(session, hosts, app);
+  // Those that cannot be asked have been named already.
+  for (const pb::Host& host : listed->hosts()) {
+    if (host.connected()) hosts.push_back(ShortName(host.name()));
+  }
+  const int checked = CheckHosts(session, hosts, app);
+  return good ? checked : kExitError;
 }
 
 }  // namespace

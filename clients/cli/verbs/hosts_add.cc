@@ -8,7 +8,6 @@
 
 #include "clients/cli/host_installer.h"
 #include "clients/cli/hosts.h"
-#include "clients/cli/terminal.h"
 #include "common/names.h"
 #include "common/status.h"
 
@@ -114,15 +113,7 @@ std::string AddressOf(const HostsOptions& options, const Address& target,
 // Of an ssh:// address that somebody else set up: the key that the controller is to expect.
 absl::StatusOr<std::string> ConfirmedHostKey(Session& session, const Address& address) {
   SshOptions options = session.Ssh();
-  SshHostKey seen;
-  const auto accept = [&](const SshHostKey& key) {
-    seen = key;
-    return CanAsk() &&
-           Confirm(absl::StrCat("The SSH host key of ", address.host, " is ", key.type, " ",
-                                key.fingerprint,
-                                "\nCompare it on the host's console. Is it the right one?"));
-  };
-  if (options.pinned_fingerprint.empty()) options.accept_unknown = accept;
+  if (options.pinned_fingerprint.empty()) options.accept_unknown = AskAboutHostKey(address.host);
   SLIPWAY_ASSIGN_OR_RETURN(const SshHostKey key,
                            SshSession::HostKeyOf(address.host, address.port, options));
   return key.Line();
@@ -163,7 +154,6 @@ int AddHost(Session& session, const HostsOptions& options) {
     if (!installed.ok()) return Fail(session, installed.status());
     host_key = installed->host_key.Line();
     address = AddressOf(options, *target, installed->report);
-    // Nobody could connect yet; it is registered all the same, for it will.
   } else {
     const auto parsed = ParseAddress(address, Peer::kExecutor);
     if (!parsed.ok()) return Fail(session, parsed.status());

@@ -1,0 +1,77 @@
+#include "controller/api/self_check.h"
+
+#include "absl/strings/str_cat.h"
+
+#include "common/durations.h"
+#include "common/file.h"
+
+namespace slipway::controller {
+namespace {
+
+constexpr uint64_t kLittleSpace = 1ULL << 30;
+
+pb::Finding Found(pb::FindingLevel level, absl::string_view subject, absl::string_view text,
+                  absl::string_view cure = "") {
+  pb::Finding finding;
+  finding.set_level(level);
+  finding.set_subject(std::string(subject));
+  finding.set_text(std::string(text));
+  finding.set_cure(std::string(cure));
+  return finding;
+}
+
+pb::Finding CheckCertificate(const Certificates& certificates, Time now) {
+  const auto ends = certificates.OwnEnds();
+  if (!ends || *ends <= now) {
+    return Found(pb::FINDING_LEVEL_PROBLEM, "certificate",
+                 ends ? "the controller's certificate has ended" : "the certificate cannot be read",
+                 certificates.HasAuthority() ? "restart the controller, and look at its log"
+                                             : "put a good one where tls.certificate says");
+  }
+  const std::string left = FormatDuration(*ends - now);
+  // Renewed at two thirds of its life: what has less than a quarter left was not.
+  const bool late = *ends - now < certificates.Life() / 4;
+  if (late && !certificates.HasAuthority()) {
+    return Found(pb::FINDING_LEVEL_WARNING, "certificate", absl::StrCat("ends in ", left),
+                 "put a new one where tls.certificate says; no restart is needed");
+  }
+  if (late) {
+    return Found(pb::FINDING_LEVEL_WARNING, "certificate",
+                 absl::StrCat("ends in ", left, " and should have been renewed"),
+                 "the controller's log says why it was not");
+  }
+  return Found(pb::FINDING_LEVEL_OK, "certificate", absl::StrCat("good for ", left));
+}
+
+}  // namespace
+
+std::vector<pb::Finding> CheckController(const std::filesystem::path& state, bool history_intact,
+                                         const Certificates& certificates, Fleet& fleet, Time now) {
+  std::vector<pb::Finding> findings = {CheckCertificate(certificates, now)};
+  findings.push_back(
+      history_intact
+          ? Found(pb::FINDING_LEVEL_OK, "history", "was whole when it was last looked at")
+          : Found(pb::FINDING_LEVEL_PROBLEM, "history", "was changed by something else",
+                  "`slipway audit verify` says where; compare it with a backup"));
+  const uint64_t bytes = FreeBytes(state);
+  const std::string space = absl::StrCat(bytes >> 20, " MiB free at ", state.string());
+  findings.push_back(bytes < kLittleSpace
+                         ? Found(pb::FINDING_LEVEL_WARNING, "disk", space, "make room there")
+                         : Found(pb::FINDING_LEVEL_OK, "disk", space));
+  const std::vector<HostConfig> hosts = fleet.Hosts();
+  if (hosts.empty()) {
+    findings.push_back(Found(pb::FINDING_LEVEL_WARNING, "host", "no host is known",
+                             "slipway hosts add web-1 --ssh USER@HOST"));
+  }
+  for (const HostConfig& host : hosts) {
+    const HostObservation seen = fleet.Observe(host.name);
+    if (seen.connected) continue;
+    findings.push_back(Found(pb::FINDING_LEVEL_PROBLEM, "host",
+                             absl::StrCat(host.name, " is not connected: ", seen.problem),
+                             absl::StrCat("is slipway-executor running there, and does ",
+                                          host.address, " lead to it?")));
+  }
+  return findings;
+}
+
+}  // namespace slipway::controller

@@ -1,0 +1,18 @@
+// What `slipway doctor` says of the controller itself, each finding with its cure.
+#pragma once
+
+#include <filesystem>
+#include <vector>
+
+#include "controller/access/certificates.h"
+#include "controller/fleet/fleet.h"
+
+#include "slipway/v1/hosts.pb.h"
+
+namespace slipway::controller {
+
+// Looks at what is there; asks no host.
+std::vector<pb::Finding> CheckController(const std::filesystem::path& state, bool history_intact,
+                                         const Certificates& certificates, Fleet& fleet, Time now);
+
+}  // namespace slipway::controller
