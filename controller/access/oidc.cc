@@ -17,6 +17,7 @@
 #include <openssl/param_build.h>
 #include <openssl/x509.h>
 
+#include "common/openssl_handle.h"
 #include "common/status.h"
 
 namespace slipway::controller {
@@ -80,13 +81,6 @@ bool IsFor(const json& payload, const std::string& audience) {
   return found != payload.end() && found->is_string() && found->get<std::string>() == audience;
 }
 
-template <auto kFree>
-struct Free {
-  template <typename T>
-  void operator()(T* pointer) const {
-    kFree(pointer);
-  }
-};
 using Number = std::unique_ptr<BIGNUM, Free<BN_free>>;
 using Key = std::unique_ptr<EVP_PKEY, Free<EVP_PKEY_free>>;
 

@@ -5,16 +5,17 @@ Bootstrap, twice; a rogue host key; deployments under load; sshd killed in the m
 serves; mutual TLS with certificates that are renewed every second; a canary that must be nowhere; the history edited.
 """
 import contextlib
+import hashlib
 import json
 import os
 import re
 import shutil
-import signal
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
+import urllib.request
 
 import stack
 from remote_host import RemoteHost
@@ -77,7 +78,6 @@ def version(name, **settings):
 
 
 def serving(host):
-    import urllib.request
     with urllib.request.urlopen(f"http://{host.address}:{PORT}/", timeout=5) as response:
         return response.read().decode().strip().removeprefix("hello from ")
 
@@ -296,7 +296,6 @@ def history_is_held(check, controller):
     with sqlite3.connect(f"{SITE}/controller/state.db") as database:
         rows = database.execute("SELECT count(*) FROM history").fetchone()[0]
         # By somebody who knows the format: the whole chain is written anew.
-        import hashlib
         database.executescript("DROP TRIGGER history_stays; DROP TRIGGER history_holds;")
         database.execute("UPDATE history SET actor='mallory' WHERE sequence=3")
         previous = b""
@@ -317,7 +316,6 @@ def history_is_held(check, controller):
 
 def canary_is_nowhere(check, host, tokens):
     """The value of a secret and the tokens: in no log, journal, database, command line or metric."""
-    import urllib.request
     metrics = urllib.request.urlopen("http://127.0.0.1:9780/metrics", timeout=5).read().decode()
     places = {"metrics": metrics, "the executor's log": host.log("slipway-executor"), "sshd's log": host.log("ssh"),
               "the controller's log": read(f"{SITE}/controller.log")}
@@ -380,7 +378,6 @@ def guides_permissions_are_enough(check, host, remote):
     for name in ("p1", "p2"):
         write(f"{folder}/app.env", f"HELLO_VERSION={name}\n")
         done = slipway("deploy", "--commit", name, cwd=folder)
-        import urllib.request
         with urllib.request.urlopen(f"http://{host.address}:8091/", timeout=5) as response:
             answers.append(response.read().decode().strip())
     check(done.returncode == 0 and answers == ["hello from p1", "hello from p2"], "and deploys by the guide's permissions alone",
