@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "controller/access/ref_policy.h"
 #include "tests/unit/controller/access_fixture.h"
 
 namespace slipway::controller {
@@ -76,6 +77,20 @@ TEST_F(AccessTest, WorkflowsTokenIsTakenOnce) {
   server_.reset();
   Start();
   EXPECT_EQ(DetailOf(Exchange(jwt).status()).reason(), "TOKEN_REPLAYED");
+}
+
+TEST(RefPattern, StarStandsForAnyTextAndEverythingElseForItself) {
+  EXPECT_TRUE(MatchesRef("refs/heads/main", "refs/heads/main"));
+  EXPECT_TRUE(MatchesRef("refs/pull/*", "refs/pull/7/merge"));
+  EXPECT_TRUE(MatchesRef("*", ""));
+  EXPECT_TRUE(MatchesRef("refs/*/release-*-ok", "refs/heads/release-1-of-2-ok"));
+  EXPECT_FALSE(MatchesRef("refs/heads/main", "refs/heads/main2"));
+  EXPECT_FALSE(MatchesRef("refs/heads/main", "refs/heads/mai"));
+  EXPECT_FALSE(MatchesRef("refs/heads/*", "refs/tags/v1"));
+  EXPECT_FALSE(MatchesRef("refs/heads/ma.n", "refs/heads/main"));
+  EXPECT_FALSE(MatchesRef("", "refs/heads/main"));
+  // Would take for ever by trying everything.
+  EXPECT_FALSE(MatchesRef("*a*a*a*a*a*a*a*a*b", std::string(5000, 'a')));
 }
 
 class RefPolicyTest : public AccessTest {
