@@ -36,7 +36,7 @@ SetupLayout LayoutFor(const SetupOptions& options) {
 
 std::string UnitText(const SetupOptions& options, const SetupLayout& layout) {
   const std::string start =
-      absl::StrCat("[Unit]\nDescription=Slipway executor\nDocumentation=man:slipway-executor(8)\n",
+      absl::StrCat("[Unit]\nDescription=Slipway executor\n",
                    options.as_root ? "After=docker.service nginx.service network.target\n" : "",
                    "\n[Service]\nType=exec\nExecStart=", layout.binary.string(), " serve --config ",
                    layout.config.string(),

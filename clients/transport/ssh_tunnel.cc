@@ -72,7 +72,6 @@ class SshTunnel::Loop {
   };
   // One accepted connection and its channel.
   struct Stream {
-    Loop* loop = nullptr;
     UniqueFd fd;
     ssh_channel channel = nullptr;
     ssh_channel_callbacks_struct callbacks{};
@@ -82,8 +81,10 @@ class SshTunnel::Loop {
     bool done = false;
     // The other side sends no more.
     bool remote_ended = false;
-    // Our side has taken less than was sent: the rest waits in libssh, which then grants no more room.
+    // Our side has taken less than was sent.
     bool local_full = false;
+    // Of a piece that has left libssh already.
+    std::string rest;
 
     void Close();
   };
@@ -96,6 +97,7 @@ class SshTunnel::Loop {
   void Serve(Stream& stream, short events);
   void OpenChannel(Stream& stream);
   void FromLocal(Stream& stream);
+  static void Send(Stream& stream, absl::string_view bytes);
   void ToLocal(Stream& stream);
   static int OnData(ssh_session session, ssh_channel channel, void* data, uint32_t size,
                     int is_error, void* stream);
@@ -206,7 +208,6 @@ void SshTunnel::Loop::Accept(const Relay& relay) {
     // Without a session the connection ends, and gRPC tries again in its own time.
     if (session_ == nullptr) continue;
     Stream& stream = streams_.emplace_back();
-    stream.loop = this;
     stream.fd = std::move(fd);
     stream.remote_path = relay.remote_path;
     stream.open_by = steady_clock::now() + kOpenTimeout;
@@ -249,6 +250,8 @@ int SshTunnel::Loop::OnData(ssh_session, ssh_channel, void* data, uint32_t size,
                             void* userdata) {
   Stream& stream = *static_cast<Stream*>(userdata);
   if (is_error != 0 || stream.done) return static_cast<int>(size);
+  // Not before what came earlier; it waits in libssh, which grants the other side no more room meanwhile.
+  if (stream.local_full) return 0;
   const ssize_t sent = send(stream.fd.get(), data, size, MSG_NOSIGNAL);
   if (sent < 0 && errno != EAGAIN) {
     stream.done = true;
@@ -263,37 +266,33 @@ void SshTunnel::Loop::OnEnd(ssh_session, ssh_channel, void* userdata) {
   static_cast<Stream*>(userdata)->remote_ended = true;
 }
 
-// What libssh holds for a stream whose local side was full.
-void SshTunnel::Loop::ToLocal(Stream& stream) {
-  while (!stream.done) {
-    const int waiting = ssh_channel_poll(stream.channel, 0);
-    if (waiting <= 0) break;
-    // Read no more than can be sent: what is read has left libssh.
-    pollfd room{stream.fd.get(), POLLOUT, 0};
-    stream.local_full = poll(&room, 1, 0) != 1;
-    if (stream.local_full) return;
-    const int got = ssh_channel_read_nonblocking(
-        stream.channel, piece_.data(),
-        static_cast<uint32_t>(std::min<size_t>(static_cast<size_t>(waiting), piece_.size())), 0);
-    if (got <= 0) break;
-    size_t sent = 0;
-    while (sent < static_cast<size_t>(got)) {
-      const ssize_t more = send(stream.fd.get(), piece_.data() + sent,
-                                static_cast<size_t>(got) - sent, MSG_NOSIGNAL);
-      if (more > 0) {
-        sent += static_cast<size_t>(more);
-        continue;
-      }
-      if (errno != EAGAIN) {
-        stream.done = true;
-        return;
-      }
-      // A little over what the socket's buffer had room for: the reader is at work.
-      poll(&room, 1, kPollMilliseconds);
+// Sends what it can of the bytes and keeps the rest; the stream is full then.
+void SshTunnel::Loop::Send(Stream& stream, absl::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t sent = send(stream.fd.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (sent < 0) {
+      if (errno == EINTR) continue;
+      stream.done = errno != EAGAIN;
+      break;
     }
+    bytes.remove_prefix(static_cast<size_t>(sent));
   }
-  stream.local_full = false;
-  if (stream.remote_ended) stream.done = true;
+  stream.rest = std::string(bytes);
+  stream.local_full = !stream.rest.empty();
+}
+
+// What waits for a local side that was full: here, and in libssh.
+void SshTunnel::Loop::ToLocal(Stream& stream) {
+  Send(stream, std::exchange(stream.rest, ""));
+  while (!stream.done && !stream.local_full) {
+    const int got = ssh_channel_read_nonblocking(stream.channel, piece_.data(),
+                                                 static_cast<uint32_t>(piece_.size()), 0);
+    if (got <= 0) {
+      stream.done = stream.remote_ended;
+      return;
+    }
+    Send(stream, absl::string_view(piece_.data(), static_cast<size_t>(got)));
+  }
 }
 
 void SshTunnel::Loop::FromLocal(Stream& stream) {

@@ -116,7 +116,8 @@ absl::StatusOr<Caller> Guard::Admit(const grpc::ServerContextBase& context,
     return allowed;
   }
   caller->claimed_ref = Said(context, "x-slipway-ref");
-  caller->override_policy = Said(context, "x-slipway-override-policy") == "yes";
+  caller->override_policy = caller->identity.role() == pb::ROLE_OPERATOR &&
+                            Said(context, "x-slipway-override-policy") == "yes";
   caller->actor.name = caller->identity.name();
   caller->actor.origin = caller->identity.origin();
   const std::string claim = Said(context, "x-slipway-origin");

@@ -112,16 +112,13 @@ absl::Status Upkeep::LookAfter(const std::string& host, GrpcExecutorClient& clie
   if (absl::IsNotFound(head.status())) return absl::OkStatus();
   if (!head.ok()) return head.status();
   if (head->sequence() <= delivered.head) return absl::OkStatus();
-  if (delivered.head == 0) {
-    // Over a connection that is new: what the host remembers is not written over before it was compared.
-    SLIPWAY_ASSIGN_OR_RETURN(const xpb::HistoryHead kept, client.GetHistoryHead());
-    const std::string problem = kept.sequence() == 0 ? "" : audit_.ProblemWith(kept);
-    if (intact_) intact_(problem.empty());
-    if (!problem.empty()) {
-      LogError("the history was changed", {{"host", host}, {"problem", problem}});
-      delivered.head = UINT64_MAX;
-      return absl::OkStatus();
-    }
+  // What the host remembers is not written over before it was compared: the database may be changed under a running controller.
+  SLIPWAY_ASSIGN_OR_RETURN(const xpb::HistoryHead kept, client.GetHistoryHead());
+  const std::string problem = kept.sequence() == 0 ? "" : audit_.ProblemWith(kept);
+  if (intact_) intact_(problem.empty());
+  if (!problem.empty()) {
+    LogError("the history was changed", {{"host", host}, {"problem", problem}});
+    return absl::OkStatus();
   }
   SLIPWAY_RETURN_IF_ERROR(client.KeepHistoryHead(*head));
   delivered.head = head->sequence();

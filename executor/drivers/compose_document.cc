@@ -73,33 +73,6 @@ json ToJson(const YAML::Node& node) {
   return node.IsScalar() ? ScalarToJson(node) : json(nullptr);
 }
 
-// Scalars of a node that is one, a list of them, or of maps with a `path`.
-bool CollectPaths(const YAML::Node& node, std::set<std::string>& paths) {
-  if (node.IsSequence()) {
-    return std::all_of(node.begin(), node.end(),
-                       [&paths](const YAML::Node& item) { return CollectPaths(item, paths); });
-  }
-  const YAML::Node path = node.IsMap() ? node["path"] : node;
-  if (!path.IsScalar() || absl::StrContains(path.Scalar(), "$")) return false;
-  paths.insert(path.Scalar());
-  return true;
-}
-
-// Also below `x-` keys, from where anchors bring them into services.
-bool CollectEnvFiles(const YAML::Node& node, std::set<std::string>& paths) {
-  if (node.IsSequence()) {
-    return std::all_of(node.begin(), node.end(),
-                       [&paths](const YAML::Node& item) { return CollectEnvFiles(item, paths); });
-  }
-  if (!node.IsMap()) return true;
-  return std::all_of(node.begin(), node.end(), [&paths](const auto& item) {
-    const std::string& key = item.first.Scalar();
-    if (key == "extends" || key == "include" || key == "label_file") return false;
-    return key == "env_file" ? CollectPaths(item.second, paths)
-                             : CollectEnvFiles(item.second, paths);
-  });
-}
-
 // Every scalar below the node, lists and the values of maps included.
 void CollectScalars(const YAML::Node& node, const std::string& key,
                     std::vector<ComposeReference>& references) {
@@ -142,24 +115,26 @@ void CollectReferences(const YAML::Node& node, std::vector<ComposeReference>& re
 
 }  // namespace
 
-std::vector<ComposeReference> ReferencesOf(const std::string& compose_text) {
+std::optional<std::vector<ComposeReference>> ReferencesOf(const std::string& compose_text) {
   std::vector<ComposeReference> references;
   try {
     CollectReferences(YAML::Load(compose_text), references);
   } catch (const YAML::Exception&) {
-    references.clear();
+    return std::nullopt;
   }
   return references;
 }
 
 std::optional<std::set<std::string>> EnvFilesOf(const std::string& compose_text) {
-  try {
-    std::set<std::string> paths;
-    if (CollectEnvFiles(YAML::Load(compose_text), paths)) return paths;
-  } catch (const YAML::Exception&) {
-    // Compose itself says what is wrong with it.
+  const auto references = ReferencesOf(compose_text);
+  if (!references) return std::nullopt;
+  std::set<std::string> paths;
+  for (const ComposeReference& reference : *references) {
+    if (reference.key != "env_file" || absl::StrContains(reference.target, "$"))
+      return std::nullopt;
+    paths.insert(reference.target);
   }
-  return std::nullopt;
+  return paths;
 }
 
 absl::StatusOr<json> ParseComposeDocument(absl::string_view text) {

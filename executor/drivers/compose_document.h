@@ -25,8 +25,9 @@ struct ComposeReference {
   // As it is written.
   std::string target;
 };
-// Wherever in the file they stand; empty for a file that is no YAML, of which compose says what is wrong with it.
-std::vector<ComposeReference> ReferencesOf(const std::string& compose_text);
+// Wherever in the file they stand, also below `x-` keys, from where anchors bring them into services. Nothing for a file that is
+// no YAML, of which compose itself says what is wrong with it.
+std::optional<std::vector<ComposeReference>> ReferencesOf(const std::string& compose_text);
 
 // What `compose config` prints, as JSON: compose 2 prints JSON, compose 1 prints YAML.
 // INVALID_COMPOSE_FILE when it is neither.

@@ -122,8 +122,9 @@ std::vector<fs::path> CheckOneFile(const fs::path& folder, const fs::path& file,
                                    const Environment& environment, Findings& findings) {
   std::vector<fs::path> more;
   const auto text = ReadFile(folder / file);
-  if (!text.ok()) return more;
-  for (const ComposeReference& reference : ReferencesOf(*text)) {
+  const auto references = text.ok() ? ReferencesOf(*text) : std::nullopt;
+  if (!references) return more;
+  for (const ComposeReference& reference : *references) {
     const auto target = Interpolated(reference.target, environment);
     // Shown as it is written: what a variable holds may be a secret.
     const std::string where =

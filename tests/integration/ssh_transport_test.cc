@@ -1,6 +1,7 @@
 // ssh:// against a real sshd with keys of openssh-client.
 #include <chrono>
 #include <cstdlib>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <thread>
@@ -60,7 +61,7 @@ class SshTransportTest : public ::testing::Test {
         .Dial({Scheme::kSsh, server_.user(), server_.address(), server_.port(), socket}, options)
         .value();
   }
-  static grpc::Status Ask(Link& link, std::string& answer, int seconds = 10) {
+  static grpc::Status Ask(const Link& link, std::string& answer, int seconds = 10) {
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(seconds));
     context.set_wait_for_ready(true);
@@ -402,6 +403,39 @@ TEST_F(SshTransportTest, BytesArriveAsTheyAreWhoeverIsSlow) {
   EXPECT_TRUE(received == sent);
   shutdown(fd.get(), SHUT_RDWR);
   echo.join();
+}
+
+TEST_F(SshTransportTest, ReaderThatNeverReadsKeepsNobodyElseWaiting) {
+  server_.Start();
+  const sockaddr_un there = UnixAddress(Socket("echo"));
+  const UniqueFd listener(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  ASSERT_EQ(bind(listener.get(), reinterpret_cast<const sockaddr*>(&there), sizeof there), 0);
+  ASSERT_EQ(listen(listener.get(), 5), 0);
+  NamedService service("other");
+  const auto served = Serve(service, Socket("1.sock"));
+  const auto tunnel = SshTunnel::Start({server_.user(), server_.address(), server_.port()},
+                                       server_.Options(), folder_.path());
+  ASSERT_TRUE(tunnel.ok()) << tunnel.status();
+  const sockaddr_un here = UnixAddress((*tunnel)->Relay(Socket("echo")).value());
+  const UniqueFd deaf(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  ASSERT_EQ(connect(deaf.get(), reinterpret_cast<const sockaddr*>(&here), sizeof here), 0);
+  const UniqueFd talker(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  // Until every buffer and window on the way is full and stays so.
+  const std::string piece(64 << 10, 'x');
+  pollfd room{talker.get(), POLLOUT, 0};
+  while (poll(&room, 1, 1000) == 1) {
+    ASSERT_GT(send(talker.get(), piece.data(), piece.size(), MSG_DONTWAIT), 0);
+  }
+  const auto relay = (*tunnel)->Relay(Socket("1.sock"));
+  ASSERT_TRUE(relay.ok());
+  const Link link(grpc::CreateChannel("unix:" + *relay, grpc::InsecureChannelCredentials()),
+                  nullptr);
+  for (int i = 0; i < 20; ++i) {
+    std::string answer;
+    const auto start = std::chrono::steady_clock::now();
+    ASSERT_TRUE(Ask(link, answer).ok());
+    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(500));
+  }
 }
 
 }  // namespace
