@@ -11,11 +11,11 @@
 #include "absl/strings/str_join.h"
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/struct.pb.h>
-#include <yaml-cpp/yaml.h>
 
 #include "common/durations.h"
 #include "common/enum_word.h"
 #include "common/status.h"
+#include "common/yaml_document.h"
 
 namespace slipway {
 namespace {
@@ -71,19 +71,14 @@ class Reader {
     return absl::OkStatus();
   }
 
-  absl::Status Wrong(const YAML::Mark& mark, absl::string_view path, absl::string_view what) const {
-    return Error(absl::StatusCode::kInvalidArgument, "INVALID_YAML",
-                 absl::StrCat(file_, ":", mark.line + 1, ":", mark.column + 1, ": ",
-                              path.empty() ? "" : absl::StrCat(path, ": "), what));
-  }
-
  private:
   static std::string Join(absl::string_view path, absl::string_view key) {
     return path.empty() ? std::string(key) : absl::StrCat(path, ".", key);
   }
 
   absl::Status Wrong(const YAML::Node& node, absl::string_view path, absl::string_view what) const {
-    return Wrong(node.Mark(), path, what);
+    return InvalidYaml(file_, node.Mark(),
+                       absl::StrCat(path.empty() ? "" : absl::StrCat(path, ": "), what));
   }
 
   absl::Status UnknownKey(const YAML::Node& node, absl::string_view path, const std::string& key,
@@ -271,17 +266,8 @@ class Reader {
 }  // namespace
 
 absl::Status ParseYaml(absl::string_view text, absl::string_view file, Message& message) {
-  Reader reader(file);
-  // yaml-cpp reports by exceptions; none leaves this function.
-  try {
-    const std::vector<YAML::Node> documents = YAML::LoadAll(std::string(text));
-    if (documents.size() > 1) {
-      return reader.Wrong(documents[1].Mark(), "", "a second document; expected one");
-    }
-    return documents.empty() ? absl::OkStatus() : reader.ReadMessage(documents[0], "", message);
-  } catch (const YAML::Exception& exception) {
-    return reader.Wrong(exception.mark, "", exception.msg);
-  }
+  SLIPWAY_ASSIGN_OR_RETURN(const YAML::Node document, LoadYaml(text, file));
+  return Reader(file).ReadMessage(document, "", message);
 }
 
 }  // namespace slipway

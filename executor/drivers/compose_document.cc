@@ -7,8 +7,9 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
-#include <yaml-cpp/yaml.h>
 
+#include "common/status.h"
+#include "common/yaml_document.h"
 #include "executor/failure.h"
 
 namespace slipway::executor {
@@ -115,19 +116,17 @@ void CollectReferences(const YAML::Node& node, std::vector<ComposeReference>& re
 
 }  // namespace
 
-std::optional<std::vector<ComposeReference>> ReferencesOf(const std::string& compose_text) {
+absl::StatusOr<std::vector<ComposeReference>> ReferencesOf(absl::string_view compose_text,
+                                                           absl::string_view file) {
+  SLIPWAY_ASSIGN_OR_RETURN(const YAML::Node document, LoadYaml(compose_text, file));
   std::vector<ComposeReference> references;
-  try {
-    CollectReferences(YAML::Load(compose_text), references);
-  } catch (const YAML::Exception&) {
-    return std::nullopt;
-  }
+  CollectReferences(document, references);
   return references;
 }
 
-std::optional<std::set<std::string>> EnvFilesOf(const std::string& compose_text) {
-  const auto references = ReferencesOf(compose_text);
-  if (!references) return std::nullopt;
+std::optional<std::set<std::string>> EnvFilesOf(absl::string_view compose_text) {
+  const auto references = ReferencesOf(compose_text, "");
+  if (!references.ok()) return std::nullopt;
   std::set<std::string> paths;
   for (const ComposeReference& reference : *references) {
     if (reference.key != "env_file" || absl::StrContains(reference.target, "$"))
@@ -140,13 +139,11 @@ std::optional<std::set<std::string>> EnvFilesOf(const std::string& compose_text)
 absl::StatusOr<json> ParseComposeDocument(absl::string_view text) {
   json document = json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
   if (document.is_discarded()) {
-    try {
-      document = ToJson(YAML::Load(std::string(text)));
-    } catch (const YAML::Exception& exception) {
-      return Failure(
-          pb::FAILURE_REASON_INVALID_COMPOSE_FILE,
-          absl::StrCat("the output of `compose config` cannot be read: ", exception.msg));
+    const auto loaded = LoadYaml(text, "compose config");
+    if (!loaded.ok()) {
+      return Failure(pb::FAILURE_REASON_INVALID_COMPOSE_FILE, loaded.status().message());
     }
+    document = ToJson(*loaded);
   }
   if (!document.is_object() || !document.contains("services") ||
       !document["services"].is_object()) {

@@ -16,7 +16,7 @@ namespace slipway::executor {
 // The env files that `compose config` reads for this compose file, as they are written in it;
 // nothing when that cannot be told without compose, because the file extends or includes others or
 // names them by variables.
-std::optional<std::set<std::string>> EnvFilesOf(const std::string& compose_text);
+std::optional<std::set<std::string>> EnvFilesOf(absl::string_view compose_text);
 
 // Another file that a compose file names.
 struct ComposeReference {
@@ -25,9 +25,10 @@ struct ComposeReference {
   // As it is written.
   std::string target;
 };
-// Wherever in the file they stand, also below `x-` keys, from where anchors bring them into services. Nothing for a file that is
-// no YAML, of which compose itself says what is wrong with it.
-std::optional<std::vector<ComposeReference>> ReferencesOf(const std::string& compose_text);
+// Wherever in the file they stand, also below `x-` keys, from where anchors bring them into services. INVALID_ARGUMENT for
+// what is not one YAML document, with `file` naming it.
+absl::StatusOr<std::vector<ComposeReference>> ReferencesOf(absl::string_view compose_text,
+                                                           absl::string_view file);
 
 // What `compose config` prints, as JSON: compose 2 prints JSON, compose 1 prints YAML.
 // INVALID_COMPOSE_FILE when it is neither.

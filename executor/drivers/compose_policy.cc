@@ -12,6 +12,7 @@
 #include "absl/strings/str_split.h"
 
 #include "common/file.h"
+#include "common/status.h"
 #include "executor/drivers/compose_document.h"
 #include "executor/failure.h"
 
@@ -117,13 +118,19 @@ bool IsRemote(const std::string& target) {
          absl::EndsWith(target, ".git") || absl::StrContains(target, ".git#");
 }
 
-// One file and what it names; answers the local compose files among them, relative to the release.
-std::vector<fs::path> CheckOneFile(const fs::path& folder, const fs::path& file,
-                                   const Environment& environment, Findings& findings) {
+// One file and what it names; answers the local compose files among them, relative to the release. What cannot be read here
+// is refused: compose's own reader may take it for more than we saw.
+absl::StatusOr<std::vector<fs::path>> CheckOneFile(const fs::path& folder, const fs::path& file,
+                                                   const Environment& environment,
+                                                   Findings& findings) {
   std::vector<fs::path> more;
   const auto text = ReadFile(folder / file);
-  const auto references = text.ok() ? ReferencesOf(*text) : std::nullopt;
-  if (!references) return more;
+  // Compose itself says that a file is missing.
+  if (!text.ok()) return more;
+  const auto references = ReferencesOf(*text, file.string());
+  if (!references.ok()) {
+    return Failure(pb::FAILURE_REASON_INVALID_COMPOSE_FILE, references.status().message());
+  }
   for (const ComposeReference& reference : *references) {
     const auto target = Interpolated(reference.target, environment);
     // Shown as it is written: what a variable holds may be a secret.
@@ -284,7 +291,9 @@ absl::Status CheckComposeReferences(const fs::path& folder, const std::string& f
   std::vector<fs::path> files = {fs::path(file).lexically_normal()};
   for (size_t i = 0; i < files.size() && i < kMostFiles; ++i) {
     const fs::path one = files[i];
-    for (fs::path& more : CheckOneFile(folder, one, environment, findings)) {
+    SLIPWAY_ASSIGN_OR_RETURN(std::vector<fs::path> named,
+                             CheckOneFile(folder, one, environment, findings));
+    for (fs::path& more : named) {
       if (std::find(files.begin(), files.end(), more) == files.end()) {
         files.push_back(std::move(more));
       }

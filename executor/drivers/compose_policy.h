@@ -18,7 +18,7 @@
 namespace slipway::executor {
 
 // Before compose reads anything: includes of other machines are refused, and files outside of the release, followed through
-// local includes. FAILURE_REASON_POLICY, naming every finding.
+// local includes. FAILURE_REASON_POLICY, naming every finding; INVALID_COMPOSE_FILE for what is not one YAML document.
 absl::Status CheckComposeReferences(const std::filesystem::path& folder, const std::string& file,
                                     const Environment& environment,
                                     const std::vector<std::string>& allowances);

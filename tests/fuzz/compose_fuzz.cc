@@ -5,7 +5,7 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string text(reinterpret_cast<const char*>(data), size);
-  slipway::executor::ReferencesOf(text);
+  slipway::executor::ReferencesOf(text, "compose.yaml").status().IgnoreError();
   slipway::executor::EnvFilesOf(text);
   const auto document = slipway::executor::ParseComposeDocument(text);
   if (document.ok()) {

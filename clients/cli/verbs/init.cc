@@ -8,12 +8,12 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
-#include <yaml-cpp/yaml.h>
 
 #include "clients/cli/verb.h"
 #include "common/file.h"
 #include "common/names.h"
 #include "common/status.h"
+#include "common/yaml_document.h"
 
 namespace slipway::cli {
 namespace {
@@ -89,8 +89,8 @@ absl::StatusOr<Guess> ReadComposeFile(const std::string& path) {
   SLIPWAY_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
   Guess guess;
   guess.compose_file = path;
+  SLIPWAY_ASSIGN_OR_RETURN(const YAML::Node root, LoadYaml(text, path));
   try {
-    const YAML::Node root = YAML::Load(text);
     const YAML::Node services = root["services"];
     if (!services || !services.IsMap())
       return absl::InvalidArgumentError(absl::StrCat(path, ": has no services"));
@@ -110,9 +110,7 @@ absl::StatusOr<Guess> ReadComposeFile(const std::string& path) {
       }
     }
   } catch (const YAML::Exception& exception) {
-    return Error(absl::StatusCode::kInvalidArgument, "INVALID_YAML",
-                 absl::StrCat(path, ":", exception.mark.line + 1, ":", exception.mark.column + 1,
-                              ": ", exception.msg));
+    return InvalidYaml(path, exception.mark, exception.msg);
   }
   if (guess.slotted.empty()) {
     return Error(absl::StatusCode::kInvalidArgument, "NO_SLOTTED_SERVICE",

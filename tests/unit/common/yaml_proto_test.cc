@@ -193,7 +193,8 @@ TEST(YamlProto, PassesOnWhereTheYamlItselfIsBroken) {
 }
 
 TEST(YamlProto, RefusesASecondDocument) {
-  EXPECT_EQ(ErrorOf("app: a\n---\napp: b\n"), "slipway.yaml:3:1: a second document; expected one");
+  EXPECT_EQ(ErrorOf("app: a\n---\napp: b\n"),
+            "slipway.yaml:2:1: expected the end of the file; a second document?");
 }
 
 // An anchor that holds itself, and nesting without end, must not end in a stack overflow.

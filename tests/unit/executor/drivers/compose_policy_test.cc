@@ -177,6 +177,16 @@ TEST_F(ComposeReferencesTest, RefusesFilesOfTheHostAlsoThroughIncludesAndVariabl
   EXPECT_FALSE(Judge("services: {api: {env_file: \"${A:-$B}\"}}\n").ok());
 }
 
+// Compose's own readers take some texts for more than ours does; what we cannot read whole may hide an include.
+TEST_F(ComposeReferencesTest, RefusesWhatItCannotReadWhole) {
+  for (const char* text : {"services: {}\n---\ninclude: [https://example.org/x.yml]\n",
+                           "services: {}\n,include: [/etc/x.yml]\n", "x: &x [*x]\n"}) {
+    const absl::Status refused = Judge(text);
+    EXPECT_EQ(ReasonOf(refused), pb::FAILURE_REASON_INVALID_COMPOSE_FILE) << text << refused;
+    EXPECT_THAT(std::string(refused.message()), HasSubstr("docker-compose.yml:")) << text;
+  }
+}
+
 TEST_F(ComposeReferencesTest, CirclesEnd) {
   Write("a.yml", "include: [docker-compose.yml]\nservices: {}\n");
   EXPECT_TRUE(Judge("include: [a.yml]\nservices: {}\n").ok());
