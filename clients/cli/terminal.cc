@@ -30,10 +30,12 @@ absl::StatusOr<std::string> AskSecret(const std::string& prompt) {
   if (!terminal || tcgetattr(terminal.get(), &shown) != 0) return ErrnoError("/dev/tty");
   termios hidden = shown;
   hidden.c_lflag &= ~static_cast<tcflag_t>(ECHO);
-  SLIPWAY_RETURN_IF_ERROR(WriteAll(terminal.get(), prompt));
+  // Hidden first: what is typed at the sight of the question is neither shown nor thrown away.
   tcsetattr(terminal.get(), TCSAFLUSH, &hidden);
-  std::string secret = ReadLine(terminal.get());
-  tcsetattr(terminal.get(), TCSAFLUSH, &shown);
+  const absl::Status asked = WriteAll(terminal.get(), prompt);
+  std::string secret = asked.ok() ? ReadLine(terminal.get()) : "";
+  tcsetattr(terminal.get(), TCSADRAIN, &shown);
+  SLIPWAY_RETURN_IF_ERROR(asked);
   SLIPWAY_RETURN_IF_ERROR(WriteAll(terminal.get(), "\n"));
   if (secret.empty()) return absl::AbortedError("nothing was typed");
   return secret;

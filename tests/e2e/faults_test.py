@@ -2,8 +2,8 @@
 """What goes wrong on a real host, under one load from the first deployment to the last; no request may fail.
 
 A listen port that somebody stole, so that nginx refuses a reload without saying so; another site's broken file; foreign
-reloads during the switch; a version whose health flaps; a cancelled deployment; the controller down; nginx mode marker, which
-may not even close an idle connection.
+reloads during the switch; a version whose health flaps; a cancelled deployment; the controller down; readers that never read;
+nginx mode marker, which may not even close an idle connection.
 """
 import os
 import signal
@@ -123,6 +123,44 @@ def followed_logs(check):
     check("worker v3" in line, "logs -f", line)
 
 
+def deaf_readers(check):
+    """Readers of containers' output and of the deployment that take nothing: stopped as soon as they have begun."""
+    path = f"{APP}/slipway.yaml"
+    quiet = stack.read(path)
+    stack.write(path, quiet + "hooks:\n  before_switch:\n    - {name: talk, service: web, command: [migrate]}\n")
+    deaf = []
+
+    def begin(*arguments):
+        reader = subprocess.Popen([CLI, *arguments], cwd=APP, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        deaf.append(reader)
+        reader.stdout.readline()
+        reader.send_signal(signal.SIGSTOP)
+
+    try:
+        done = deploy("talk1", HELLO_LOG_LINES=20000)
+        check(done.returncode == 0 and done.stdout.count("." * 200) == 9999, "four megabytes of output, of which the deployment keeps 10,000 lines",
+              done.stdout[-2000:])
+        for _ in range(10):
+            begin("logs", "-f", "--tail", "100000")
+        version("talk2", HELLO_LOG_LINES=20000)
+        with subprocess.Popen([CLI, "deploy", "--commit", "talk2"], cwd=APP, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT) as child:
+            stack.until(20, lambda: slipway("history").stdout.splitlines()[1].split()[4] == "talk2", "the deployment has begun")
+            for _ in range(10):
+                begin("watch")
+            times = []
+            while child.poll() is None:
+                start = time.monotonic()
+                run(CLI, "status", cwd=APP, timeout=60)
+                times.append(time.monotonic() - start)
+        check(child.returncode == 0 and serving() == "talk2", f"20 readers that read nothing; the slowest status of {len(times)}: {max(times):.2f}s")
+    finally:
+        stack.write(path, quiet)
+        for reader in deaf:
+            reader.kill()
+            reader.wait()
+            reader.stdout.close()
+
+
 def controller_down(check):
     controller = Daemon("controller")
     controller.stop()
@@ -174,7 +212,7 @@ def main():
         stack.write(path, stack.read(path).replace("bake: 2s", "bake: 500ms"))
         with stack.Load() as load:
             for fault in (same_commit_twice, stolen_port, broken_foreign_file, foreign_reloads, flapping_health,
-                          dies_while_starting, cancelled, followed_logs, controller_down, move_to_marker):
+                          dies_while_starting, cancelled, followed_logs, controller_down, move_to_marker, deaf_readers):
                 fault(check)
         check(load.failed == 0, f"{load.requests} requests, {load.failed} failed", load.table)
         marker(check)

@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import json
 import os
+import pty
 import re
 import shutil
 import sqlite3
@@ -60,6 +61,25 @@ def slipway(*arguments, address=None, cwd=None, stdin=None, **environment):
                           text=True, timeout=300, check=False, env=env)
 
 
+def typed(arguments, answers, address=None, **environment):
+    """`slipway` at a terminal where somebody answers: {words of a question: the answer}."""
+    env = dict(os.environ, SLIPWAY_CONTROLLER=address or f"unix://{SHARE}/c.sock", **environment)
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(APP)
+        os.execve(CLI, [CLI, *arguments], env)
+    shown, open_questions = b"", dict(answers)
+    # The terminal ends with an error when its last user has gone.
+    with contextlib.suppress(OSError):
+        while piece := os.read(terminal, 4096):
+            shown += piece
+            for question in [each for each in open_questions if each.encode() in shown]:
+                os.write(terminal, f"{open_questions.pop(question)}\n".encode())
+    os.close(terminal)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return subprocess.CompletedProcess(arguments, code, shown.decode().replace("\r", ""))
+
+
 def write_app(host):
     examples = f"{os.path.dirname(os.path.realpath(QUICKSTART))}/deploy/examples/hello"
     os.makedirs(APP, exist_ok=True)
@@ -82,18 +102,38 @@ def serving(host):
         return response.read().decode().strip().removeprefix("hello from ")
 
 
+def prompts(check, host):
+    """Who sits at a terminal is asked; nobody else is."""
+    at_home = dict(HOME=f"{SITE}/home", SLIPWAY_SSH_KEY_FILE=host.key)
+    add = ["hosts", "add", "web-0", "--ssh", f"deploy@{host.address}:{host.port}", "--executor", f"{BUILD}/executor/slipway-executor"]
+    refused = typed(add, {"Is it the right one? (yes/no)": "no"}, **at_home)
+    check(refused.returncode == 8 and host.fingerprint() in refused.stdout, "an unknown host key is shown, and `no` is no", refused.stdout)
+    check("Accepted" not in host.log("ssh"), "nobody logged in")
+    locked = f"{SITE}/remote/locked"
+    run("ssh-keygen", "-q", "-t", "ed25519", "-N", "open sesame", "-f", locked)
+    public = read(f"{locked}.pub")
+    host.text("sh", "-c", f"echo '{public.strip()}' >>/home/deploy/.ssh/authorized_keys")
+    address = f"ssh://deploy@{host.address}:{host.port}{SHARE}/c.sock"
+    key = dict(HOME=f"{SITE}/home", SLIPWAY_SSH_KEY_FILE=locked, SLIPWAY_SSH_FINGERPRINT=host.fingerprint())
+    opened = typed(["whoami"], {"Passphrase": "open sesame"}, address=address, **key)
+    check(opened.returncode == 0 and "open sesame" not in opened.stdout, "an encrypted key's passphrase is asked for, and not shown", opened.stdout)
+    alone = slipway("whoami", address=address, **key)
+    check(alone.returncode == 8 and "no terminal to ask" in alone.stdout, "without a terminal nobody is asked", alone.stdout)
+
+
 def bootstrap(check, host, remote):
     start = time.monotonic()
-    done = slipway("hosts", "add", "web-1", "--ssh", f"deploy@{host.address}:{host.port}", "--executor",
-                   f"{BUILD}/executor/slipway-executor", "--label", "role=web", **remote)
+    add = ["hosts", "add", "web-1", "--ssh", f"deploy@{host.address}:{host.port}", "--executor", f"{BUILD}/executor/slipway-executor",
+           "--label", "role=web"]
+    # By hand, by somebody who compared the host key and says so.
+    done = typed(add, {"Is it the right one? (yes/no)": "yes"}, HOME=f"{SITE}/home", SLIPWAY_SSH_KEY_FILE=host.key)
     took = time.monotonic() - start
     check(done.returncode == 0 and "enrolled as web-1" in done.stdout and "its configuration is good" in done.stdout,
           f"a bare host has a running executor after {took:.1f} s", done.stdout)
     before = host.text("sh", "-c", "cat /etc/slipway/* /etc/sudoers.d/slipway-executor /etc/systemd/system/slipway-executor.service "
                        "/var/lib/slipway/.ssh/authorized_keys; systemctl show -p MainPID slipway-executor; id slipway; stat -c '%U %G %a' "
                        "/etc/nginx/conf.d /var/lib/slipway/executor /run/slipway/executor.sock /etc/sudoers.d/slipway-executor")
-    again = slipway("hosts", "add", "web-1", "--ssh", f"deploy@{host.address}:{host.port}", "--executor",
-                    f"{BUILD}/executor/slipway-executor", "--label", "role=web", **remote)
+    again = slipway(*add, **remote)
     after = host.text("sh", "-c", "cat /etc/slipway/* /etc/sudoers.d/slipway-executor /etc/systemd/system/slipway-executor.service "
                       "/var/lib/slipway/.ssh/authorized_keys; systemctl show -p MainPID slipway-executor; id slipway; stat -c '%U %G %a' "
                       "/etc/nginx/conf.d /var/lib/slipway/executor /run/slipway/executor.sock /etc/sudoers.d/slipway-executor")
@@ -401,6 +441,7 @@ def main():
         host.start()
         search.start()
         remote = dict(SLIPWAY_SSH_KEY_FILE=host.key, SLIPWAY_SSH_FINGERPRINT=host.fingerprint())
+        prompts(check, host)
         bootstrap(check, host, remote)
         controllers_key_opens_one_socket(check, host)
         rogue_keys(check, host, remote)

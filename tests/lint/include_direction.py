@@ -24,7 +24,7 @@ PLACES = {
     "libssh": ("clients/transport/ssh_",),
     "sqlite3.h": ("controller/store/sqlite.",),
     "prometheus": ("controller/metrics.",),
-    "yaml-cpp": ("common/yaml_proto.cc", "executor/drivers/compose_document.cc", "clients/cli/verbs/init.cc"),
+    "yaml-cpp": ("common/yaml_document.",),
 }
 
 

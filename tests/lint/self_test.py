@@ -16,7 +16,7 @@ import no_shell  # noqa: E402
 HEADER = "// What it is for.\n#pragma once\n"
 GOOD = {
     "common/status.h": HEADER,
-    "common/yaml_proto.cc": "#include <yaml-cpp/yaml.h>\n\n#include \"common/status.h\"\n",
+    "common/yaml_document.cc": "#include <yaml-cpp/yaml.h>\n\n#include \"common/status.h\"\n",
     "controller/fleet/fleet.cc": "#include \"clients/transport/dial.h\"\n#include \"controller/server.h\"\n",
     "controller/store/sqlite.cc": "#include <sqlite3.h>\n",
     "executor/server.cc": "#include \"common/status.h\"\n#include \"slipway/v1/releases.pb.h\"\n",

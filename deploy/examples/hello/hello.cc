@@ -18,6 +18,7 @@
 //   HELLO_DIE_AFTER_REQUESTS=N  exits in answering the Nth request for /
 //   HELLO_EXIT_AFTER_MS=N       exits with 7 after N milliseconds
 //   HELLO_MIGRATE_EXIT          exit code of `hello migrate` (0)
+//   HELLO_LOG_LINES=N           lines of 200 letters that it prints first (0)
 //   PORT                        8000
 //
 // `hello worker` prints its version and waits, `hello check PATH` asks the server beside it.
@@ -305,6 +306,8 @@ int main(int argc, char** argv) {
   signal(SIGTERM, [](int) { std::_Exit(0); });
   if (role == "check") return Check(argc > 2 ? argv[2] : "/health", port);
   std::printf("hello: %s %s\n", role.c_str(), Setting("HELLO_VERSION", "dev").c_str());
+  const std::string line(200, '.');
+  for (long i = Number(Setting("HELLO_LOG_LINES", "0")); i > 0; --i) std::puts(line.c_str());
   std::fflush(stdout);
   if (role == "migrate") return static_cast<int>(Number(Setting("HELLO_MIGRATE_EXIT", "0")));
   if (role != "serve") {
