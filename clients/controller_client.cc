@@ -98,9 +98,8 @@ absl::StatusOr<pb::Application> ControllerClient::GetApplication(const std::stri
   return std::move(*response.mutable_application());
 }
 
-absl::StatusOr<pb::ListApplicationsResponse> ControllerClient::ListApplications(
-    const pb::ListApplicationsRequest& request) {
-  return Call(&pb::ApplicationService::Stub::ListApplications, request);
+absl::StatusOr<pb::ListApplicationsResponse> ControllerClient::ListApplications() {
+  return CallForAll(&pb::ApplicationService::Stub::ListApplications, pb::ListApplicationsRequest());
 }
 
 absl::StatusOr<pb::SetEnvironmentResponse> ControllerClient::SetEnvironment(
@@ -269,9 +268,8 @@ absl::Status ControllerClient::StreamLogs(
   return FromGrpc(stream->Finish());
 }
 
-absl::StatusOr<pb::ListHostsResponse> ControllerClient::ListHosts(
-    const pb::ListHostsRequest& request) {
-  return Call(&pb::HostService::Stub::ListHosts, request);
+absl::StatusOr<pb::ListHostsResponse> ControllerClient::ListHosts() {
+  return CallForAll(&pb::HostService::Stub::ListHosts, pb::ListHostsRequest());
 }
 
 absl::StatusOr<pb::CheckHostResponse> ControllerClient::CheckHost(

@@ -60,10 +60,26 @@ class ControllerClient {
     return response;
   }
 
+  // All pages of a list as one answer.
+  template <typename Stub, typename Request, typename Response>
+  absl::StatusOr<Response> CallForAll(grpc::Status (Stub::*method)(grpc::ClientContext*,
+                                                                   const Request&, Response*),
+                                      Request request) {
+    Response all;
+    request.set_page_size(500);
+    do {
+      const absl::StatusOr<Response> page = Call(method, request);
+      if (!page.ok()) return page.status();
+      all.MergeFrom(*page);
+      request.set_page_token(page->next_page_token());
+    } while (!request.page_token().empty());
+    all.clear_next_page_token();
+    return all;
+  }
+
   absl::StatusOr<pb::ApplyApplicationResponse> Apply(const pb::ApplyApplicationRequest& request);
   absl::StatusOr<pb::Application> GetApplication(const std::string& app);
-  absl::StatusOr<pb::ListApplicationsResponse> ListApplications(
-      const pb::ListApplicationsRequest& request);
+  absl::StatusOr<pb::ListApplicationsResponse> ListApplications();
   absl::StatusOr<pb::SetEnvironmentResponse> SetEnvironment(
       const pb::SetEnvironmentRequest& request);
   absl::StatusOr<pb::ListEnvironmentResponse> ListEnvironment(const std::string& app);
@@ -90,7 +106,7 @@ class ControllerClient {
   absl::Status StreamLogs(const pb::StreamLogsRequest& request,
                           const std::function<bool(const pb::StreamLogsResponse&)>& sink);
 
-  absl::StatusOr<pb::ListHostsResponse> ListHosts(const pb::ListHostsRequest& request);
+  absl::StatusOr<pb::ListHostsResponse> ListHosts();
   absl::StatusOr<pb::CheckHostResponse> CheckHost(const pb::CheckHostRequest& request);
   absl::StatusOr<pb::GetServerInfoResponse> GetServerInfo();
 

@@ -39,10 +39,11 @@ void RequireTls13() {
   static_cast<void>(done);
 }
 
-// Host names play no part: a daemon is who its URI says, wherever it runs.
+// Host names play no part: a daemon is who its URI says, wherever it runs, until its certificate is revoked.
 class UriVerifier : public tls::ExternalCertificateVerifier {
  public:
-  explicit UriVerifier(std::string expected) : expected_(std::move(expected)) {}
+  UriVerifier(std::string expected, CertificateCheck check)
+      : expected_(std::move(expected)), check_(std::move(check)) {}
 
   bool Verify(tls::TlsCustomVerificationCheckRequest* request, std::function<void(grpc::Status)>,
               grpc::Status* status) override {
@@ -50,6 +51,14 @@ class UriVerifier : public tls::ExternalCertificateVerifier {
     if (uris.size() != 1 || absl::string_view(uris[0].data(), uris[0].size()) != expected_) {
       *status = grpc::Status(grpc::StatusCode::UNAUTHENTICATED,
                              absl::StrCat("the peer's certificate is not that of ", expected_));
+      return true;
+    }
+    if (!check_) return true;
+    const auto facts =
+        ReadCertificate(std::string(request->peer_cert().data(), request->peer_cert().size()));
+    const absl::Status good = facts.ok() ? check_(*facts) : facts.status();
+    if (!good.ok()) {
+      *status = grpc::Status(grpc::StatusCode::UNAUTHENTICATED, std::string(good.message()));
     }
     return true;
   }
@@ -57,6 +66,7 @@ class UriVerifier : public tls::ExternalCertificateVerifier {
 
  private:
   const std::string expected_;
+  const CertificateCheck check_;
 };
 
 }  // namespace
@@ -111,7 +121,8 @@ std::shared_ptr<grpc::ServerCredentials> TlsServer(const TlsFiles& files, bool r
 }
 
 absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> TlsClient(const TlsFiles& files,
-                                                                    const std::string& peer) {
+                                                                    const std::string& peer,
+                                                                    CertificateCheck check) {
   if (files.authority.empty()) {
     return Error(absl::StatusCode::kInvalidArgument, "NO_AUTHORITY",
                  "a tls:// address needs the certificate of the controller's authority",
@@ -124,7 +135,8 @@ absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> TlsClient(const TlsFil
   if (!files.certificate.empty()) options.watch_identity_key_cert_pairs();
   options.set_verify_server_certs(true);
   options.set_check_call_host(false);
-  options.set_certificate_verifier(tls::ExternalCertificateVerifier::Create<UriVerifier>(peer));
+  options.set_certificate_verifier(
+      tls::ExternalCertificateVerifier::Create<UriVerifier>(peer, std::move(check)));
   return tls::TlsCredentials(options);
 }
 

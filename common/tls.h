@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -10,6 +11,8 @@
 #include "absl/status/statusor.h"
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/security/server_credentials.h>
+
+#include "common/x509.h"
 
 namespace slipway {
 
@@ -34,8 +37,12 @@ std::chrono::milliseconds ConnectionAge(std::chrono::nanoseconds certificate_lif
 
 // A client certificate that is not the authority's ends the handshake; one must be there when `required`.
 std::shared_ptr<grpc::ServerCredentials> TlsServer(const TlsFiles& files, bool required);
-// The server's certificate must be the authority's and have `peer` as its one URI. INVALID_ARGUMENT without an authority.
+// May refuse a certificate that is good in itself; asked in each handshake, on gRPC's threads.
+using CertificateCheck = std::function<absl::Status(const CertificateFacts&)>;
+// The server's certificate must be the authority's, have `peer` as its one URI, and pass the check (may be empty).
+// INVALID_ARGUMENT without an authority.
 absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> TlsClient(const TlsFiles& files,
-                                                                    const std::string& peer);
+                                                                    const std::string& peer,
+                                                                    CertificateCheck check = {});
 
 }  // namespace slipway

@@ -132,6 +132,9 @@ absl::Status Server::Parts::Connect(const Config& config) {
   dial.ssh.keys_must_exist = true;
   dial.ssh.known_hosts = config.ssh().known_hosts();
   dial.tls = certificates->Files();
+  dial.tls_check = [this](const CertificateFacts& facts) {
+    return certificates->CheckNotRevoked(facts);
+  };
   dial.relay_folder = state / "relay";
   SLIPWAY_ASSIGN_OR_RETURN(ssh_public_key, MakeSshKey(config.ssh().key(), "slipway-controller"));
   // What a killed controller left behind.

@@ -346,6 +346,7 @@ absl::StatusOr<xpb::SetupReport> Setup::Run() {
   SLIPWAY_RETURN_IF_ERROR(options_.remove ? Remove() : Install());
   // One that has ended is as good as none: the controller cannot renew what it no longer believes.
   const auto present = Credentials(Paths(At(layout_.state)).Tls()).Present();
+  if (present) report_.set_certificate(present->serial);
   report_.set_enrolled(present && present->not_after > std::chrono::system_clock::now());
   std::vector<std::string> enrol = {layout_.binary, "enrol", "--config", layout_.config};
   if (options_.as_root) enrol.insert(enrol.begin(), {"runuser", "-u", options_.user, "--"});

@@ -68,7 +68,8 @@ absl::StatusOr<std::shared_ptr<Link>> Dialer::Dial(const Address& address,
       return std::make_shared<Link>(UnixChannel(path), std::move(tunnel));
     }
     case Scheme::kTls: {
-      SLIPWAY_ASSIGN_OR_RETURN(auto credentials, TlsClient(options.tls, options.tls_peer));
+      SLIPWAY_ASSIGN_OR_RETURN(auto credentials,
+                               TlsClient(options.tls, options.tls_peer, options.tls_check));
       const std::string host = address.host.find(':') == std::string::npos
                                    ? address.host
                                    : absl::StrCat("[", address.host, "]");

@@ -42,6 +42,8 @@ struct DialOptions {
   TlsFiles tls;
   // Who must answer a tls:// address: the URI in its certificate.
   std::string tls_peer;
+  // May refuse that certificate all the same, a revoked one for instance; may be empty.
+  CertificateCheck tls_check;
   // Where relays of SSH tunnels stand; a new folder is made in it.
   std::string relay_folder = "/tmp";
 };

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 
 #include "common/durations.h"
 #include "common/file.h"
@@ -16,6 +17,7 @@ namespace slipway::controller {
 namespace {
 
 constexpr char kKind[] = "certificate";
+constexpr char kPrefix[] = "certificates/";
 constexpr std::chrono::hours kDefaultLife{168};
 constexpr int kPage = 1000;
 
@@ -27,13 +29,26 @@ absl::Status NoAuthority() {
 
 pb::Certificate Described(const CertificateFacts& facts) {
   pb::Certificate certificate;
-  certificate.set_name(absl::StrCat("certificates/", facts.serial));
+  certificate.set_name(absl::StrCat(kPrefix, facts.serial));
   certificate.set_role(facts.principal.role);
   certificate.set_app(facts.principal.app);
   certificate.set_subject(facts.principal.subject);
   *certificate.mutable_create_time() = ToProto(facts.not_before);
   *certificate.mutable_expire_time() = ToProto(facts.not_after);
   return certificate;
+}
+
+std::vector<pb::Certificate> Read(const std::vector<std::pair<std::string, std::string>>& records) {
+  std::vector<pb::Certificate> all;
+  for (const auto& [serial, body] : records) {
+    store::v1::CertificateRecord record;
+    if (record.ParseFromString(body)) all.push_back(record.certificate());
+  }
+  return all;
+}
+
+std::string SerialOf(const pb::Certificate& certificate) {
+  return std::string(absl::StripPrefix(certificate.name(), kPrefix));
 }
 
 bool IsSerial(const std::string& text) {
@@ -114,6 +129,32 @@ absl::StatusOr<std::string> Certificates::AuthorityPem() const {
 absl::StatusOr<Certificates::Issued> Certificates::Issue(const std::string& request_pem,
                                                          const Principal& principal,
                                                          const Actor& actor) {
+  return IssueInLine(request_pem, principal, "", actor);
+}
+
+absl::StatusOr<Certificates::Issued> Certificates::Renew(const std::string& request_pem,
+                                                         const CertificateFacts& present,
+                                                         const Actor& actor) {
+  std::string line = absl::StrCat(kPrefix, present.serial);
+  if (const auto body = store_.GetRecord(kKind, present.serial); body.ok()) {
+    store::v1::CertificateRecord record;
+    if (record.ParseFromString(*body) && !record.certificate().renewed_from().empty()) {
+      line = record.certificate().renewed_from();
+    }
+  }
+  SLIPWAY_ASSIGN_OR_RETURN(Issued issued, IssueInLine(request_pem, present.principal, line, actor));
+  // Either the one who revokes it finds the new one, or it is seen here that it is revoked.
+  if (const absl::Status still = CheckNotRevoked(present); !still.ok()) {
+    SLIPWAY_RETURN_IF_ERROR(MarkRevoked(issued.certificate, actor));
+    return still;
+  }
+  return issued;
+}
+
+absl::StatusOr<Certificates::Issued> Certificates::IssueInLine(const std::string& request_pem,
+                                                               const Principal& principal,
+                                                               const std::string& line,
+                                                               const Actor& actor) {
   if (!authority_) return NoAuthority();
   Issued issued;
   SLIPWAY_ASSIGN_OR_RETURN(issued.pem,
@@ -121,12 +162,13 @@ absl::StatusOr<Certificates::Issued> Certificates::Issue(const std::string& requ
   SLIPWAY_ASSIGN_OR_RETURN(const CertificateFacts facts, ReadCertificate(issued.pem));
   issued.certificate = Described(facts);
   *issued.certificate.mutable_create_time() = ToProto(clock_.WallNow());
+  issued.certificate.set_renewed_from(line);
   store::v1::CertificateRecord record;
   *record.mutable_certificate() = issued.certificate;
   // Kept a day longer than it lives, so that one that has just ended is still found.
   SLIPWAY_RETURN_IF_ERROR(store_.PutRecord(
       {kKind, facts.serial, record.SerializeAsString(), facts.not_after + std::chrono::hours(24)},
-      HistoryDraft{principal.app, actor, "certificate", absl::StrCat("certificates/", facts.serial),
+      HistoryDraft{principal.app, actor, "certificate", issued.certificate.name(),
                    absl::StrCat("made for ", IdentityUri(principal))}));
   return issued;
 }
@@ -147,16 +189,38 @@ absl::Status Certificates::CheckNotRevoked(const CertificateFacts& facts) {
 
 absl::StatusOr<std::vector<pb::Certificate>> Certificates::List(const std::string& after,
                                                                 int limit) {
-  SLIPWAY_ASSIGN_OR_RETURN(const auto records, store_.ListRecords(kKind, after, limit));
-  std::vector<pb::Certificate> all;
-  for (const auto& [serial, body] : records) {
-    store::v1::CertificateRecord record;
-    if (record.ParseFromString(body)) all.push_back(record.certificate());
-  }
-  return all;
+  SLIPWAY_ASSIGN_OR_RETURN(const auto page, store_.ListRecords(kKind, after, limit));
+  return Read(page);
 }
 
-absl::Status Certificates::Revoke(const std::string& serial, const Actor& actor) {
+absl::StatusOr<std::vector<pb::Certificate>> Certificates::All() {
+  std::vector<pb::Certificate> all;
+  std::string after;
+  while (true) {
+    SLIPWAY_ASSIGN_OR_RETURN(const auto page, store_.ListRecords(kKind, after, kPage));
+    const std::vector<pb::Certificate> read = Read(page);
+    all.insert(all.end(), read.begin(), read.end());
+    if (static_cast<int>(page.size()) < kPage) return all;
+    after = page.back().first;
+  }
+}
+
+absl::Status Certificates::MarkRevoked(pb::Certificate& certificate, const Actor& actor) {
+  *certificate.mutable_revoke_time() = ToProto(clock_.WallNow());
+  store::v1::CertificateRecord record;
+  *record.mutable_certificate() = certificate;
+  // One that was not made here is refused for ever; nobody knows when it ends.
+  std::optional<Time> expire_time;
+  if (certificate.has_expire_time()) {
+    expire_time = FromProto(certificate.expire_time()) + std::chrono::hours(24);
+  }
+  return store_.PutRecord(
+      {kKind, SerialOf(certificate), record.SerializeAsString(), expire_time},
+      HistoryDraft{certificate.app(), actor, "certificate revoke", certificate.name(), "ok"});
+}
+
+absl::StatusOr<std::vector<pb::Certificate>> Certificates::Revoke(const std::string& serial,
+                                                                  const Actor& actor) {
   if (!IsSerial(serial)) {
     return Error(absl::StatusCode::kInvalidArgument, "BAD_SERIAL",
                  "a certificate's number is of lower-case hexadecimal digits",
@@ -166,34 +230,38 @@ absl::Status Certificates::Revoke(const std::string& serial, const Actor& actor)
   const auto body = store_.GetRecord(kKind, serial);
   if (!body.ok() && !absl::IsNotFound(body.status())) return body.status();
   if (body.ok()) record.ParseFromString(*body);
-  pb::Certificate& certificate = *record.mutable_certificate();
-  certificate.set_name(absl::StrCat("certificates/", serial));
-  if (!certificate.has_revoke_time()) {
-    *certificate.mutable_revoke_time() = ToProto(clock_.WallNow());
+  pb::Certificate& named = *record.mutable_certificate();
+  named.set_name(absl::StrCat(kPrefix, serial));
+  std::vector<pb::Certificate> revoked;
+  if (!named.has_revoke_time()) {
+    SLIPWAY_RETURN_IF_ERROR(MarkRevoked(named, actor));
+    revoked.push_back(named);
   }
-  std::optional<Time> expire_time;
-  if (certificate.has_expire_time()) {
-    expire_time = FromProto(certificate.expire_time()) + std::chrono::hours(24);
+  const std::string line = named.renewed_from().empty() ? named.name() : named.renewed_from();
+  // A host's is renewed by the controller, whoever answers there.
+  const auto follows = [&](const pb::Certificate& other) {
+    const bool same_host = named.role() == pb::ROLE_EXECUTOR && other.role() == pb::ROLE_EXECUTOR &&
+                           other.subject() == named.subject();
+    const Time made = FromProto(other.create_time());
+    return (same_host || other.renewed_from() == line) && made >= FromProto(named.create_time()) &&
+           made <= FromProto(named.revoke_time());
+  };
+  SLIPWAY_ASSIGN_OR_RETURN(std::vector<pb::Certificate> all, All());
+  for (pb::Certificate& other : all) {
+    if (other.has_revoke_time() || !follows(other)) continue;
+    SLIPWAY_RETURN_IF_ERROR(MarkRevoked(other, actor));
+    revoked.push_back(other);
   }
-  return store_.PutRecord(
-      {kKind, serial, record.SerializeAsString(), expire_time},
-      HistoryDraft{certificate.app(), actor, "certificate revoke", certificate.name(), "ok"});
+  return revoked;
 }
 
 absl::StatusOr<std::vector<std::string>> Certificates::RevokedSerials() {
+  SLIPWAY_ASSIGN_OR_RETURN(const std::vector<pb::Certificate> all, All());
   std::vector<std::string> serials;
-  std::string after;
-  while (true) {
-    SLIPWAY_ASSIGN_OR_RETURN(const auto records, store_.ListRecords(kKind, after, kPage));
-    for (const auto& [serial, body] : records) {
-      store::v1::CertificateRecord record;
-      if (record.ParseFromString(body) && record.certificate().has_revoke_time()) {
-        serials.push_back(serial);
-      }
-    }
-    if (static_cast<int>(records.size()) < kPage) return serials;
-    after = records.back().first;
+  for (const pb::Certificate& one : all) {
+    if (one.has_revoke_time()) serials.push_back(SerialOf(one));
   }
+  return serials;
 }
 
 absl::StatusOr<std::string> Certificates::RevocationList(

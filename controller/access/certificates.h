@@ -44,10 +44,16 @@ class Certificates {
   // FAILED_PRECONDITION (reason NO_AUTHORITY) with files of your own.
   absl::StatusOr<Issued> Issue(const std::string& request_pem, const Principal& principal,
                                const Actor& actor);
+  // The next of its line, for the same principal. UNAUTHENTICATED when `present` is revoked meanwhile.
+  absl::StatusOr<Issued> Renew(const std::string& request_pem, const CertificateFacts& present,
+                               const Actor& actor);
   // UNAUTHENTICATED (reason CERTIFICATE_REVOKED).
   absl::Status CheckNotRevoked(const CertificateFacts& facts);
   absl::StatusOr<std::vector<pb::Certificate>> List(const std::string& after, int limit);
-  absl::Status Revoke(const std::string& serial, const Actor& actor);
+  // Whoever has a certificate can have renewed it, so what was made after it in its line is revoked with it; of a host, all that
+  // was made for it since. Answers all that are revoked by this call.
+  absl::StatusOr<std::vector<pb::Certificate>> Revoke(const std::string& serial,
+                                                      const Actor& actor);
   // All that executors must refuse: by serial, and as the signed list that they are sent.
   absl::StatusOr<std::vector<std::string>> RevokedSerials();
   absl::StatusOr<std::string> RevocationList(const std::vector<std::string>& serials) const;
@@ -64,6 +70,10 @@ class Certificates {
   Certificates(std::filesystem::path folder, std::chrono::seconds life, Store& store, Clock& clock)
       : folder_(std::move(folder)), life_(life), store_(store), clock_(clock) {}
   absl::Status OpenAuthority();
+  absl::StatusOr<Issued> IssueInLine(const std::string& request_pem, const Principal& principal,
+                                     const std::string& line, const Actor& actor);
+  absl::StatusOr<std::vector<pb::Certificate>> All();
+  absl::Status MarkRevoked(pb::Certificate& certificate, const Actor& actor);
 
   const std::filesystem::path folder_;
   const std::chrono::seconds life_;

@@ -124,7 +124,7 @@ absl::Status AccessService::Renew(const grpc::ServerContextBase& context, const 
   }
   SLIPWAY_ASSIGN_OR_RETURN(
       Certificates::Issued issued,
-      certificates_.Issue(request.certificate_request(), present->principal, caller.actor));
+      certificates_.Renew(request.certificate_request(), *present, caller.actor));
   *response.mutable_certificate() = std::move(issued.certificate);
   response.set_certificate_pem(std::move(issued.pem));
   SLIPWAY_ASSIGN_OR_RETURN(*response.mutable_authority_pem(), certificates_.AuthorityPem());
@@ -223,10 +223,15 @@ grpc::Status AccessService::ListCertificates(grpc::ServerContext* context,
 }
 grpc::Status AccessService::RevokeCertificate(grpc::ServerContext* context,
                                               const pb::RevokeCertificateRequest* request,
-                                              pb::RevokeCertificateResponse*) {
+                                              pb::RevokeCertificateResponse* response) {
   return Serve(guard_, *context, *request, [&](const Caller& caller) -> absl::Status {
     SLIPWAY_ASSIGN_OR_RETURN(const std::string serial, IdIn("certificates/", request->name()));
-    SLIPWAY_RETURN_IF_ERROR(certificates_.Revoke(serial, caller.actor));
+    SLIPWAY_ASSIGN_OR_RETURN(const auto revoked, certificates_.Revoke(serial, caller.actor));
+    for (const pb::Certificate& one : revoked) {
+      response->add_names(one.name());
+      // Its server's certificate was judged when the connection was made.
+      if (one.role() == pb::ROLE_EXECUTOR) fleet_.Reconnect(one.subject());
+    }
     upkeep_.Look();
     return absl::OkStatus();
   });

@@ -4,6 +4,7 @@
 #include "common/grpc_status.h"
 #include "common/names.h"
 #include "common/status.h"
+#include "controller/access/placement.h"
 #include "controller/api/edge.h"
 
 namespace slipway::controller {
@@ -13,9 +14,9 @@ absl::Status ApplicationsService::Apply(const Caller& caller,
                                         pb::ApplyApplicationResponse& response) {
   SLIPWAY_ASSIGN_OR_RETURN(const pb::ApplicationSpec spec,
                            applications_.Check(request.spec(), fleet_.HostNames()));
+  const auto present = store_.GetApplication(spec.app());
+  if (!present.ok() && !absl::IsNotFound(present.status())) return present.status();
   if (request.validate_only()) {
-    const auto present = store_.GetApplication(spec.app());
-    if (!present.ok() && !absl::IsNotFound(present.status())) return present.status();
     ApplicationRecord would = present.ok() ? *present : ApplicationRecord();
     response.set_changed(!present.ok() ||
                          present->spec.SerializeAsString() != spec.SerializeAsString());
@@ -26,6 +27,7 @@ absl::Status ApplicationsService::Apply(const Caller& caller,
     return absl::OkStatus();
   }
   SLIPWAY_RETURN_IF_ERROR(MayChange(store_, spec.app(), caller));
+  SLIPWAY_RETURN_IF_ERROR(CheckPlacement(present.ok() ? &present->spec : nullptr, spec, caller));
   SLIPWAY_ASSIGN_OR_RETURN(
       const Applied applied,
       store_.ApplyApplication(spec, RequestOf(request, request.request_id()), caller.actor));

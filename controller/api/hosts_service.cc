@@ -52,9 +52,12 @@ absl::Status HostsService::Check(const pb::CheckHostRequest& request,
                  absl::StrCat("the controller does not reach host ", host, ": ", seen.problem),
                  "is slipway-executor running there, and is the address right?", request.name());
   }
+  const Time before = std::chrono::system_clock::now();
   const auto answer = client->Check(check);
   if (!answer.ok()) return Annotate(answer.status(), HostName(host));
   *response.mutable_findings() = answer->findings();
+  *response.add_findings() =
+      CheckClock(before, FromProto(answer->time()), std::chrono::system_clock::now());
   return absl::OkStatus();
 }
 

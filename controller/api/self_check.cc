@@ -9,6 +9,8 @@ namespace slipway::controller {
 namespace {
 
 constexpr uint64_t kLittleSpace = 1ULL << 30;
+constexpr std::chrono::seconds kClockMayDiffer{5};
+constexpr std::chrono::seconds kClockLeeway{60};
 
 pb::Finding Found(pb::FindingLevel level, absl::string_view subject, absl::string_view text,
                   absl::string_view cure = "") {
@@ -72,6 +74,19 @@ std::vector<pb::Finding> CheckController(const std::filesystem::path& state, boo
                                           host.address, " lead to it?")));
   }
   return findings;
+}
+
+pb::Finding CheckClock(Time before, Time there, Time after) {
+  const bool ahead = there > after;
+  const auto off = ahead ? there - after : before > there ? before - there : Time::duration(0);
+  if (off < kClockMayDiffer) {
+    return Found(pb::FINDING_LEVEL_OK, "clock", "agrees with the controller's");
+  }
+  // A certificate counts from a minute before it is made.
+  return Found(off < kClockLeeway ? pb::FINDING_LEVEL_WARNING : pb::FINDING_LEVEL_PROBLEM, "clock",
+               absl::StrCat("is ", FormatDuration(off), ahead ? " ahead of" : " behind",
+                            " the controller's, and certificates go by it"),
+               "let both keep network time: timedatectl set-ntp true");
 }
 
 }  // namespace slipway::controller

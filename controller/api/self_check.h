@@ -15,4 +15,7 @@ namespace slipway::controller {
 std::vector<pb::Finding> CheckController(const std::filesystem::path& state, bool history_intact,
                                          const Certificates& certificates, Fleet& fleet, Time now);
 
+// Whether a host's clock is this one's: it was read there between `before` and `after`, both read here. Certificates go by it.
+pb::Finding CheckClock(Time before, Time there, Time after);
+
 }  // namespace slipway::controller

@@ -47,6 +47,27 @@ absl::Status Fleet::Put(const HostConfig& host) {
                  absl::StrCat("'", host.name, "' is no host name"),
                  "use lower-case letters, digits, dots and dashes");
   }
+  {
+    MutexLock lock(mutex_);
+    const auto known = members_.find(host.name);
+    if (known != members_.end() && known->second->config == host) return absl::OkStatus();
+  }
+  return Install(host);
+}
+
+void Fleet::Reconnect(const std::string& host) {
+  HostConfig config;
+  {
+    MutexLock lock(mutex_);
+    const auto known = members_.find(host);
+    if (known == members_.end()) return;
+    config = known->second->config;
+  }
+  // What was dialled once can be dialled again.
+  Install(config).IgnoreError();
+}
+
+absl::Status Fleet::Install(const HostConfig& host) {
   auto link = DialTo(host);
   if (!link.ok()) return Annotate(link.status(), absl::StrCat("host ", host.name));
   auto member = std::make_shared<Member>();
@@ -57,9 +78,7 @@ absl::Status Fleet::Put(const HostConfig& host) {
   {
     MutexLock lock(mutex_);
     if (shut_down_) return absl::CancelledError("the controller is stopping");
-    std::shared_ptr<Member>& known = members_[host.name];
-    if (known != nullptr && known->config == host) return absl::OkStatus();
-    previous = std::exchange(known, member);
+    previous = std::exchange(members_[host.name], member);
     member->watcher = std::thread([this, member = member.get()] { KeepWatching(*member); });
   }
   if (previous != nullptr) previous->Stop();

@@ -61,6 +61,8 @@ class Fleet {
   // Makes a host known, or connects to it anew when something about it has changed. INVALID_ARGUMENT for an address that
   // cannot be dialled, or a name that is none.
   absl::Status Put(const HostConfig& host);
+  // Ends the connection and makes a new one, with new handshakes; nothing without such a host.
+  void Reconnect(const std::string& host);
   // Ends the connection; true when there was such a host.
   bool Remove(const std::string& host);
   // Null when there is no such host.
@@ -91,6 +93,8 @@ class Fleet {
     void Stop();
   };
   absl::StatusOr<std::shared_ptr<Link>> DialTo(const HostConfig& host);
+  // In place of the member of this name, if there is one.
+  absl::Status Install(const HostConfig& host);
   void KeepWatching(Member& member);
   absl::Status WatchOnce(Member& member, bool& heard);
   void Take(Member& member, const xpb::WatchResponse& response);

@@ -56,7 +56,10 @@ absl::Status HostRegistry::Load() {
 absl::StatusOr<bool> HostRegistry::Add(const HostConfig& host, const Actor& actor) {
   SLIPWAY_RETURN_IF_ERROR(CheckNotConfigured(host.name));
   const auto known = fleet_.Hosts();
-  if (std::find(known.begin(), known.end(), host) != known.end()) return false;
+  const auto before = std::find_if(known.begin(), known.end(), [&host](const HostConfig& other) {
+    return other.name == host.name;
+  });
+  if (before != known.end() && *before == host) return false;
   store::v1::HostRecord record;
   record.mutable_host()->set_address(host.address);
   record.mutable_host()->mutable_labels()->insert(host.labels.begin(), host.labels.end());
@@ -65,11 +68,13 @@ absl::StatusOr<bool> HostRegistry::Add(const HostConfig& host, const Actor& acto
   const absl::Status stored =
       store_.PutRecord({kKind, host.name, record.SerializeAsString(), std::nullopt},
                        HistoryDraft{"", actor, "host add", HostName(host.name), host.address});
-  if (!stored.ok()) {
+  if (stored.ok()) return true;
+  if (before == known.end()) {
     fleet_.Remove(host.name);
-    return stored;
+  } else {
+    fleet_.Put(*before).IgnoreError();
   }
-  return true;
+  return stored;
 }
 
 absl::Status HostRegistry::Remove(const std::string& host, const Actor& actor) {

@@ -131,6 +131,7 @@ grpc::Status ExecutorService::Check(grpc::ServerContext* context, const xpb::Che
   if (request->has_spec()) spec = request->spec();
   for (pb::Finding& finding : parts_.doctor.Examine(spec))
     *response->add_findings() = std::move(finding);
+  *response->mutable_time() = ToProto(std::chrono::system_clock::now());
   return grpc::Status::OK;
 }
 

@@ -10,6 +10,7 @@
 
 #include "common/digest.h"
 #include "common/spec.h"
+#include "executor/drivers/compose_document.h"
 #include "executor/drivers/compose_port.h"
 #include "executor/failure.h"
 #include "executor/paths.h"
@@ -92,18 +93,8 @@ class Cutter {
     return !slotted_.contains(name) && !workers_.contains(name);
   }
 
-  // compose 2 says a network's or volume's real name; compose 1 leaves it to the rule.
   std::string RealName(const char* section, const std::string& key) const {
-    const auto found = input_.document.find(section);
-    if (found != input_.document.end() && found->is_object() && found->contains(key)) {
-      const json& entry = (*found)[key];
-      if (entry.is_object() && entry.contains("name")) return entry["name"].get<std::string>();
-      if (entry.is_object() && entry.contains("external") && entry["external"].is_object()) {
-        return entry["external"].value("name", key);
-      }
-      if (entry.is_object() && entry.value("external", json(false)) == json(true)) return key;
-    }
-    return absl::StrCat(spec_.compose().project(), "_", key);
+    return executor::RealName(input_.document, section, key, spec_.compose().project());
   }
 
   // With options of its own, such as `internal`; compose 2 names the default network in any case.

@@ -152,4 +152,21 @@ absl::StatusOr<json> ParseComposeDocument(absl::string_view text) {
   return document;
 }
 
+std::string RealName(const json& document, const char* section, const std::string& key,
+                     const std::string& project) {
+  const auto found = document.find(section);
+  if (found != document.end() && found->is_object() && found->contains(key)) {
+    const json& entry = (*found)[key];
+    const auto text = [](const json& object, const std::string& otherwise) {
+      const auto name = object.find("name");
+      return name != object.end() && name->is_string() ? name->get<std::string>() : otherwise;
+    };
+    if (entry.is_object() && entry.contains("name")) return text(entry, key);
+    const auto external = entry.is_object() ? entry.find("external") : entry.end();
+    if (external != entry.end() && external->is_object()) return text(*external, key);
+    if (external != entry.end() && *external == true) return key;
+  }
+  return absl::StrCat(project, "_", key);
+}
+
 }  // namespace slipway::executor

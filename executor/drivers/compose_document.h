@@ -34,4 +34,8 @@ absl::StatusOr<std::vector<ComposeReference>> ReferencesOf(absl::string_view com
 // INVALID_COMPOSE_FILE when it is neither.
 absl::StatusOr<nlohmann::json> ParseComposeDocument(absl::string_view text);
 
+// What Docker calls an entry of `networks` or `volumes`. Compose 2 says it; compose 1 leaves it to the rule, PROJECT_KEY.
+std::string RealName(const nlohmann::json& document, const char* section, const std::string& key,
+                     const std::string& project);
+
 }  // namespace slipway::executor

@@ -1,20 +1,15 @@
 #include "executor/drivers/compose_policy.h"
 
 #include <algorithm>
-#include <array>
-#include <optional>
-#include <set>
+#include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 
-#include "common/file.h"
-#include "common/status.h"
 #include "executor/drivers/compose_document.h"
-#include "executor/failure.h"
+#include "executor/drivers/compose_findings.h"
 
 namespace slipway::executor {
 namespace {
@@ -23,48 +18,30 @@ using nlohmann::json;
 namespace fs = std::filesystem;
 
 // Those that Docker gives every container, and that of a low port. Any other reaches beyond the container.
-constexpr std::array kHarmlessCapabilities = {
-    "AUDIT_WRITE",      "CHOWN",   "DAC_OVERRIDE", "FOWNER", "FSETID",  "KILL",   "MKNOD",
-    "NET_BIND_SERVICE", "NET_RAW", "SETFCAP",      "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT"};
-constexpr int kMostFiles = 100;
+constexpr char kHarmlessCapabilities[] =
+    "AUDIT_WRITE CHOWN DAC_OVERRIDE FOWNER FSETID KILL MKNOD NET_BIND_SERVICE NET_RAW SETFCAP "
+    "SETGID SETPCAP SETUID SYS_CHROOT";
+// What a service may say: what stays within its container, and what is judged below. Compose learns new keys, and some of them
+// open the host (`use_api_socket` mounts Docker's socket, `provider` runs a program); what is not known here is refused.
+constexpr char kKnownServiceKeys[] =
+    "annotations attach blkio_config build cap_add cap_drop cgroup cgroup_parent command "
+    "configs container_name cpu_count cpu_percent cpu_period cpu_quota cpu_rt_period "
+    "cpu_rt_runtime cpu_shares cpus cpuset depends_on deploy develop device_cgroup_rules "
+    "devices dns dns_opt dns_search domainname entrypoint env_file environment expose "
+    "extra_hosts group_add healthcheck hostname image init ipc labels links logging "
+    "mac_address mem_limit mem_reservation mem_swappiness memswap_limit network_mode networks "
+    "oom_kill_disable oom_score_adj pid pids_limit platform ports post_start pre_stop "
+    "privileged profiles pull_policy read_only restart scale secrets security_opt shm_size "
+    "stdin_open stop_grace_period stop_signal storage_opt sysctls tmpfs tty ulimits user "
+    "userns_mode uts volumes volumes_from working_dir";
+constexpr char kKnownBuildKeys[] =
+    "additional_contexts args cache_from cache_to context dockerfile dockerfile_inline "
+    "extra_hosts isolation labels network no_cache platforms privileged provenance pull sbom "
+    "secrets shm_size tags target ulimits";
 
-class Findings {
- public:
-  explicit Findings(const std::vector<std::string>& allowances)
-      : allowances_(allowances.begin(), allowances.end()) {}
-
-  // `where` is the key as the file has it.
-  void Add(const std::string& service, const std::string& key, const std::string& value,
-           const std::string& where) {
-    const std::string exact = value.empty() ? absl::StrCat(service, ":", key)
-                                            : absl::StrCat(service, ":", key, ":", value);
-    if (allowances_.contains(exact) || allowances_.contains(absl::StrCat(service, ":", key)))
-      return;
-    keys_.push_back(where);
-    cures_.insert(absl::StrCat("--add ", exact));
-  }
-
-  absl::Status Verdict() const {
-    if (keys_.empty()) return absl::OkStatus();
-    return Failure(
-        pb::FAILURE_REASON_POLICY,
-        absl::StrCat("the compose file reaches out of its containers, which hosts refuse: ",
-                     absl::StrJoin(keys_, "; ")),
-        absl::StrCat("take it out, or let an operator say `slipway allow ",
-                     absl::StrJoin(cures_, " "), "`"));
-  }
-
- private:
-  const std::set<std::string> allowances_;
-  std::vector<std::string> keys_;
-  std::set<std::string> cures_;
-};
-
-bool IsInside(const fs::path& path, const fs::path& folder) {
-  const fs::path normal = path.lexically_normal();
-  const auto [end, rest] =
-      std::mismatch(folder.begin(), folder.end(), normal.begin(), normal.end());
-  return end == folder.end();
+bool IsAmong(absl::string_view word, absl::string_view words) {
+  const std::vector<absl::string_view> all = absl::StrSplit(words, ' ');
+  return std::find(all.begin(), all.end(), word) != all.end();
 }
 
 std::string Text(const json& object, const char* key) {
@@ -74,107 +51,42 @@ std::string Text(const json& object, const char* key) {
   return found->is_boolean() && found->get<bool>() ? "true" : "";
 }
 
-// Compose interpolates before it opens the file, so what it opens is judged: $X, ${X}, ${X:-default} and ${X-default}. Nothing
-// for other forms.
-std::optional<std::string> Interpolated(const std::string& text, const Environment& environment) {
-  std::string result;
-  for (size_t at = 0; at < text.size();) {
-    if (text[at] != '$') {
-      result += text[at++];
+json ListOf(const json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_array() ? *found : json::array();
+}
+
+// Keys beginning with `x-` mean nothing to compose.
+void CheckKeys(const json& section, absl::string_view known, const std::string& service,
+               absl::string_view prefix, const std::string& where, ComposeFindings& findings) {
+  for (const auto& item : section.items()) {
+    if (IsAmong(item.key(), known) || absl::StartsWith(item.key(), "x-") || item.value().is_null())
       continue;
-    }
-    const bool braces = at + 1 < text.size() && text[at + 1] == '{';
-    const size_t name_at = at + (braces ? 2 : 1);
-    size_t end = name_at;
-    while (end < text.size() &&
-           (absl::ascii_isalnum(static_cast<unsigned char>(text[end])) || text[end] == '_')) {
-      ++end;
-    }
-    if (end == name_at) return std::nullopt;
-    const auto found = environment.find(text.substr(name_at, end - name_at));
-    std::string value = found == environment.end() ? "" : found->second;
-    if (braces) {
-      const size_t close = text.find('}', end);
-      if (close == std::string::npos) return std::nullopt;
-      std::string rest = text.substr(end, close - end);
-      const bool also_empty = absl::StartsWith(rest, ":-");
-      if (!rest.empty()) {
-        if (!also_empty && rest[0] != '-') return std::nullopt;
-        rest = rest.substr(also_empty ? 2 : 1);
-        if (absl::StrContains(rest, "$")) return std::nullopt;
-        if (found == environment.end() || (also_empty && value.empty())) value = rest;
-      }
-      end = close + 1;
-    }
-    result += value;
-    at = end;
+    findings.Add(service, absl::StrCat(prefix, item.key()), "", absl::StrCat(where, item.key()));
   }
-  return result;
-}
-
-bool IsRemote(const std::string& target) {
-  return absl::StrContains(target, "://") || absl::StartsWith(target, "git@") ||
-         absl::StartsWith(target, "oci:") || absl::StartsWith(target, "github.com/") ||
-         absl::EndsWith(target, ".git") || absl::StrContains(target, ".git#");
-}
-
-// One file and what it names; answers the local compose files among them, relative to the release. What cannot be read here
-// is refused: compose's own reader may take it for more than we saw.
-absl::StatusOr<std::vector<fs::path>> CheckOneFile(const fs::path& folder, const fs::path& file,
-                                                   const Environment& environment,
-                                                   Findings& findings) {
-  std::vector<fs::path> more;
-  const auto text = ReadFile(folder / file);
-  // Compose itself says that a file is missing.
-  if (!text.ok()) return more;
-  const auto references = ReferencesOf(*text, file.string());
-  if (!references.ok()) {
-    return Failure(pb::FAILURE_REASON_INVALID_COMPOSE_FILE, references.status().message());
-  }
-  for (const ComposeReference& reference : *references) {
-    const auto target = Interpolated(reference.target, environment);
-    // Shown as it is written: what a variable holds may be a secret.
-    const std::string where =
-        absl::StrCat(file.string(), ": ", reference.key, " ", reference.target);
-    // Relative to the file that names it or to the project: it has to be inside either way.
-    const bool inside = target && !IsRemote(*target) &&
-                        IsInside(folder / file.parent_path() / *target, folder) &&
-                        IsInside(folder / *target, folder);
-    if (!inside) {
-      findings.Add("*", reference.key, reference.target, where);
-    } else if (reference.key == "include" || reference.key == "extends") {
-      more.push_back((file.parent_path() / *target).lexically_normal());
-    }
-  }
-  return more;
 }
 
 void CheckBind(const std::string& service, const std::string& source, const fs::path& folder,
-               Findings& findings) {
+               ComposeFindings& findings) {
   if (!absl::StartsWith(source, "/") || IsInside(source, folder)) return;
   findings.Add(service, "bind", fs::path(source).lexically_normal().string(),
                absl::StrCat("services.", service, ".volumes: ", source));
 }
 
 void CheckMounts(const std::string& service, const json& definition, const fs::path& folder,
-                 Findings& findings) {
-  const auto volumes = definition.find("volumes");
-  if (volumes != definition.end() && volumes->is_array()) {
-    for (const json& volume : *volumes) {
-      if (volume.is_string()) {
-        const auto text = volume.get<std::string>();
-        CheckBind(service, text.substr(0, text.find(':')), folder, findings);
-      } else if (volume.is_object() && Text(volume, "type") == "bind") {
-        CheckBind(service, Text(volume, "source"), folder, findings);
-      } else if (volume.is_object() && Text(volume, "type") == "npipe") {
-        findings.Add(service, "npipe", "", absl::StrCat("services.", service, ".volumes: npipe"));
-      }
+                 ComposeFindings& findings) {
+  for (const json& volume : ListOf(definition, "volumes")) {
+    if (volume.is_string()) {
+      const auto text = volume.get<std::string>();
+      CheckBind(service, text.substr(0, text.find(':')), folder, findings);
+    } else if (volume.is_object() && Text(volume, "type") == "bind") {
+      CheckBind(service, Text(volume, "source"), folder, findings);
+    } else if (volume.is_object() && Text(volume, "type") == "npipe") {
+      findings.Add(service, "npipe", "", absl::StrCat("services.", service, ".volumes: npipe"));
     }
   }
   for (const char* key : {"devices", "device_cgroup_rules"}) {
-    const auto devices = definition.find(key);
-    if (devices == definition.end() || !devices->is_array()) continue;
-    for (const json& device : *devices) {
+    for (const json& device : ListOf(definition, key)) {
       const std::string whole = device.is_object()   ? Text(device, "source")
                                 : device.is_string() ? device.get<std::string>()
                                                      : "";
@@ -183,139 +95,209 @@ void CheckMounts(const std::string& service, const json& definition, const fs::p
       findings.Add(service, key, name, absl::StrCat("services.", service, ".", key, ": ", name));
     }
   }
+  // Devices by another way.
+  json reserved = definition;
+  for (const char* key : {"deploy", "resources", "reservations", "devices"}) {
+    const json inner = reserved.is_object() ? reserved.value(key, json()) : json();
+    reserved = inner;
+  }
+  if (!reserved.empty()) {
+    findings.Add(service, "gpus", "",
+                 absl::StrCat("services.", service, ".deploy.resources.reservations.devices"));
+  }
 }
 
-void CheckPrivileges(const std::string& service, const json& definition, Findings& findings) {
+void CheckPrivileges(const std::string& service, const json& definition,
+                     ComposeFindings& findings) {
   const auto where = [&service](absl::string_view key, absl::string_view value) {
     return absl::StrCat("services.", service, ".", key, ": ", value);
   };
   if (Text(definition, "privileged") == "true") {
     findings.Add(service, "privileged", "", where("privileged", "true"));
   }
+  for (const char* key : {"post_start", "pre_stop"}) {
+    for (const json& hook : ListOf(definition, key)) {
+      if (!hook.is_object() || Text(hook, "privileged") != "true") continue;
+      findings.Add(service, key, "privileged", where(key, "privileged: true"));
+    }
+  }
   for (const char* key :
-       {"network_mode", "net", "pid", "ipc", "uts", "userns_mode", "cgroup", "cgroup_parent"}) {
+       {"network_mode", "pid", "ipc", "uts", "userns_mode", "cgroup", "cgroup_parent"}) {
     const std::string value = Text(definition, key);
     const bool reaches = value == "host" || absl::StartsWith(value, "container:") ||
                          (std::string(key) == "cgroup_parent" && !value.empty());
     if (reaches) findings.Add(service, key, value, where(key, value));
   }
-  const auto capabilities = definition.find("cap_add");
-  if (capabilities != definition.end() && capabilities->is_array()) {
-    for (const json& one : *capabilities) {
-      std::string name = one.is_string() ? absl::AsciiStrToUpper(one.get<std::string>()) : "";
-      if (absl::StartsWith(name, "CAP_")) name = name.substr(4);
-      const bool harmless = std::find(kHarmlessCapabilities.begin(), kHarmlessCapabilities.end(),
-                                      name) != kHarmlessCapabilities.end();
-      if (!harmless) findings.Add(service, "cap_add", name, where("cap_add", name));
-    }
+  for (const json& one : ListOf(definition, "cap_add")) {
+    std::string name = one.is_string() ? absl::AsciiStrToUpper(one.get<std::string>()) : "";
+    if (absl::StartsWith(name, "CAP_")) name = name.substr(4);
+    if (IsAmong(name, kHarmlessCapabilities)) continue;
+    findings.Add(service, "cap_add", name, where("cap_add", name));
   }
-  const auto options = definition.find("security_opt");
-  if (options != definition.end() && options->is_array()) {
-    for (const json& one : *options) {
-      const std::string option = one.is_string() ? one.get<std::string>() : "";
-      const bool harmless = absl::StartsWith(option, "no-new-privileges");
-      if (!harmless) findings.Add(service, "security_opt", option, where("security_opt", option));
-    }
+  for (const json& one : ListOf(definition, "security_opt")) {
+    const std::string option = one.is_string() ? one.get<std::string>() : "";
+    if (absl::StartsWith(option, "no-new-privileges")) continue;
+    findings.Add(service, "security_opt", option, where("security_opt", option));
   }
-  const auto from = definition.find("volumes_from");
-  if (from != definition.end() && from->is_array()) {
-    for (const json& one : *from) {
-      const std::string source = one.is_string() ? one.get<std::string>() : "";
-      if (absl::StartsWith(source, "container:")) {
-        findings.Add(service, "volumes_from", source, where("volumes_from", source));
-      }
-    }
+  for (const json& one : ListOf(definition, "volumes_from")) {
+    const std::string source = one.is_string() ? one.get<std::string>() : "";
+    if (!absl::StartsWith(source, "container:")) continue;
+    findings.Add(service, "volumes_from", source, where("volumes_from", source));
   }
+}
+
+// `additional_contexts` as a map or as a list of NAME=VALUE.
+std::vector<std::string> ContextsOf(const json& build) {
+  std::vector<std::string> targets;
+  const auto found = build.find("additional_contexts");
+  if (found == build.end()) return targets;
+  for (const json& one : *found) {
+    const std::string text = one.is_string() ? one.get<std::string>() : "";
+    targets.push_back(found->is_array() ? text.substr(text.find('=') + 1) : text);
+  }
+  return targets;
 }
 
 void CheckBuild(const std::string& service, const json& definition, const fs::path& folder,
-                Findings& findings) {
-  const auto build = definition.find("build");
-  if (build == definition.end()) return;
-  const json section = build->is_object() ? *build : json{{"context", *build}};
-  const std::string context = Text(section, "context");
-  const std::string where = absl::StrCat("services.", service, ".build.");
+                ComposeFindings& findings) {
+  const auto found = definition.find("build");
+  if (found == definition.end() || found->is_null()) return;
+  const json build = found->is_object() ? *found : json{{"context", *found}};
+  const std::string prefix = absl::StrCat("services.", service, ".build.");
+  const auto add = [&](const std::string& key, const std::string& value) {
+    findings.Add(service, absl::StrCat("build_", key), value,
+                 absl::StrCat(prefix, key, ": ", value));
+  };
+  CheckKeys(build, kKnownBuildKeys, service, "build_", prefix, findings);
+  const std::string context = Text(build, "context");
   if (!context.empty() && (IsRemote(context) || !IsInside(folder / context, folder))) {
-    findings.Add(service, "build_context", context, absl::StrCat(where, "context: ", context));
+    add("context", context);
   }
-  if (Text(section, "network") == "host") {
-    findings.Add(service, "build_network", "host", absl::StrCat(where, "network: host"));
+  // It is built from a copy of its context, so that is what the Dockerfile must be in.
+  const fs::path root = folder / context;
+  if (const std::string file = Text(build, "dockerfile"); !IsInside(root / file, root)) {
+    add("dockerfile", file);
   }
-  if (Text(section, "privileged") == "true") {
-    findings.Add(service, "build_privileged", "", absl::StrCat(where, "privileged: true"));
+  for (const std::string& target : ContextsOf(build)) {
+    const bool image = absl::StartsWith(target, "docker-image://");
+    const bool sibling = absl::StartsWith(target, "service:");
+    if (image || sibling || (!IsRemote(target) && IsInside(folder / target, folder))) continue;
+    add("additional_contexts", target);
+  }
+  // Caches in folders of the host, or at services that take the executor's credentials.
+  for (const char* key : {"cache_from", "cache_to"}) {
+    for (const json& one : ListOf(build, key)) {
+      const std::string cache = one.is_string() ? one.get<std::string>() : "";
+      if (absl::StrContains(cache, "type=") && !absl::StrContains(cache, "type=registry"))
+        add(key, cache);
+    }
+  }
+  // Names of images that others may be waiting for.
+  for (const json& one : ListOf(build, "tags")) {
+    add("tags", one.is_string() ? one.get<std::string>() : "");
+  }
+  if (Text(build, "network") == "host") add("network", "host");
+  if (Text(build, "privileged") == "true") {
+    findings.Add(service, "build_privileged", "", absl::StrCat(prefix, "privileged: true"));
   }
 }
 
-// Volumes that are binds in disguise, files that are read into containers, the host's network by another name.
-void CheckResources(const json& document, const fs::path& folder, Findings& findings) {
-  const auto each = [&document](const char* key, const auto& check) {
-    const auto section = document.find(key);
-    if (section == document.end() || !section->is_object()) return;
-    for (const auto& item : section->items()) {
-      if (item.value().is_object()) check(item.key(), item.value());
-    }
-  };
-  each("volumes", [&](const std::string& name, const json& volume) {
-    const auto options = volume.find("driver_opts");
-    if (options == volume.end() || !options->is_object()) return;
-    const std::string device = Text(*options, "device");
-    const bool binds = absl::StrContains(Text(*options, "o"), "bind") ||
-                       Text(*options, "type") == "none" || absl::StartsWith(device, "/");
-    if (binds && !IsInside(device, folder)) {
-      findings.Add("*", "volume_bind", device,
-                   absl::StrCat("volumes.", name, ".driver_opts.device: ", device));
-    }
-  });
-  for (const char* key : {"configs", "secrets"}) {
-    each(key, [&](const std::string& name, const json& file) {
-      const std::string path = Text(file, "file");
-      if (!path.empty() && !IsInside(folder / path, folder)) {
-        findings.Add("*", key, path, absl::StrCat(key, ".", name, ".file: ", path));
+// What the local volume driver mounts is the host's, but for memory, other machines' exports and the release itself.
+bool IsHostMount(const json& options, const fs::path& folder) {
+  const std::string type = Text(options, "type");
+  const std::string how = Text(options, "o");
+  const std::string device = Text(options, "device");
+  if (type.empty() && how.empty() && device.empty()) return false;
+  if (absl::StrContains(how, "bind") || type == "none") {
+    return !(type.empty() || type == "none") || !IsInside(device, folder);
+  }
+  const bool remote = (type == "nfs" || type == "nfs4") && !absl::StartsWith(device, "/");
+  return type != "tmpfs" && !remote;
+}
+
+// Volumes that are binds in disguise or another project's, files that are read into containers, networks of the host's or of
+// other projects.
+class ResourceCheck {
+ public:
+  ResourceCheck(const json& document, const std::string& project, const fs::path& folder,
+                ComposeFindings& findings)
+      : document_(document), project_(project), folder_(folder), findings_(findings) {}
+
+  void Volumes() {
+    Each("volumes", [this](const std::string& key, const json& volume) {
+      const json options = volume.value("driver_opts", json::object());
+      if (options.is_object() && IsHostMount(options, folder_)) {
+        const std::string device = Text(options, "device");
+        const std::string what = absl::StartsWith(device, "/") ? device : Text(options, "type");
+        findings_.Add("*", "volume_bind", what,
+                      absl::StrCat("volumes.", key, ".driver_opts: ", what));
       }
+      CheckOwner("volumes", "volume", key);
     });
   }
-  each("networks", [&](const std::string& name, const json& network) {
-    const bool host = Text(network, "name") == "host" || Text(network, "driver") == "host";
-    if (host || (name == "host" && network.contains("external"))) {
-      findings.Add("*", "network", "host", absl::StrCat("networks.", name, ": the host's own"));
+
+  void Networks() {
+    Each("networks", [this](const std::string& key, const json& network) {
+      CheckOwner("networks", "network", key);
+      const std::string driver = Text(network, "driver");
+      if (driver.empty() || driver == "bridge" || driver == "overlay") return;
+      findings_.Add("*", "network_driver", driver,
+                    absl::StrCat("networks.", key, ".driver: ", driver));
+    });
+  }
+
+  void Files() {
+    for (const char* section : {"configs", "secrets"}) {
+      Each(section, [this, section](const std::string& key, const json& file) {
+        const std::string path = Text(file, "file");
+        if (path.empty() || IsInside(folder_ / path, folder_)) return;
+        findings_.Add("*", section, path, absl::StrCat(section, ".", key, ".file: ", path));
+      });
     }
-  });
-}
+  }
+
+ private:
+  template <typename Check>
+  void Each(const char* section, const Check& check) {
+    const auto found = document_.find(section);
+    if (found == document_.end() || !found->is_object()) return;
+    for (const auto& item : found->items()) {
+      check(item.key(), item.value().is_object() ? item.value() : json::object());
+    }
+  }
+
+  // By `external` or `name` a file can name what other projects made: their data, their databases' networks.
+  void CheckOwner(const char* section, const char* key, const std::string& entry) {
+    const std::string name = RealName(document_, section, entry, project_);
+    if (absl::StartsWith(name, absl::StrCat(project_, "_"))) return;
+    findings_.Add("*", key, name,
+                  absl::StrCat(section, ".", entry, ": ", name, ", which is not ", project_, "'s"));
+  }
+
+  const json& document_;
+  const std::string& project_;
+  const fs::path& folder_;
+  ComposeFindings& findings_;
+};
 
 }  // namespace
 
-absl::Status CheckComposeReferences(const fs::path& folder, const std::string& file,
-                                    const Environment& environment,
-                                    const std::vector<std::string>& allowances) {
-  Findings findings(allowances);
-  std::vector<fs::path> files = {fs::path(file).lexically_normal()};
-  for (size_t i = 0; i < files.size() && i < kMostFiles; ++i) {
-    const fs::path one = files[i];
-    SLIPWAY_ASSIGN_OR_RETURN(std::vector<fs::path> named,
-                             CheckOneFile(folder, one, environment, findings));
-    for (fs::path& more : named) {
-      if (std::find(files.begin(), files.end(), more) == files.end()) {
-        files.push_back(std::move(more));
-      }
-    }
-  }
-  if (files.size() > kMostFiles) {
-    return Failure(pb::FAILURE_REASON_INVALID_COMPOSE_FILE,
-                   "the compose file includes more than 100 others");
-  }
-  return findings.Verdict();
-}
-
-absl::Status CheckComposePolicy(const json& document, const fs::path& folder,
+absl::Status CheckComposePolicy(const json& document, const std::string& project,
+                                const fs::path& folder,
                                 const std::vector<std::string>& allowances) {
-  Findings findings(allowances);
+  ComposeFindings findings(allowances);
   for (const auto& item : document["services"].items()) {
     if (!item.value().is_object()) continue;
+    CheckKeys(item.value(), kKnownServiceKeys, item.key(), "",
+              absl::StrCat("services.", item.key(), "."), findings);
     CheckPrivileges(item.key(), item.value(), findings);
     CheckMounts(item.key(), item.value(), folder, findings);
     CheckBuild(item.key(), item.value(), folder, findings);
   }
-  CheckResources(document, folder, findings);
+  ResourceCheck resources(document, project, folder, findings);
+  resources.Volumes();
+  resources.Networks();
+  resources.Files();
   return findings.Verdict();
 }
 

@@ -4,6 +4,7 @@
 // An allowance is written as the refusal names it, SERVICE:KEY or SERVICE:KEY:VALUE:
 //   api:privileged          api:network_mode:host    api:pid:host          api:cap_add:SYS_ADMIN
 //   api:bind:/srv/uploads   api:devices:/dev/kvm     *:volume_bind:/etc    *:include:https://example.org/x.yml
+//   *:volume:backups        *:network:proxy          api:runtime           api:build_tags:example/api:1
 #pragma once
 
 #include <filesystem>
@@ -24,8 +25,10 @@ absl::Status CheckComposeReferences(const std::filesystem::path& folder, const s
                                     const std::vector<std::string>& allowances);
 
 // Of what `compose config` printed: privileged, host namespaces, the Docker socket, binds and builds outside of the release,
-// devices, capabilities, switched-off confinement. FAILURE_REASON_POLICY, naming every finding.
-absl::Status CheckComposePolicy(const nlohmann::json& document, const std::filesystem::path& folder,
+// devices, capabilities, switched-off confinement, volumes and networks that are not this compose project's, and every key that
+// is not known to stay within its container. FAILURE_REASON_POLICY, naming every finding.
+absl::Status CheckComposePolicy(const nlohmann::json& document, const std::string& project,
+                                const std::filesystem::path& folder,
                                 const std::vector<std::string>& allowances);
 
 }  // namespace slipway::executor

@@ -149,7 +149,8 @@ absl::Status ComposeWorkload::Prepare(const StagedRelease& release, const pb::Ma
     tokens.Restore(input.green_document);
   }
   tokens.Restore(input.document);
-  SLIPWAY_RETURN_IF_ERROR(CheckComposePolicy(input.document, folder, release.allowances));
+  SLIPWAY_RETURN_IF_ERROR(CheckComposePolicy(input.document, release.spec.compose().project(),
+                                             folder, release.allowances));
   SLIPWAY_RETURN_IF_ERROR(CheckVariableSizes(input.document));
   input.release = release;
   input.release_folder = folder;

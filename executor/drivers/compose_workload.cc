@@ -2,6 +2,7 @@
 #include "executor/drivers/compose_workload.h"
 
 #include <algorithm>
+#include <set>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
@@ -201,6 +202,24 @@ std::optional<ComposeWorkload::Death> ComposeWorkload::AwaitDeathIn(const std::s
 absl::StatusOr<ObservedContainer> ComposeWorkload::OwnerOfPort(uint32_t port) {
   SLIPWAY_ASSIGN_OR_RETURN(const DockerContainer container, engine_.OwnerOfPort(port));
   return ToObserved(container);
+}
+
+absl::Status ComposeWorkload::CheckProjects(const pb::ApplicationSpec& spec) {
+  const std::set<std::string> ours = {spec.compose().project(),
+                                      SlotProject(spec.app(), pb::SLOT_BLUE),
+                                      SlotProject(spec.app(), pb::SLOT_GREEN),
+                                      WorkersProject(spec.app()), HooksProject(spec.app())};
+  SLIPWAY_ASSIGN_OR_RETURN(const auto containers, engine_.List({{kLabelApp, ""}}));
+  for (const DockerContainer& container : containers) {
+    const std::string owner = container.Label(kLabelApp);
+    const std::string project = container.Label(kLabelProject);
+    if (owner == spec.app() || !ours.contains(project)) continue;
+    return Failure(pb::FAILURE_REASON_PREFLIGHT,
+                   absl::StrCat("the compose project ", project, " belongs to the application ",
+                                owner, " (container ", container.name, ")"),
+                   "give this one another compose.project, or another name");
+  }
+  return absl::OkStatus();
 }
 
 absl::Status ComposeWorkload::StopContainer(const std::string& id, const CallContext&) {

@@ -51,6 +51,7 @@ class ComposeWorkload final : public Workload {
                                        Cancellation* cancellation) override;
   std::string AwaitDeath(const std::string& app, pb::Slot slot, Cancellation& stop) override;
   absl::StatusOr<ObservedContainer> OwnerOfPort(uint32_t port) override;
+  absl::Status CheckProjects(const pb::ApplicationSpec& spec) override;
   absl::Status StopContainer(const std::string& id, const CallContext& call) override;
   absl::StatusOr<pb::WorkersEvidence> ReplaceWorkers(const StagedRelease& release,
                                                      const StagedRelease* previous,

@@ -50,6 +50,12 @@ absl::StatusOr<NginxPreflight> NginxDriver::Preflight(const NginxSite& site) {
                      64);
   }
   if (auto text = ReadFile(site.file); text.ok()) found.file_text = *std::move(text);
+  if (const std::string owner = AppOfManagedFile(found.file_text.value_or(""));
+      !owner.empty() && owner != site.app) {
+    return Failure(pb::FAILURE_REASON_PREFLIGHT,
+                   absl::StrCat(site.file.string(), " belongs to the application ", owner),
+                   "give this one an nginx.file and an nginx.upstream of its own");
+  }
   SLIPWAY_ASSIGN_OR_RETURN(const ProcessResult test, RunTest("-t"));
   if (!test.ok()) {
     found.waits_for_first_file =
@@ -82,6 +88,14 @@ absl::StatusOr<NginxPreflight> NginxDriver::Preflight(const NginxSite& site) {
           (ours->mode == pb::SWITCH_MODE_RELOAD && ours->slot != found.loaded.slot);
     } else if (found.loaded.generation == 0 && absl::IsNotFound(ours.status())) {
       const auto foreign = ParseForeignUpstream(*found.file_text, site.upstream);
+      if (absl::IsInvalidArgument(foreign.status())) {
+        return Failure(
+            pb::FAILURE_REASON_PREFLIGHT,
+            absl::StrCat(site.file.string(), " is not one that can be taken over: ",
+                         std::string(foreign.status().message())),
+            absl::StrCat("let it hold `upstream ", site.upstream,
+                         " { server 127.0.0.1:PORT; }` and nothing else, or name another file"));
+      }
       if (foreign.ok()) found.adoptable = *foreign;
     }
   }

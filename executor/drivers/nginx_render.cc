@@ -107,6 +107,14 @@ std::string Render(const ManagedFile& file) {
   return absl::StrCat(text, ProofServer(file));
 }
 
+// What our line says of the file; empty when it has none.
+absl::string_view HeadOf(absl::string_view text) {
+  const size_t start = text.find(kHead);
+  if (start == absl::string_view::npos || (start > 0 && text[start - 1] != '\n')) return "";
+  const absl::string_view line = text.substr(start + kHead.size());
+  return line.substr(0, line.find('\n'));
+}
+
 // True when the key is known and the value fits; Check() and the comparison with the rendered text
 // do the rest.
 bool SetField(absl::string_view key, absl::string_view value, ManagedFile& file) {
@@ -177,13 +185,15 @@ absl::StatusOr<std::string> RenderManagedFile(const ManagedFile& file) {
   return Render(file);
 }
 
+std::string AppOfManagedFile(absl::string_view text) {
+  absl::string_view line = HeadOf(text);
+  if (!absl::ConsumePrefix(&line, "app=")) return "";
+  return std::string(line.substr(0, line.find(' ')));
+}
+
 absl::StatusOr<ManagedFile> ParseManagedFile(absl::string_view text) {
-  const size_t start = text.find(kHead);
-  if (start == absl::string_view::npos || (start > 0 && text[start - 1] != '\n')) {
-    return absl::NotFoundError("not a file that Slipway wrote");
-  }
-  absl::string_view line = text.substr(start + kHead.size());
-  line = line.substr(0, line.find('\n'));
+  const absl::string_view line = HeadOf(text);
+  if (line.empty()) return absl::NotFoundError("not a file that Slipway wrote");
   const auto edited = absl::InvalidArgumentError("a file of Slipway's that was edited since");
   ManagedFile file;
   for (const absl::string_view field : absl::StrSplit(line, ' ')) {
@@ -198,27 +208,29 @@ absl::StatusOr<ManagedFile> ParseManagedFile(absl::string_view text) {
 absl::StatusOr<ForeignUpstream> ParseForeignUpstream(absl::string_view text,
                                                      absl::string_view upstream) {
   SLIPWAY_ASSIGN_OR_RETURN(const std::vector<NginxWord> words, SplitNginxWords(text));
-  std::vector<std::string> servers;
-  bool found = false;
-  for (size_t i = 0; i + 2 < words.size(); ++i) {
-    if (!words[i].Is("upstream") || words[i + 1].text != upstream || !words[i + 2].Is("{"))
-      continue;
-    if (found) return absl::InvalidArgumentError("the upstream stands there twice");
-    found = true;
-    bool at_start = true;
-    for (i += 3; i < words.size() && !words[i].Is("}"); ++i) {
-      if (words[i].Is("{")) return absl::InvalidArgumentError("a block inside the upstream");
-      if (at_start && words[i].Is("server") && i + 1 < words.size()) {
-        // `down` servers get nothing; everything else may.
-        bool down = false;
-        for (size_t j = i + 2; j < words.size() && !words[j].Is(";"); ++j)
-          down |= words[j].Is("down");
-        if (!down) servers.push_back(words[i + 1].text);
-      }
-      at_start = words[i].Is(";");
-    }
+  if (words.empty()) return absl::NotFoundError("there is nothing in it");
+  if (words.size() < 4 || !words[0].Is("upstream") || words[1].text != upstream ||
+      !words[2].Is("{")) {
+    return absl::InvalidArgumentError(absl::StrCat("it does not begin with upstream ", upstream));
   }
-  if (!found) return absl::NotFoundError(absl::StrCat("no upstream ", upstream, " in it"));
+  std::vector<std::string> servers;
+  bool at_start = true;
+  size_t i = 3;
+  for (; i < words.size() && !words[i].Is("}"); ++i) {
+    if (words[i].Is("{")) return absl::InvalidArgumentError("a block inside the upstream");
+    if (at_start && words[i].Is("server") && i + 1 < words.size()) {
+      // `down` servers get nothing; everything else may.
+      bool down = false;
+      for (size_t j = i + 2; j < words.size() && !words[j].Is(";"); ++j)
+        down |= words[j].Is("down");
+      if (!down) servers.push_back(words[i + 1].text);
+    }
+    at_start = words[i].Is(";");
+  }
+  if (i + 1 != words.size()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("it holds more than upstream ", upstream, ", which would be lost"));
+  }
   if (servers.size() != 1) {
     return absl::InvalidArgumentError(
         absl::StrCat("the upstream has ", servers.size(), " servers; one was expected"));

@@ -54,10 +54,13 @@ absl::StatusOr<std::string> RenderManagedFile(const ManagedFile& file);
 // NOT_FOUND when the text is not one of ours, INVALID_ARGUMENT when it was and has been edited:
 // what is accepted is exactly what RenderManagedFile() writes.
 absl::StatusOr<ManagedFile> ParseManagedFile(absl::string_view text);
+// Whose it is, also when it was edited since; empty for a file that is not one of ours.
+std::string AppOfManagedFile(absl::string_view text);
 
 // Where an upstream file that a script wrote sends its requests: the one IPv4 server of `upstream
-// NAME`. NOT_FOUND when it has no such upstream; INVALID_ARGUMENT, saying why, when that has
-// several servers or one that is not ADDRESS:PORT.
+// NAME`. NOT_FOUND when there is nothing in it but comments; INVALID_ARGUMENT, saying why, when it
+// has another upstream or anything beside it, which would be lost, or when the upstream has several
+// servers or one that is not ADDRESS:PORT.
 struct ForeignUpstream {
   std::string address;
   uint32_t port = 0;

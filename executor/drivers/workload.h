@@ -100,6 +100,8 @@ class Workload {
   // The container that publishes the port, by whatever project; NOT_FOUND when Docker knows of
   // none.
   virtual absl::StatusOr<ObservedContainer> OwnerOfPort(uint32_t port) = 0;
+  // PREFLIGHT when containers of another application stand in a project that would be this one's.
+  virtual absl::Status CheckProjects(const pb::ApplicationSpec& spec) = 0;
   // Stops one container of an adopted installation.
   virtual absl::Status StopContainer(const std::string& id, const CallContext& call) = 0;
 

@@ -70,6 +70,7 @@ pb::HostPlan Steps::Plan(const xpb::PlanRequest& request) {
     plan.add_notes("this release serves here already");
   if (absl::Status status = CheckCandidatePort(spec.app(), spec, candidate); !status.ok())
     problem(status);
+  if (absl::Status status = parts_.workload.CheckProjects(spec); !status.ok()) problem(status);
   const uint64_t generation = NextGeneration(found->loaded.generation, facts.last_generation(),
                                              found->adoptable.has_value());
   const auto text = RenderManagedFile(site.FileFor(generation, candidate, parts_.settings.address));

@@ -104,6 +104,8 @@ StepOutcome Steps::Preflight(const xpb::PreflightCommand& command, const StepCal
   evidence.set_candidate_slot(candidate);
   if (outcome.status = CheckCandidatePort(app, command.spec(), candidate); !outcome.status.ok())
     return outcome;
+  if (outcome.status = parts_.workload.CheckProjects(command.spec()); !outcome.status.ok())
+    return outcome;
 
   if (const auto serving = parts_.workload.Observe(app, active, nullptr);
       serving.ok() && !serving->containers.empty()) {

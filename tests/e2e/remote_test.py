@@ -56,7 +56,7 @@ class Controller:
 
 def slipway(*arguments, address=None, cwd=None, stdin=None, **environment):
     """`slipway` as a person runs it: by the operator's key and what is pinned in the environment."""
-    env = dict(os.environ, SLIPWAY_CONTROLLER=address or f"unix://{SHARE}/c.sock", **environment)
+    env = dict(os.environ, **{"SLIPWAY_CONTROLLER": address or f"unix://{SHARE}/c.sock", **environment})
     return subprocess.run([CLI, *arguments], cwd=cwd or APP, input=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                           text=True, timeout=300, check=False, env=env)
 
@@ -191,6 +191,17 @@ def deploys_through_both_hops(check, host, remote):
         done = slipway("deploy", "--commit", "v2", address=address, **remote)
         check(done.returncode == 0 and serving(host) == "v2", "a second one under load", done.stdout)
     check(running.failed == 0, f"no request failed of {running.requests}", running.table)
+
+
+def guides_secrets_are_enough(check, host):
+    """A job that has the guide's five secrets and nothing else of Slipway's; the controller's socket is where packages put it."""
+    host.text("sh", "-c", f"mkdir -p /run/slipway && ln -sf {SHARE}/c.sock /run/slipway/controller.sock")
+    secrets = dict(SLIPWAY_CONTROLLER="", PROD_SSH_HOST=host.address, PROD_SSH_PORT=str(host.port), PROD_SSH_USER="deploy",
+                   PROD_SSH_KEY=read(host.key), PROD_SSH_FINGERPRINT=host.fingerprint(), PROD_ENV_FILE=f"SECRET={CANARY}\nWORD='a $b'\n")
+    stored = slipway("env", "set", "--from-env", "PROD_ENV_FILE", **secrets)
+    version("guide")
+    done = slipway("deploy", "--commit", "guide", **secrets)
+    check(stored.returncode == 0 and done.returncode == 0 and serving(host) == "guide", "the guide's secrets are enough", stored.stdout + done.stdout)
 
 
 class load(Load):
@@ -329,6 +340,22 @@ def mutual_tls_rotated_while_deploying(check, controller, host, remote):
     check(serials() >= 50, "all of them are on the controller's list")
 
 
+def revoked_host_is_not_trusted(check, host, remote):
+    """The host's certificate is in other hands: whatever shows it is not spoken with, until the host is enrolled anew."""
+    listed = json.loads(slipway("certificate", "list", "--output", "json").stdout)["certificates"]
+    newest = max((one for one in listed if one["role"] == "ROLE_EXECUTOR"), key=lambda one: one["createTime"])
+    done = slipway("certificate", "revoke", newest["name"].split("/")[-1])
+    until(20, lambda: "was revoked" in slipway("hosts", "list", cwd="/").stdout, "the host is lost, for its certificate was revoked")
+    version("r1")
+    refused = slipway("deploy", "--commit", "r1")
+    check(done.returncode == 0 and refused.returncode != 0 and serving(host) != "r1", "a host whose certificate was revoked gets nothing", refused.stdout)
+    again = slipway("hosts", "add", "web-1", "--ssh", f"deploy@{host.address}:{host.port}", "--tls", "9782", "--executor",
+                    f"{BUILD}/executor/slipway-executor", "--label", "role=web", **remote)
+    deployed = slipway("deploy", "--commit", "r1")
+    check(again.returncode == 0 and "enrolled as web-1" in again.stdout and deployed.returncode == 0 and serving(host) == "r1",
+          "enrolled anew it is", again.stdout + deployed.stdout)
+
+
 def history_is_held(check, controller):
     done = slipway("audit", "verify")
     check(done.returncode == 0 and "agrees up to row" in done.stdout, "the history is whole, and the host agrees", done.stdout)
@@ -387,8 +414,17 @@ def command_lines_are_clean(stop, hits):
 
 
 def remove(check, host, remote):
+    """The executor and the controller's key go; what runs goes on."""
     refused = slipway("hosts", "remove", "web-1")
     check(refused.returncode == 8 and "hello" in refused.stdout, "a host that an application names is not removed", refused.stdout)
+    before = serving(host)
+    write(f"{APP}/slipway.yaml", read(f"{APP}/slipway.yaml").replace("hosts: [web-1]", "hosts: [web-plain]"))
+    moved = slipway("apply")
+    done = slipway("hosts", "remove", "web-1", "--ssh", f"deploy@{host.address}:{host.port}", **remote)
+    left = host.inside("sh", "-c", "ls /usr/lib/slipway/slipway-executor /etc/sudoers.d/slipway-executor /etc/systemd/system/slipway-executor.service; "
+                       "systemctl is-active slipway-executor; grep -c slipway-controller /var/lib/slipway/.ssh/authorized_keys").stdout
+    check(moved.returncode == 0 and done.returncode == 0 and left.split() == ["inactive", "0"], "a host is removed", done.stdout + left)
+    check(serving(host) == before and "web-1" not in slipway("hosts", "list", cwd="/").stdout, "and its application goes on running")
 
 
 def guides_permissions_are_enough(check, host, remote):
@@ -446,15 +482,17 @@ def main():
         controllers_key_opens_one_socket(check, host)
         rogue_keys(check, host, remote)
         deploys_through_both_hops(check, host, remote)
+        guides_secrets_are_enough(check, host)
         sshd_killed_in_the_middle(check, host, remote)
         upgrade_while_serving(check, host, remote)
         policy_holds_on_the_host(check, host, remote)
         tokens = ref_policy_and_checks(check)
         mutual_tls_rotated_while_deploying(check, controller, host, remote)
+        revoked_host_is_not_trusted(check, host, remote)
         canary_is_nowhere(check, host, tokens)
         history_is_held(check, controller)
-        remove(check, host, remote)
         guides_permissions_are_enough(check, host, remote)
+        remove(check, host, remote)
         stop.set()
         search.join()
         check(not hits, "no secret on any command line, all the time", str(hits))

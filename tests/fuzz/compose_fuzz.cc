@@ -9,7 +9,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   slipway::executor::EnvFilesOf(text);
   const auto document = slipway::executor::ParseComposeDocument(text);
   if (document.ok()) {
-    slipway::executor::CheckComposePolicy(*document, "/state/release", {}).IgnoreError();
+    slipway::executor::CheckComposePolicy(*document, "x", "/state/release", {}).IgnoreError();
   }
   return 0;
 }

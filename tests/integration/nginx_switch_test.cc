@@ -254,6 +254,29 @@ TEST_F(NginxSwitch, TakesOverAScriptsUpstreamWithoutAFailedRequest) {
   EXPECT_EQ(nginx_->ReloadCounters()["ok"], 2u);
 }
 
+TEST_F(NginxSwitch, OverwritesNobodyElsesFile) {
+  StartOnBlue();
+  NginxSite thief = host_.Site();
+  thief.app = "thief";
+  const auto managed = nginx_->Preflight(thief);
+  EXPECT_EQ(ReasonOf(managed.status()), pb::FAILURE_REASON_PREFLIGHT) << managed.status();
+  EXPECT_THAT(std::string(managed.status().message()),
+              HasSubstr("belongs to the application gifty"));
+  // A site's own file, named by mistake.
+  thief.upstream = "thief_backend";
+  thief.proof_ports = {18799, 18798};
+  thief.file = host_.Site().file.parent_path() / "other.conf";
+  const std::string vhost = absl::Substitute(
+      "upstream thief_backend { server $0:8000; }\nserver { listen $0:8099; location / { "
+      "proxy_pass http://thief_backend; } }\n",
+      host_.address());
+  ASSERT_TRUE(WriteFileAtomically(thief.file, vhost).ok());
+  const auto whole = nginx_->Preflight(thief);
+  EXPECT_EQ(ReasonOf(whole.status()), pb::FAILURE_REASON_PREFLIGHT) << whole.status();
+  EXPECT_THAT(std::string(whole.status().message()), HasSubstr("would be lost"));
+  EXPECT_EQ(*ReadFile(thief.file), vhost);
+}
+
 TEST_F(NginxSwitch, WritesTheFirstFileOfASiteThatWaitsForIt) {
   host_.RemoveSite("gifty");
   host_.Start();

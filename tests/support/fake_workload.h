@@ -58,6 +58,7 @@ class FakeWorkload : public executor::Workload {
                                                       const Call&) override {
     return Unused();
   }
+  absl::Status CheckProjects(const pb::ApplicationSpec&) override { return absl::OkStatus(); }
   absl::Status StopContainer(const std::string&, const Call&) override { return Unused(); }
   absl::StatusOr<pb::WorkersEvidence> ReplaceWorkers(const Release&, const Release*,
                                                      const Call&) override {

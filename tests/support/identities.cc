@@ -32,15 +32,26 @@ Identity::Identity(const Authority& authority, const Principal& principal,
   // One that has ended began before it ended.
   const WallTime now = std::chrono::system_clock::now();
   const WallTime from = life.count() < 0 ? now + life - std::chrono::hours(1) : now;
-  const std::string certificate = authority
-                                      .Sign(MakeCertificateRequest(key).value(), principal, from,
-                                            life.count() < 0 ? std::chrono::seconds(3600) : life)
-                                      .value();
+  Write(authority.certificate_pem(),
+        authority
+            .Sign(MakeCertificateRequest(key).value(), principal, from,
+                  life.count() < 0 ? std::chrono::seconds(3600) : life)
+            .value(),
+        key);
+}
+
+Identity::Identity(const std::string& authority_pem, const std::string& certificate_pem,
+                   const std::string& key_pem) {
+  Write(authority_pem, certificate_pem, key_pem);
+}
+
+void Identity::Write(const std::string& authority_pem, const std::string& certificate_pem,
+                     const std::string& key_pem) {
   files_ = {folder_.path() / "authority.pem", folder_.path() / "certificate.pem",
             folder_.path() / "key.pem"};
-  WriteFileAtomically(files_.key, key, 0600).IgnoreError();
-  WriteFileAtomically(files_.certificate, certificate).IgnoreError();
-  WriteFileAtomically(files_.authority, authority.certificate_pem()).IgnoreError();
+  WriteFileAtomically(files_.key, key_pem, 0600).IgnoreError();
+  WriteFileAtomically(files_.certificate, certificate_pem).IgnoreError();
+  WriteFileAtomically(files_.authority, authority_pem).IgnoreError();
 }
 
 Identity::Identity(const std::string& authority_pem) {

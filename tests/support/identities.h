@@ -20,6 +20,8 @@ class Identity {
  public:
   // Signed by the authority; `life` may be negative for one that has ended.
   Identity(const Authority& authority, const Principal& principal, std::chrono::seconds life);
+  Identity(const std::string& authority_pem, const std::string& certificate_pem,
+           const std::string& key_pem);
   // Without a certificate: only who to believe.
   explicit Identity(const std::string& authority_pem);
 
@@ -29,6 +31,9 @@ class Identity {
   std::shared_ptr<grpc::Channel> Dial(int port, const std::string& peer) const;
 
  private:
+  void Write(const std::string& authority_pem, const std::string& certificate_pem,
+             const std::string& key_pem);
+
   TemporaryFolder folder_;
   TlsFiles files_;
 };

@@ -64,7 +64,7 @@ int List(Session& session) {
   if (!controller.ok()) return Fail(session, controller.status());
   const auto listed =
       (*controller)
-          ->Call(&pb::AccessService::Stub::ListCertificates, pb::ListCertificatesRequest());
+          ->CallForAll(&pb::AccessService::Stub::ListCertificates, pb::ListCertificatesRequest());
   if (!listed.ok()) return Fail(session, listed.status());
   if (session.output.json) {
     session.output.Json(*listed);
@@ -91,7 +91,15 @@ int Revoke(Session& session, const std::string& serial) {
   request.set_request_id(client::NewRequestId());
   const auto revoked = (*controller)->Call(&pb::AccessService::Stub::RevokeCertificate, request);
   if (!revoked.ok()) return Fail(session, revoked.status());
-  if (!session.output.json) session.output.Line("revoked; hosts that are connected know it too");
+  if (session.output.json) {
+    session.output.Json(*revoked);
+    return kExitOk;
+  }
+  for (const std::string& name : revoked->names()) {
+    session.output.Line(absl::StrCat(ShortName(name), " revoked"));
+  }
+  session.output.Line(revoked->names().empty() ? "it was revoked already"
+                                               : "hosts that are connected know it too");
   return kExitOk;
 }
 
@@ -113,7 +121,8 @@ Verb CertificateVerb() {
             create->add_option("--folder", options->folder, "Where the files go")
                 ->capture_default_str();
             CLI::App* list = app.add_subcommand("list", "Everything that was made");
-            CLI::App* revoke = app.add_subcommand("revoke", "At once, also for open connections");
+            CLI::App* revoke = app.add_subcommand(
+                "revoke", "With all that was renewed from it; at once, also for open connections");
             revoke->add_option("CERTIFICATE", options->serial)->required();
             app.require_subcommand(1);
             return [=](Session& session) {

@@ -11,7 +11,7 @@ namespace {
 int List(Session& session) {
   const auto controller = session.Controller();
   if (!controller.ok()) return Fail(session, controller.status());
-  const auto listed = (*controller)->ListHosts({});
+  const auto listed = (*controller)->ListHosts();
   if (!listed.ok()) return Fail(session, listed.status());
   if (session.output.json) {
     session.output.Json(*listed);
@@ -96,7 +96,7 @@ int Doctor(Session& session, const std::string& app) {
                                      Ago(info->start_time())));
     good = ShowFindings(session.output, "controller", info->findings());
   }
-  const auto listed = (*controller)->ListHosts({});
+  const auto listed = (*controller)->ListHosts();
   if (!listed.ok()) return Fail(session, listed.status());
   std::vector<std::string> hosts;
   // Those that cannot be asked have been named already.

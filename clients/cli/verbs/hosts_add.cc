@@ -1,6 +1,6 @@
 // slipway hosts add|upgrade|remove.
+#include <algorithm>
 #include <map>
-#include <optional>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -63,6 +63,17 @@ absl::Status Enrol(client::ControllerClient& controller, HostInstaller& installe
   return installer.InstallCertificate(report, enrolled.certificate_pem(), enrolled.authority_pem());
 }
 
+// The host itself may not have heard of it.
+absl::StatusOr<bool> IsRevoked(client::ControllerClient& controller, const std::string& serial) {
+  SLIPWAY_ASSIGN_OR_RETURN(const pb::ListCertificatesResponse all,
+                           controller.CallForAll(&pb::AccessService::Stub::ListCertificates,
+                                                 pb::ListCertificatesRequest()));
+  return std::any_of(all.certificates().begin(), all.certificates().end(),
+                     [&serial](const pb::Certificate& one) {
+                       return ShortName(one.name()) == serial && one.has_revoke_time();
+                     });
+}
+
 struct Installed {
   xpb::SetupReport report;
   SshHostKey host_key;
@@ -81,7 +92,9 @@ absl::StatusOr<Installed> Install(Session& session, client::ControllerClient& co
   installed.host_key = installer->HostKey();
   SLIPWAY_ASSIGN_OR_RETURN(installed.report, installer->RunSetup(arguments));
   bool changed = ShowReport(session, installed.report);
-  if (!installed.report.enrolled()) {
+  SLIPWAY_ASSIGN_OR_RETURN(const bool revoked,
+                           IsRevoked(controller, installed.report.certificate()));
+  if (!installed.report.enrolled() || revoked) {
     SLIPWAY_RETURN_IF_ERROR(Enrol(controller, *installer, installed.report, options.host));
     changed = true;
     if (!session.output.json) {

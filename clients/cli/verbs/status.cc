@@ -38,7 +38,7 @@ int Status(Session& session, const std::string& app) {
     if (!application.ok()) return Fail(session, application.status());
     *listed.add_applications() = *application;
   } else {
-    const auto all = (*controller)->ListApplications({});
+    const auto all = (*controller)->ListApplications();
     if (!all.ok()) return Fail(session, all.status());
     listed = *all;
   }

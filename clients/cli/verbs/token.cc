@@ -57,7 +57,7 @@ int List(Session& session) {
   const auto controller = session.Controller();
   if (!controller.ok()) return Fail(session, controller.status());
   const auto listed =
-      (*controller)->Call(&pb::AccessService::Stub::ListTokens, pb::ListTokensRequest());
+      (*controller)->CallForAll(&pb::AccessService::Stub::ListTokens, pb::ListTokensRequest());
   if (!listed.ok()) return Fail(session, listed.status());
   if (session.output.json) {
     session.output.Json(*listed);

@@ -244,6 +244,41 @@ TEST_F(AccessTest, CertificatesAreIssuedAndRenewed) {
             "BAD_CERTIFICATE_REQUEST");
 }
 
+// Whoever stole a certificate may have renewed it before it was noticed.
+TEST_F(AccessTest, RevokingACertificateRevokesWhatWasRenewedFromIt) {
+  const auto certificate = [&](const std::shared_ptr<grpc::Channel>& by) {
+    const std::string key = MakePrivateKey().value();
+    pb::RenewCertificateRequest request;
+    request.set_certificate_request(MakeCertificateRequest(key).value());
+    const auto made = Call(by, "", &pb::AccessService::Stub::RenewCertificate, request);
+    EXPECT_TRUE(made.ok()) << made.status();
+    return std::make_unique<Identity>(made->authority_pem(), made->certificate_pem(), key);
+  };
+  const auto revoke = [&](const Identity& which) {
+    pb::RevokeCertificateRequest request;
+    request.set_name(absl::StrCat("certificates/", which.Serial()));
+    return Call(local_, "", &pb::AccessService::Stub::RevokeCertificate, request)->names_size();
+  };
+  const auto first = Certificate(pb::ROLE_OPERATOR, "", "ann");
+  const auto before = certificate(first->Dial(port_, kController));
+  const auto stolen = certificate(before->Dial(port_, kController));
+  const auto renewed = certificate(stolen->Dial(port_, kController));
+  const auto other = Certificate(pb::ROLE_OPERATOR, "", "ann");
+  const auto apart = certificate(other->Dial(port_, kController));
+  EXPECT_EQ(revoke(*stolen), 2);
+  for (const Identity* gone : {stolen.get(), renewed.get()}) {
+    EXPECT_EQ(DetailOf(Whoami(gone->Dial(port_, kController)).status()).reason(),
+              "CERTIFICATE_REVOKED");
+  }
+  for (const Identity* good : {first.get(), before.get(), apart.get()}) {
+    EXPECT_TRUE(Whoami(good->Dial(port_, kController)).ok());
+  }
+  EXPECT_EQ(revoke(*stolen), 0);
+  EXPECT_EQ(revoke(*first), 2);
+  EXPECT_EQ(DetailOf(Whoami(before->Dial(port_, kController)).status()).reason(),
+            "CERTIFICATE_REVOKED");
+}
+
 TEST_F(AccessTest, InvitationMakesOneExecutorKnownOnce) {
   pb::CreateEnrolmentRequest invite;
   invite.set_name("hosts/web-1");

@@ -169,6 +169,54 @@ TEST_F(RefPolicyTest, CheckOnlyRefMayValidateAndPlanAndNothingElse) {
       "REF_CHECK_ONLY");
 }
 
+TEST_F(AccessTest, WhereAnApplicationStandsIsAnOperatorsToSay) {
+  AddHost();
+  const std::string deployer = Token(pb::ROLE_DEPLOYER, "gifty");
+  pb::ApplyApplicationRequest apply;
+  const auto try_it = [&](const std::function<void(pb::ApplicationSpec&)>& change) {
+    pb::ApplyApplicationRequest request = apply;
+    change(*request.mutable_spec());
+    return Call(open_, deployer, &pb::ApplicationService::Stub::ApplyApplication, request).status();
+  };
+  Apply();
+  pb::GetApplicationRequest get;
+  get.set_name("applications/gifty");
+  *apply.mutable_spec() = Call(local_, "", &pb::ApplicationService::Stub::GetApplication, get)
+                              .value()
+                              .application()
+                              .spec();
+  EXPECT_TRUE(try_it([](pb::ApplicationSpec&) {}).ok());
+  EXPECT_TRUE(try_it([](auto& spec) { spec.mutable_compose()->add_workers("mailer"); }).ok());
+  using Change = std::function<void(pb::ApplicationSpec&)>;
+  const std::vector<std::pair<std::string, Change>> moves = {
+      {"compose.project", [](auto& spec) { spec.mutable_compose()->set_project("vault"); }},
+      {"slots", [](auto& spec) { spec.mutable_slots()->set_green(9000); }},
+      {"nginx.upstream", [](auto& spec) { spec.mutable_nginx()->set_upstream("vault"); }},
+      {"nginx.file", [](auto& spec) { spec.mutable_nginx()->set_file("/etc/nginx/vault.conf"); }},
+      {"nginx.marker", [](auto& spec) { spec.mutable_nginx()->set_marker("/srv/vault"); }},
+      {"nginx.proof_ports", [](auto& spec) {
+         spec.mutable_nginx()->add_proof_ports(1);
+         spec.mutable_nginx()->add_proof_ports(2);
+       }}};
+  for (const auto& [key, change] : moves) {
+    const absl::Status refused = try_it(change);
+    EXPECT_EQ(DetailOf(refused).reason(), "PLACEMENT") << key;
+    EXPECT_THAT(std::string(refused.message()), ::testing::HasSubstr(key + " from "));
+    pb::ApplyApplicationRequest request = apply;
+    change(*request.mutable_spec());
+    EXPECT_TRUE(Call(local_, "", &pb::ApplicationService::Stub::ApplyApplication, request).ok())
+        << key;
+    EXPECT_TRUE(Call(local_, "", &pb::ApplicationService::Stub::ApplyApplication, apply).ok());
+  }
+  // Nor does a token for an application that nobody has placed yet place it.
+  apply.mutable_spec()->set_app("fresh");
+  const std::string fresh = Token(pb::ROLE_DEPLOYER, "fresh");
+  EXPECT_EQ(
+      DetailOf(Call(open_, fresh, &pb::ApplicationService::Stub::ApplyApplication, apply).status())
+          .reason(),
+      "PLACEMENT");
+}
+
 TEST_F(RefPolicyTest, WorkflowMayNotClaimAnotherCommit) {
   TrustMain();
   const std::string token = Exchange(issuer_.Sign(Claims())).value().secret();

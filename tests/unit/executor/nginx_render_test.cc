@@ -122,8 +122,7 @@ TEST(NginxRender, UnderstandsAScriptsUpstream) {
        {"upstream gifty_backend { server 127.0.0.1:8000; }",
         "# upstream gifty_backend { server 127.0.0.1:1; }\nupstream gifty_backend {\n  server "
         "localhost:8000 weight=1;\n keepalive 8; }",
-        "upstream other { server 127.0.0.1:9; }\nupstream \"gifty_backend\" { server 127.0.0.1:9 "
-        "down; server '127.0.0.1:8000'; }"}) {
+        "upstream \"gifty_backend\" { server 127.0.0.1:9 down; server '127.0.0.1:8000'; }"}) {
     const auto found = ParseForeignUpstream(text, "gifty_backend");
     ASSERT_TRUE(found.ok()) << text << found.status();
     EXPECT_EQ(found->port, 8000u);
@@ -135,10 +134,15 @@ TEST(NginxRender, TakesOverNoUpstreamItDoesNotUnderstand) {
   const auto parse = [](const std::string& text) {
     return ParseForeignUpstream(text, "gifty_backend").status();
   };
-  EXPECT_TRUE(absl::IsNotFound(parse("upstream other { server 127.0.0.1:1; }")));
   EXPECT_TRUE(absl::IsNotFound(parse("")));
+  EXPECT_TRUE(absl::IsNotFound(parse("# upstream gifty_backend { server 127.0.0.1:1; }\n")));
   for (const std::string text :
-       {"upstream gifty_backend { server 127.0.0.1; }",
+       // What stands beside the upstream would be lost.
+       {"upstream other { server 127.0.0.1:1; }", "server { listen 80; }", "upstream",
+        "upstream gifty_backend { server 127.0.0.1:1; } server { listen 80; }",
+        "upstream other { server 127.0.0.1:9; } upstream gifty_backend { server 127.0.0.1:1; }",
+        "upstream gifty_backend { server 127.0.0.1:1;",
+        "upstream gifty_backend { server 127.0.0.1; }",
         "upstream gifty_backend { server app:8000; }",
         "upstream gifty_backend { server unix:/run/app.sock; }", "upstream gifty_backend { }",
         "upstream gifty_backend { server 127.0.0.1:1; server 127.0.0.1:2; }",
@@ -150,6 +154,14 @@ TEST(NginxRender, TakesOverNoUpstreamItDoesNotUnderstand) {
         "upstream gifty_backend { { server 127.0.0.1:1; } }"}) {
     EXPECT_TRUE(absl::IsInvalidArgument(parse(text))) << text << parse(text);
   }
+}
+
+TEST(NginxRender, KnowsWhoseFileItIsAlsoWhenItWasEdited) {
+  const std::string text = *RenderManagedFile(Blue());
+  EXPECT_EQ(AppOfManagedFile(text), "gifty");
+  EXPECT_EQ(AppOfManagedFile(text + "# edited\n"), "gifty");
+  EXPECT_EQ(AppOfManagedFile("upstream gifty_backend { server 127.0.0.1:8000; }"), "");
+  EXPECT_EQ(AppOfManagedFile(""), "");
 }
 
 TEST(NginxRender, ReadsAProofAndNothingElse) {

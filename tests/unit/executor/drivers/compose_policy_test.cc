@@ -21,7 +21,7 @@ const std::filesystem::path kFolder = "/state/release";
 absl::Status Judge(const json& service, const std::vector<std::string>& allowances = {},
                    json more = json::object()) {
   more["services"] = {{"api", service}};
-  return CheckComposePolicy(more, kFolder, allowances);
+  return CheckComposePolicy(more, "gifty", kFolder, allowances);
 }
 
 TEST(ComposePolicy, LetsTheUsualFileThrough) {
@@ -37,7 +37,15 @@ TEST(ComposePolicy, LetsTheUsualFileThrough) {
                        {{"type", "volume"}, {"source", "data"}, {"target", "/d"}},
                        {{"type", "tmpfs"}, {"target", "/tmp"}}}},
                      {"build", {{"context", "/state/release"}}}},
-                    {}, {{"volumes", {{"data", {{"name", "x_data"}}}, {"nothing", nullptr}}}})
+                    {},
+                    {{"volumes",
+                      {{"data", {{"name", "gifty_data"}}},
+                       {"nothing", nullptr},
+                       {"mine", {{"external", {{"name", "gifty_old"}}}}},
+                       {"memory", {{"driver_opts", {{"type", "tmpfs"}, {"device", "tmpfs"}}}}},
+                       {"remote", {{"driver_opts", {{"type", "nfs"}, {"device", ":/srv"}}}}}}},
+                     {"networks", {{"default", {{"name", "gifty_default"}}}, {"back", nullptr}}},
+                     {"x-note", 1}})
                   .ok());
 }
 
@@ -84,7 +92,37 @@ TEST(ComposePolicy, RefusesEachWayOutNamesTheKeyAndTakesTheAllowanceItNames) {
       {{{"build", {{"context", "/etc"}}}}, "build.context: /etc", "api:build_context:/etc"},
       {{{"build", {{"context", "/state/release"}, {"network", "host"}}}},
        "build.network",
-       "api:build_network:host"}};
+       "api:build_network:host"},
+      {{{"build", {{"context", "/state/release"}, {"dockerfile", "/etc/shadow"}}}},
+       "build.dockerfile: /etc/shadow",
+       "api:build_dockerfile:/etc/shadow"},
+      {{{"build", {{"context", "/state/release/web"}, {"dockerfile", "../Dockerfile"}}}},
+       "build.dockerfile: ../Dockerfile",
+       "api:build_dockerfile:../Dockerfile"},
+      {{{"build", {{"context", "/state/release"}, {"additional_contexts", {{"host", "/etc"}}}}}},
+       "additional_contexts: /etc",
+       "api:build_additional_contexts:/etc"},
+      {{{"build", {{"context", "/state/release"}, {"additional_contexts", {"x=/root"}}}}},
+       "additional_contexts: /root",
+       "api:build_additional_contexts:/root"},
+      {{{"build", {{"context", "/state/release"}, {"cache_to", {"type=local,dest=/srv"}}}}},
+       "cache_to",
+       "api:build_cache_to:type=local,dest=/srv"},
+      {{{"build", {{"context", "/state/release"}, {"tags", {"slipway/other:b-1"}}}}},
+       "build.tags",
+       "api:build_tags:slipway/other:b-1"},
+      {{{"build", {{"context", "/state/release"}, {"entitlements", {"security.insecure"}}}}},
+       "build.entitlements",
+       "api:build_entitlements"},
+      {{{"use_api_socket", true}}, "services.api.use_api_socket", "api:use_api_socket"},
+      {{{"provider", {{"type", "x"}}}}, "services.api.provider", "api:provider"},
+      {{{"runtime", "other"}}, "services.api.runtime", "api:runtime"},
+      {{{"gpus", "all"}}, "services.api.gpus", "api:gpus"},
+      {json::parse(R"({"deploy":{"resources":{"reservations":{"devices":[{"count":1}]}}}})"),
+       "deploy.resources.reservations.devices", "api:gpus"},
+      {{{"post_start", {{{"command", "x"}, {"privileged", true}}}}},
+       "post_start",
+       "api:post_start:privileged"}};
   for (const Case& one : cases) {
     const absl::Status refused = Judge(one.service);
     EXPECT_EQ(ReasonOf(refused), pb::FAILURE_REASON_POLICY) << one.service;
@@ -97,17 +135,45 @@ TEST(ComposePolicy, RefusesEachWayOutNamesTheKeyAndTakesTheAllowanceItNames) {
 
 TEST(ComposePolicy, RefusesBindsNetworksAndFilesInDisguise) {
   const json api = {{"image", "x"}};
-  EXPECT_FALSE(
-      Judge(api, {},
-            {{"volumes",
-              {{"v", {{"driver_opts", {{"type", "none"}, {"o", "bind"}, {"device", "/etc"}}}}}}}})
-          .ok());
+  for (const json& options : std::vector<json>{
+           {{"type", "none"}, {"o", "bind"}, {"device", "/etc"}},
+           {{"o", "rbind"}, {"device", "/state/release/../../etc"}},
+           {{"type", "ext4"}, {"device", "/dev/sda1"}},
+           // The host's folder as a layer, by a device inside of the release.
+           {{"type", "overlay"}, {"o", "lowerdir=/etc"}, {"device", "overlay"}},
+           {{"type", "overlay"}, {"o", "lowerdir=/etc"}, {"device", "/state/release/x"}},
+           {{"type", "overlay"}, {"o", "bind,lowerdir=/etc"}, {"device", "/state/release/x"}},
+           {{"type", "nfs"}, {"device", "/etc"}},
+           {{"type", "proc"}, {"device", "proc"}}}) {
+    const absl::Status refused = Judge(api, {}, {{"volumes", {{"v", {{"driver_opts", options}}}}}});
+    EXPECT_THAT(std::string(refused.message()), HasSubstr("volumes.v.driver_opts")) << options;
+  }
+  const json inside = {{"type", "none"}, {"o", "bind"}, {"device", "/state/release/data"}};
+  EXPECT_TRUE(Judge(api, {}, {{"volumes", {{"v", {{"driver_opts", inside}}}}}}).ok());
   EXPECT_FALSE(
       Judge(api, {}, {{"networks", {{"n", {{"external", true}, {"name", "host"}}}}}}).ok());
   EXPECT_FALSE(Judge(api, {}, {{"networks", {{"n", {{"driver", "host"}}}}}}).ok());
   EXPECT_FALSE(Judge(api, {}, {{"secrets", {{"s", {{"file", "/etc/shadow"}}}}}}).ok());
   EXPECT_FALSE(Judge(api, {}, {{"configs", {{"c", {{"file", "/etc/passwd"}}}}}}).ok());
   EXPECT_TRUE(Judge(api, {}, {{"secrets", {{"s", {{"file", "/state/release/s"}}}}}}).ok());
+}
+
+TEST(ComposePolicy, RefusesVolumesAndNetworksOfOtherProjects) {
+  const json api = {{"image", "x"}};
+  for (const auto& [section, key] :
+       {std::pair("volumes", "volume"), std::pair("networks", "network")}) {
+    for (const json& entry : std::vector<json>{{{"external", true}, {"name", "other_data"}},
+                                               {{"external", {{"name", "other_data"}}}},
+                                               {{"name", "other_data"}}}) {
+      const json more = {{section, {{"x", entry}}}};
+      const absl::Status refused = Judge(api, {}, more);
+      EXPECT_EQ(ReasonOf(refused), pb::FAILURE_REASON_POLICY) << more;
+      EXPECT_THAT(std::string(refused.message()), HasSubstr("other_data, which is not gifty's"));
+      EXPECT_TRUE(Judge(api, {absl::StrCat("*:", key, ":other_data")}, more).ok()) << more;
+    }
+    EXPECT_FALSE(Judge(api, {}, {{section, {{"plain", {{"external", true}}}}}}).ok());
+  }
+  EXPECT_FALSE(Judge(api, {}, {{"networks", {{"n", {{"driver", "macvlan"}}}}}}).ok());
 }
 
 TEST(ComposePolicy, SaysEverythingAtOnce) {

@@ -1,0 +1,29 @@
+#include "controller/api/self_check.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace slipway::controller {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using ::testing::HasSubstr;
+
+TEST(SelfCheck, SaysHowFarAHostsClockIsOff) {
+  const Time before{seconds(1'000'000)};
+  const Time after = before + milliseconds(300);
+  for (const auto off : {milliseconds(0), milliseconds(300), milliseconds(4000)}) {
+    EXPECT_EQ(CheckClock(before, before + off, after).level(), pb::FINDING_LEVEL_OK);
+  }
+  const pb::Finding ahead = CheckClock(before, after + seconds(20), after);
+  EXPECT_EQ(ahead.level(), pb::FINDING_LEVEL_WARNING);
+  EXPECT_THAT(ahead.text(), HasSubstr("20.0s ahead of"));
+  const pb::Finding behind = CheckClock(before, before - seconds(3600), after);
+  EXPECT_EQ(behind.level(), pb::FINDING_LEVEL_PROBLEM);
+  EXPECT_THAT(behind.text(), HasSubstr("1h0m behind"));
+  EXPECT_THAT(behind.cure(), HasSubstr("timedatectl"));
+}
+
+}  // namespace
+}  // namespace slipway::controller
