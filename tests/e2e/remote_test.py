@@ -343,7 +343,7 @@ def mutual_tls_rotated_while_deploying(check, controller, host, remote):
 def revoked_host_is_not_trusted(check, host, remote):
     """The host's certificate is in other hands: whatever shows it is not spoken with, until the host is enrolled anew."""
     listed = json.loads(slipway("certificate", "list", "--output", "json").stdout)["certificates"]
-    newest = max((one for one in listed if one["role"] == "ROLE_EXECUTOR"), key=lambda one: one["createTime"])
+    newest = max((one for one in listed if one["role"] == "ROLE_EXECUTOR"), key=lambda one: one["create_time"])
     done = slipway("certificate", "revoke", newest["name"].split("/")[-1])
     until(20, lambda: "was revoked" in slipway("hosts", "list", cwd="/").stdout, "the host is lost, for its certificate was revoked")
     version("r1")
