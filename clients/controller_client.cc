@@ -2,11 +2,9 @@
 
 #include <algorithm>
 #include <optional>
-#include <pwd.h>
 #include <random>
 #include <set>
 #include <thread>
-#include <unistd.h>
 #include <utility>
 
 #include "absl/strings/escaping.h"
@@ -19,6 +17,7 @@
 #include "common/grpc_status.h"
 #include "common/names.h"
 #include "common/status.h"
+#include "common/user.h"
 
 namespace slipway::client {
 namespace {
@@ -29,11 +28,6 @@ using std::chrono::seconds;
 constexpr auto kCallTimeout = seconds(30);
 constexpr auto kUploadTimeout = seconds(3600);
 constexpr int kAttempts = 5;
-
-std::string UserName() {
-  const passwd* user = getpwuid(getuid());
-  return user == nullptr ? absl::StrCat("uid ", getuid()) : user->pw_name;
-}
 
 Caller Named(Caller caller) {
   if (caller.name.empty()) caller.name = UserName();

@@ -30,6 +30,7 @@ using Digest = std::unique_ptr<EVP_MD_CTX, Free<EVP_MD_CTX_free>>;
 using Extension = std::unique_ptr<X509_EXTENSION, Free<X509_EXTENSION_free>>;
 using Number = std::unique_ptr<BIGNUM, Free<BN_free>>;
 
+constexpr char kControllerDnsName[] = "slipway-controller";
 constexpr auto kAuthorityLife = std::chrono::hours(24 * 3650);
 // For clocks that are a little apart.
 constexpr auto kLeeway = std::chrono::minutes(1);
@@ -144,7 +145,8 @@ bool IsStrong(EVP_PKEY* key) {
 
 absl::StatusOr<std::string> SignedCertificate(EVP_PKEY* subject_key, EVP_PKEY* issuer_key,
                                               X509* issuer, const std::string& name,
-                                              const std::string& uri, WallTime from, WallTime to) {
+                                              const std::string& other_names, WallTime from,
+                                              WallTime to) {
   const Cert certificate(X509_new());
   X509* x = certificate.get();
   X509* signer = issuer == nullptr ? x : issuer;
@@ -163,7 +165,7 @@ absl::StatusOr<std::string> SignedCertificate(EVP_PKEY* subject_key, EVP_PKEY* i
   if (good && !is_authority) {
     good = AddExtension(x, signer, NID_authority_key_identifier, "keyid") &&
            AddExtension(x, signer, NID_ext_key_usage, "serverAuth,clientAuth") &&
-           AddExtension(x, signer, NID_subject_alt_name, absl::StrCat("URI:", uri));
+           AddExtension(x, signer, NID_subject_alt_name, other_names);
   }
   if (!good || X509_sign(x, issuer_key, EVP_sha256()) <= 0)
     return Failed("cannot sign a certificate");
@@ -259,7 +261,10 @@ absl::StatusOr<std::string> Authority::Sign(const std::string& request_pem,
   SLIPWAY_ASSIGN_OR_RETURN(const PrivateKey key, ReadKey(key_pem_));
   SLIPWAY_ASSIGN_OR_RETURN(const Cert issuer, ReadX509(certificate_pem_));
   const std::string uri = IdentityUri(principal);
-  return SignedCertificate(subject_key, key.get(), issuer.get(), uri, uri, now - kLeeway,
+  std::string names = absl::StrCat("URI:", uri);
+  // For clients that check no URI: gRPC in other languages, curl.
+  if (principal.role == pb::ROLE_CONTROLLER) absl::StrAppend(&names, ",DNS:", kControllerDnsName);
+  return SignedCertificate(subject_key, key.get(), issuer.get(), uri, names, now - kLeeway,
                            now + life);
 }
 

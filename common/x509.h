@@ -43,7 +43,8 @@ class Authority {
   const std::string& certificate_pem() const { return certificate_pem_; }
   const std::string& key_pem() const { return key_pem_; }
 
-  // A certificate over the request's key, for client and server, valid from a minute ago. INVALID_ARGUMENT (reason
+  // A certificate over the request's key, for client and server, valid from a minute ago; a controller's has a DNS name too,
+  // slipway-controller, for clients that check no URI. INVALID_ARGUMENT (reason
   // BAD_CERTIFICATE_REQUEST) when the request is not signed by its own key, or its key is weak.
   absl::StatusOr<std::string> Sign(const std::string& request_pem, const Principal& principal,
                                    WallTime now, std::chrono::seconds life) const;

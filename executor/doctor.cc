@@ -8,24 +8,13 @@
 #include "absl/strings/str_join.h"
 
 #include "common/durations.h"
+#include "common/finding.h"
 #include "common/status.h"
+#include "common/user.h"
 #include "executor/drivers/evidence_text.h"
 #include "executor/drivers/nginx_diagnose.h"
 
 namespace slipway::executor {
-namespace {
-
-pb::Finding Found(pb::FindingLevel level, absl::string_view subject, absl::string_view text,
-                  absl::string_view cure = "") {
-  pb::Finding finding;
-  finding.set_level(level);
-  finding.set_subject(std::string(subject));
-  finding.set_text(std::string(text));
-  finding.set_cure(std::string(cure));
-  return finding;
-}
-
-}  // namespace
 
 std::vector<pb::Finding> Doctor::Examine(const std::optional<pb::ApplicationSpec>& spec) {
   std::vector<pb::Finding> findings = {CheckDocker(), CheckCompose(), CheckNginx(spec),
@@ -39,7 +28,8 @@ pb::Finding Doctor::CheckDocker() {
   const auto version = engine_.Version();
   if (version.ok()) return Found(pb::FINDING_LEVEL_OK, "docker", absl::StrCat("Engine ", *version));
   return Found(pb::FINDING_LEVEL_PROBLEM, "docker", std::string(version.status().message()),
-               "systemctl start docker; the executor's user must be in group docker");
+               absl::StrCat("systemctl start docker; where it runs: usermod -aG docker ",
+                            UserName(), ", and start the executor anew"));
 }
 
 pb::Finding Doctor::CheckCompose() {
@@ -100,8 +90,9 @@ pb::Finding Doctor::CheckReload() {
   return Found(
       pb::FINDING_LEVEL_PROBLEM, "reload",
       absl::StrCat("sudo does not allow ", absl::StrJoin(words, reload.end(), " ")),
-      "let root write into /etc/sudoers.d/slipway-executor (visudo): USER ALL=(root) NOPASSWD: "
-      "/usr/sbin/nginx -t, /usr/sbin/nginx -T, /usr/sbin/nginx -s reload");
+      absl::StrCat("let root write into /etc/sudoers.d/slipway-executor (visudo): ", UserName(),
+                   " ALL=(root) NOPASSWD: /usr/sbin/nginx -t, /usr/sbin/nginx -T, "
+                   "/usr/sbin/nginx -s reload"));
 }
 
 pb::Finding Doctor::CheckCertificate() {
@@ -142,7 +133,7 @@ std::vector<pb::Finding> Doctor::CheckApplication(const pb::ApplicationSpec& spe
   } else {
     findings.push_back(Found(pb::FINDING_LEVEL_PROBLEM, "permission",
                              absl::StrCat(folder.string(), " may not be written"),
-                             absl::StrCat("setfacl -m u:slipway:rwx ", folder.string())));
+                             absl::StrCat("setfacl -m u:", UserName(), ":rwx ", folder.string())));
   }
   xpb::PlanRequest request;
   *request.mutable_spec() = spec;

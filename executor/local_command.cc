@@ -2,14 +2,13 @@
 
 #include <cstdio>
 #include <memory>
-#include <pwd.h>
-#include <unistd.h>
 
 #include "absl/strings/str_cat.h"
 #include <grpcpp/grpcpp.h>
 
 #include "common/durations.h"
 #include "common/spec.h"
+#include "common/user.h"
 
 #include "slipway/executor/v1/executor.grpc.pb.h"
 
@@ -37,8 +36,7 @@ int Report(const grpc::Status& status, const std::string& socket) {
 std::string Actor() {
   const char* sudo = getenv("SUDO_USER");
   if (sudo != nullptr) return sudo;
-  const passwd* user = getpwuid(getuid());
-  return user == nullptr ? absl::StrCat("uid ", getuid()) : user->pw_name;
+  return UserName();
 }
 
 void Print(const xpb::ApplicationState& state) {

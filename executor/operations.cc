@@ -20,6 +20,7 @@ using std::chrono::steady_clock;
 
 // Lines a late caller may still see.
 constexpr size_t kKeptLines = 2000;
+constexpr size_t kKeptBytes = 4096;
 
 std::string ArgumentsHash(const xpb::ExecuteRequest& request) {
   xpb::ExecuteRequest command = request;
@@ -150,7 +151,9 @@ void Operations::RunStep(const xpb::ExecuteRequest& request, const std::shared_p
   call.cancellation = &run->cancellation;
   call.on_line = [this, &run](absl::string_view line) {
     MutexLock lock(mutex_);
-    if (run->lines.size() < kKeptLines) run->lines.emplace_back(line);
+    if (run->lines.size() == kKeptLines) return;
+    const bool last = run->lines.size() + 1 == kKeptLines;
+    run->lines.emplace_back(last ? "(further lines are left out)" : line.substr(0, kKeptBytes));
     progress_.NotifyAll();
   };
   xpb::StepResult result = step_(request, call);

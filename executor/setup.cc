@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -241,6 +242,20 @@ absl::Status Setup::OpenNginxFolder() {
   return absl::OkStatus();
 }
 
+// Debian's and nginx's own packages include the folder; a configuration of somebody's own is theirs to change.
+void Setup::NoteInclude() {
+  const std::string wanted = absl::StrCat("include ", kNginxFolder, "/*.conf;");
+  const std::string text = ReadFile(At("/etc/nginx/nginx.conf")).value_or("");
+  bool included = false;
+  for (const absl::string_view line : absl::StrSplit(text, '\n')) {
+    included = included || absl::StartsWith(absl::StripLeadingAsciiWhitespace(line), wanted);
+  }
+  Note("include", false,
+       included ? absl::StrCat("nginx.conf has `", wanted, "`")
+                : absl::StrCat("nginx.conf has no `", wanted,
+                               "`: add it to the http block, or `include FILE;` to each site"));
+}
+
 absl::Status Setup::AuthorizeController() {
   if (options_.controller_key.empty()) return absl::OkStatus();
   SLIPWAY_ASSIGN_OR_RETURN(const std::string line,
@@ -298,6 +313,7 @@ absl::Status Setup::Install() {
   SLIPWAY_RETURN_IF_ERROR(MakeUser());
   SLIPWAY_RETURN_IF_ERROR(MakeMissingFolders());
   SLIPWAY_RETURN_IF_ERROR(OpenNginxFolder());
+  NoteInclude();
   SLIPWAY_RETURN_IF_ERROR(WriteSudoers());
   SLIPWAY_RETURN_IF_ERROR(WriteConfig());
   SLIPWAY_RETURN_IF_ERROR(AuthorizeController());

@@ -81,6 +81,7 @@ class Setup {
   absl::Status WriteConfig();
   absl::Status WriteSudoers();
   absl::Status OpenNginxFolder();
+  void NoteInclude();
   absl::Status AuthorizeController();
   absl::Status WriteUnit();
   absl::Status StartService();

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 
+#include "clients/cli/github.h"
 #include "clients/cli/progress.h"
 #include "common/names.h"
 
@@ -34,6 +35,7 @@ int FollowDeployment(Session& session, client::ControllerClient& controller,
   const auto ended = controller.GetDeployment(name);
   if (!ended.ok()) return Fail(session, ended.status());
   progress.ShowEnd(*ended);
+  if (session.output.github) TellJob(*ended);
   if (session.output.json) session.output.JsonLine(*ended);
   return ExitCodeFor(*ended);
 }

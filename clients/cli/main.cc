@@ -1,10 +1,6 @@
 // slipway: the command for people and CI. Everything it knows comes from AllVerbs().
 #include <cstdlib>
-#include <iostream>
 
-#include "absl/strings/str_cat.h"
-
-#include "clients/cli/verb.h"
 #include "clients/cli/verb_tree.h"
 
 int main(int argc, char** argv) {
@@ -12,12 +8,5 @@ int main(int argc, char** argv) {
   setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
   slipway::cli::Session session;
   session.output = slipway::cli::Output::Detect();
-  slipway::cli::VerbTree tree(session);
-  try {
-    tree.app().parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    const int code = tree.app().exit(error);
-    return code == 0 ? slipway::cli::kExitOk : slipway::cli::kExitUsage;
-  }
-  return tree.Run();
+  return slipway::cli::VerbTree(session).Run(argc, argv);
 }

@@ -5,11 +5,13 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
+#include "absl/strings/str_replace.h"
 
+#include "clients/cli/github.h"
 #include "clients/cli/verb.h"
 #include "common/durations.h"
 #include "common/enum_word.h"
+#include "common/random.h"
 
 namespace slipway::cli {
 namespace {
@@ -38,6 +40,11 @@ Mark MarkOf(pb::StepState state) {
 
 bool HasEnded(pb::StepState state) {
   return state != pb::STEP_STATE_PLANNED && state != pb::STEP_STATE_DISPATCHED;
+}
+
+// What comes from a host starts no line of its own.
+std::string OneLine(const std::string& text) {
+  return absl::StrReplaceAll(text, {{"\r", ""}, {"\n", " "}});
 }
 
 void AddLines(std::vector<std::string>& lines, const std::string& title,
@@ -72,22 +79,33 @@ void Progress::Show(const pb::Event& event) {
   }
 }
 
+// What a build prints is no command to the runner.
+void Progress::OpenGroup(const std::string& name) {
+  open_group_ = name;
+  resume_word_ = RandomHex(16);
+  output_.Line(absl::StrCat("::group::", name));
+  output_.Line(absl::StrCat("::stop-commands::", resume_word_));
+}
+
+void Progress::CloseGroup() {
+  if (open_group_.empty()) return;
+  output_.Line(absl::StrCat("::", resume_word_, "::"));
+  output_.Line("::endgroup::");
+  open_group_.clear();
+}
+
 void Progress::ShowLog(const pb::LogLine& log) {
   if (!show_logs_) return;
   ClearRunning();
   if (output_.github && open_group_ != log.step()) {
-    if (!open_group_.empty()) output_.Line("::endgroup::");
-    open_group_ = log.step();
-    output_.Line(absl::StrCat("::group::", log.step()));
+    CloseGroup();
+    OpenGroup(log.step());
   }
   output_.Line(output_.Paint(Tone::kQuiet, absl::StrCat("    ", log.text())));
 }
 
 void Progress::ShowStep(const std::string& host, const pb::Step& step) {
-  if (!open_group_.empty() && HasEnded(step.state())) {
-    output_.Line("::endgroup::");
-    open_group_.clear();
-  }
+  if (HasEnded(step.state())) CloseGroup();
   ClearRunning();
   if (!HasEnded(step.state())) {
     if (output_.terminal && step.state() == pb::STEP_STATE_DISPATCHED) {
@@ -102,19 +120,22 @@ void Progress::ShowStep(const std::string& host, const pb::Step& step) {
   const Mark mark = MarkOf(step.state());
   output_.Line(absl::StrFormat("%-10s %-16s %s %8s  %s", host, step.name(),
                                output_.Paint(mark.tone, absl::StrFormat("%-8s", mark.word)),
-                               FormatDuration(FromProto(step.duration())), step.summary()));
+                               FormatDuration(FromProto(step.duration())),
+                               OneLine(step.summary())));
   if (output_.github && step.state() == pb::STEP_STATE_FAILED) {
-    output_.Line(absl::StrCat("::error title=", step.name(), " on ", host, "::", step.summary()));
+    output_.Line(ErrorAnnotation(absl::StrCat(step.name(), " on ", host), step.summary()));
   }
 }
 
 void Progress::ShowEnd(const pb::Deployment& deployment) {
   if (output_.json) return;
+  CloseGroup();
   ClearRunning();
   const auto took = FromProto(deployment.end_time()) - FromProto(deployment.create_time());
   output_.Line(
       absl::StrCat(output_.Paint(StateTone(deployment.state()), StateWord(deployment.state())),
-                   " in ", FormatDuration(took), ": ", deployment.message()));
+                   " in ", FormatDuration(took), ": ",
+                   output_.github ? OneLine(deployment.message()) : deployment.message()));
   if (deployment.state() == pb::DEPLOYMENT_STATE_FAILED ||
       deployment.state() == pb::DEPLOYMENT_STATE_ROLLED_BACK ||
       deployment.state() == pb::DEPLOYMENT_STATE_NEEDS_ATTENTION) {

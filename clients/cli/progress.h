@@ -27,11 +27,15 @@ class Progress {
   void ShowStep(const std::string& host, const pb::Step& step);
   void ShowLog(const pb::LogLine& log);
   void ClearRunning();
+  void OpenGroup(const std::string& name);
+  void CloseGroup();
 
   const Output& output_;
   const bool show_logs_;
   bool running_line_ = false;
   std::string open_group_;
+  // Ends the stretch in which the runner takes no commands from the log.
+  std::string resume_word_;
 };
 
 // What a step saw, in more lines; for `slipway why`.

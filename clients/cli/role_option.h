@@ -3,8 +3,7 @@
 
 #include <string>
 
-#include <CLI/CLI.hpp>
-
+#include "clients/cli/command_line.h"
 #include "common/enum_word.h"
 #include "common/protos.h"
 
@@ -12,10 +11,10 @@
 
 namespace slipway::cli {
 
-inline void AddRole(CLI::App& command, std::string& role) {
-  command.add_option("--role", role, "viewer, deployer or operator")
-      ->capture_default_str()
-      ->check(CLI::IsMember({"viewer", "deployer", "operator"}));
+inline void AddRole(CommandLine& command, std::string& role) {
+  command.AddOption("--role", role, "viewer, deployer or operator")
+      .ShowDefault()
+      .OneOf({"viewer", "deployer", "operator"});
 }
 
 inline pb::Role RoleOf(const std::string& word) {

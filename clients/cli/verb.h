@@ -8,8 +8,8 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
-#include <CLI/CLI.hpp>
 
+#include "clients/cli/command_line.h"
 #include "clients/cli/output.h"
 #include "clients/cli/session.h"
 #include "clients/controller_client.h"
@@ -35,7 +35,7 @@ struct Verb {
   // Lines of the form `slipway deploy`, shown by --help.
   std::vector<std::string> examples;
   // Declares options and answers what runs; the options' storage lives in the closure.
-  std::function<std::function<int(Session&)>(CLI::App&)> declare;
+  std::function<std::function<int(Session&)>(CommandLine&)> declare;
 };
 
 // In the order of the help page.

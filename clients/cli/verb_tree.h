@@ -1,8 +1,10 @@
-// The verbs as a tree of CLI11 commands; also what completions are generated from.
+// The verbs and the global options as one command line; also what completions are generated from.
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "clients/cli/verb.h"
@@ -14,15 +16,15 @@ class VerbTree {
   // The global options write into the session.
   explicit VerbTree(Session& session);
 
-  CLI::App& app() { return app_; }
-  // Runs the verb that was parsed; its exit code.
-  int Run();
+  const CommandLine& root() const { return root_; }
+  // Runs the verb that is given; its exit code.
+  int Run(int argc, char** argv);
 
  private:
   Session& session_;
-  CLI::App app_;
+  CommandLine root_;
   std::string output_ = "text";
-  std::vector<std::pair<CLI::App*, std::function<int(Session&)>>> verbs_;
+  std::vector<std::pair<CommandLine*, std::function<int(Session&)>>> verbs_;
 };
 
 }  // namespace slipway::cli

@@ -1,16 +1,11 @@
 #include "clients/transport/ssh_session.h"
 
-#include <chrono>
-#include <cstdlib>
+#include <algorithm>
+#include <cstring>
 #include <fcntl.h>
-#include <mutex>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <optional>
-#include <pwd.h>
 #include <sys/socket.h>
-#include <unistd.h>
-#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -22,6 +17,7 @@
 #include "clients/transport/ssh_host_key.h"
 #include "common/file.h"
 #include "common/status.h"
+#include "common/user.h"
 
 namespace slipway {
 namespace {
@@ -60,11 +56,6 @@ absl::Status Unreachable(const std::string& who, ssh_session session) {
   }
   return Error(absl::StatusCode::kUnavailable, "SSH_UNREACHABLE", absl::StrCat(who, ": ", text),
                "check the address, and that an SSH server answers there");
-}
-
-std::string UserName() {
-  const passwd* user = getpwuid(getuid());
-  return user == nullptr ? "root" : user->pw_name;
 }
 
 bool IsEncrypted(const std::string& text) {

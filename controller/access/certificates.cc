@@ -255,18 +255,17 @@ absl::StatusOr<std::vector<pb::Certificate>> Certificates::Revoke(const std::str
   return revoked;
 }
 
-absl::StatusOr<std::vector<std::string>> Certificates::RevokedSerials() {
-  SLIPWAY_ASSIGN_OR_RETURN(const std::vector<pb::Certificate> all, All());
-  std::vector<std::string> serials;
-  for (const pb::Certificate& one : all) {
-    if (one.has_revoke_time()) serials.push_back(SerialOf(one));
-  }
-  return serials;
+absl::StatusOr<std::vector<pb::Certificate>> Certificates::Revoked() {
+  SLIPWAY_ASSIGN_OR_RETURN(std::vector<pb::Certificate> all, All());
+  std::erase_if(all, [](const pb::Certificate& one) { return !one.has_revoke_time(); });
+  return all;
 }
 
 absl::StatusOr<std::string> Certificates::RevocationList(
-    const std::vector<std::string>& serials) const {
+    const std::vector<pb::Certificate>& revoked) const {
   if (!authority_) return NoAuthority();
+  std::vector<std::string> serials;
+  for (const pb::Certificate& one : revoked) serials.push_back(SerialOf(one));
   return authority_->SignRevocations(serials, clock_.WallNow());
 }
 

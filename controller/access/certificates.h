@@ -51,12 +51,12 @@ class Certificates {
   absl::Status CheckNotRevoked(const CertificateFacts& facts);
   absl::StatusOr<std::vector<pb::Certificate>> List(const std::string& after, int limit);
   // Whoever has a certificate can have renewed it, so what was made after it in its line is revoked with it; of a host, all that
-  // was made for it since. Answers all that are revoked by this call.
+  // were made for it so far. Answers all that are revoked by this call.
   absl::StatusOr<std::vector<pb::Certificate>> Revoke(const std::string& serial,
                                                       const Actor& actor);
-  // All that executors must refuse: by serial, and as the signed list that they are sent.
-  absl::StatusOr<std::vector<std::string>> RevokedSerials();
-  absl::StatusOr<std::string> RevocationList(const std::vector<std::string>& serials) const;
+  // All that must be refused, and as the signed list that executors are sent.
+  absl::StatusOr<std::vector<pb::Certificate>> Revoked();
+  absl::StatusOr<std::string> RevocationList(const std::vector<pb::Certificate>& revoked) const;
 
   // A new certificate for the controller when two thirds of the present one's life are over; true when there is one.
   absl::StatusOr<bool> RenewOwn();

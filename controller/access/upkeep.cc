@@ -66,6 +66,13 @@ void Upkeep::LookAtAll() {
     fleet_.ShowNewCertificate();
   }
   if (!certificates_.HasAuthority()) return;
+  const auto revoked = certificates_.Revoked();
+  if (!revoked.ok()) {
+    LogError("the revoked certificates cannot be read",
+             {{"problem", std::string(revoked.status().message())}});
+    return;
+  }
+  LeaveRevokedHosts(*revoked);
   for (const HostConfig& host : fleet_.Hosts()) {
     Delivered& delivered = delivered_[host.name];
     const auto client = fleet_.Client(host.name);
@@ -73,13 +80,23 @@ void Upkeep::LookAtAll() {
       delivered = {};
       continue;
     }
-    const absl::Status done = LookAfter(host.name, *client, delivered);
+    const absl::Status done = LookAfter(host.name, *client, *revoked, delivered);
     // One of before this existed; what it lacks is said by `slipway doctor`.
     if (!done.ok() && !absl::IsUnimplemented(done) && !absl::IsCancelled(done)) {
       LogWarning("a host is not given what it should keep",
                  {{"host", host.name}, {"problem", std::string(done.message())}});
     }
   }
+}
+
+// A host's certificate is judged when a connection is made; those that stand may have been made before it was revoked.
+void Upkeep::LeaveRevokedHosts(const std::vector<pb::Certificate>& revoked) {
+  std::set<std::string> hosts;
+  for (const pb::Certificate& one : revoked) {
+    const bool is_new = revoked_.insert(one.name()).second;
+    if (is_new && one.role() == pb::ROLE_EXECUTOR) hosts.insert(one.subject());
+  }
+  for (const std::string& host : hosts) fleet_.Reconnect(host);
 }
 
 absl::Status Upkeep::RenewCertificate(const std::string& host, GrpcExecutorClient& client) {
@@ -91,6 +108,16 @@ absl::Status Upkeep::RenewCertificate(const std::string& host, GrpcExecutorClien
   SLIPWAY_ASSIGN_OR_RETURN(const Certificates::Issued issued,
                            certificates_.Issue(request.certificate_request(),
                                                {pb::ROLE_EXECUTOR, "", host}, Actor("controller")));
+  // Something was revoked since this look began. It may be this host's: the next look judges that first, and the new certificate
+  // stays here. What is revoked from here on takes the new one with it.
+  SLIPWAY_ASSIGN_OR_RETURN(const auto revoked, certificates_.Revoked());
+  const bool all_known = std::all_of(revoked.begin(), revoked.end(), [this](const auto& one) {
+    return revoked_.contains(one.name());
+  });
+  if (!all_known) {
+    Look();
+    return absl::OkStatus();
+  }
   xpb::InstallCertificateRequest install;
   install.set_certificate_pem(issued.pem);
   SLIPWAY_ASSIGN_OR_RETURN(*install.mutable_authority_pem(), certificates_.AuthorityPem());
@@ -98,14 +125,15 @@ absl::Status Upkeep::RenewCertificate(const std::string& host, GrpcExecutorClien
 }
 
 absl::Status Upkeep::LookAfter(const std::string& host, GrpcExecutorClient& client,
-                               Delivered& delivered) {
+                               const std::vector<pb::Certificate>& revoked, Delivered& delivered) {
   SLIPWAY_RETURN_IF_ERROR(RenewCertificate(host, client));
-  SLIPWAY_ASSIGN_OR_RETURN(const std::vector<std::string> revoked, certificates_.RevokedSerials());
-  if (!delivered.has_revoked || delivered.revoked != revoked) {
+  std::set<std::string> names;
+  for (const pb::Certificate& one : revoked) names.insert(one.name());
+  if (!delivered.has_revoked || delivered.revoked != names) {
     xpb::InstallCertificateRequest install;
     SLIPWAY_ASSIGN_OR_RETURN(*install.mutable_revoked_pem(), certificates_.RevocationList(revoked));
     SLIPWAY_RETURN_IF_ERROR(client.InstallCertificate(install));
-    delivered.revoked = revoked;
+    delivered.revoked = std::move(names);
     delivered.has_revoked = true;
   }
   const auto head = audit_.SignedHead();

@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -32,14 +33,16 @@ class Upkeep {
  private:
   struct Delivered {
     // The connection that it was delivered over counts: a host that was away may have lost everything.
-    std::vector<std::string> revoked;
+    std::set<std::string> revoked;
     bool has_revoked = false;
     uint64_t head = 0;
   };
 
   void Run();
   void LookAtAll();
-  absl::Status LookAfter(const std::string& host, GrpcExecutorClient& client, Delivered& delivered);
+  void LeaveRevokedHosts(const std::vector<pb::Certificate>& revoked);
+  absl::Status LookAfter(const std::string& host, GrpcExecutorClient& client,
+                         const std::vector<pb::Certificate>& revoked, Delivered& delivered);
   absl::Status RenewCertificate(const std::string& host, GrpcExecutorClient& client);
 
   Certificates& certificates_;
@@ -50,6 +53,8 @@ class Upkeep {
   const std::chrono::nanoseconds pause_;
   // Of the thread alone.
   std::map<std::string, Delivered> delivered_;
+  // The names of revoked certificates that were seen already.
+  std::set<std::string> revoked_;
   Mutex mutex_;
   CondVar changed_;
   bool stop_ SLIPWAY_GUARDED_BY(mutex_) = false;

@@ -229,8 +229,6 @@ grpc::Status AccessService::RevokeCertificate(grpc::ServerContext* context,
     SLIPWAY_ASSIGN_OR_RETURN(const auto revoked, certificates_.Revoke(serial, caller.actor));
     for (const pb::Certificate& one : revoked) {
       response->add_names(one.name());
-      // Its server's certificate was judged when the connection was made.
-      if (one.role() == pb::ROLE_EXECUTOR) fleet_.Reconnect(one.subject());
     }
     upkeep_.Look();
     return absl::OkStatus();

@@ -14,12 +14,11 @@ namespace slipway::controller {
 class AccessService : public pb::AccessService::Service {
  public:
   AccessService(const Guard& guard, Tokens& tokens, Trusts& trusts, Certificates& certificates,
-                Fleet& fleet, Upkeep& upkeep)
+                Upkeep& upkeep)
       : guard_(guard),
         tokens_(tokens),
         trusts_(trusts),
         certificates_(certificates),
-        fleet_(fleet),
         upkeep_(upkeep) {}
 
   grpc::Status GetIdentity(grpc::ServerContext* context, const pb::GetIdentityRequest* request,
@@ -66,7 +65,6 @@ class AccessService : public pb::AccessService::Service {
   Tokens& tokens_;
   Trusts& trusts_;
   Certificates& certificates_;
-  Fleet& fleet_;
   Upkeep& upkeep_;
 };
 

@@ -24,7 +24,7 @@ absl::StatusOr<std::unique_ptr<Front>> Front::Open(Guard guard, const FrontParts
   services.push_back(std::make_unique<HostsService>(door, p.store, p.fleet, p.registry,
                                                     p.enrolments, p.certificates, p.about));
   services.push_back(
-      std::make_unique<AccessService>(door, p.tokens, p.trusts, p.certificates, p.fleet, p.upkeep));
+      std::make_unique<AccessService>(door, p.tokens, p.trusts, p.certificates, p.upkeep));
   std::vector<grpc::Service*> served;
   for (const auto& service : services) served.push_back(service.get());
   SLIPWAY_ASSIGN_OR_RETURN(front->server_, StartGrpcServer(options, served));

@@ -4,6 +4,7 @@
 
 #include "common/durations.h"
 #include "common/file.h"
+#include "common/finding.h"
 
 namespace slipway::controller {
 namespace {
@@ -11,16 +12,6 @@ namespace {
 constexpr uint64_t kLittleSpace = 1ULL << 30;
 constexpr std::chrono::seconds kClockMayDiffer{5};
 constexpr std::chrono::seconds kClockLeeway{60};
-
-pb::Finding Found(pb::FindingLevel level, absl::string_view subject, absl::string_view text,
-                  absl::string_view cure = "") {
-  pb::Finding finding;
-  finding.set_level(level);
-  finding.set_subject(std::string(subject));
-  finding.set_text(std::string(text));
-  finding.set_cure(std::string(cure));
-  return finding;
-}
 
 pb::Finding CheckCertificate(const Certificates& certificates, Time now) {
   const auto ends = certificates.OwnEnds();

@@ -63,6 +63,7 @@ void Fleet::Reconnect(const std::string& host) {
     if (known == members_.end()) return;
     config = known->second->config;
   }
+  if (!absl::StartsWith(config.address, "tls://")) return;
   // What was dialled once can be dialled again.
   Install(config).IgnoreError();
 }

@@ -61,7 +61,7 @@ class Fleet {
   // Makes a host known, or connects to it anew when something about it has changed. INVALID_ARGUMENT for an address that
   // cannot be dialled, or a name that is none.
   absl::Status Put(const HostConfig& host);
-  // Ends the connection and makes a new one, with new handshakes; nothing without such a host.
+  // Ends the connection to a tls:// address and makes a new one, with new handshakes; nothing without such a host.
   void Reconnect(const std::string& host);
   // Ends the connection; true when there was such a host.
   bool Remove(const std::string& host);

@@ -1,5 +1,5 @@
 // Lines that a tool on a host writes, on their way to the store: one commit for many lines of a burst, at once for a line
-// that comes alone. At most 10,000 lines of a step are kept; a lost line costs nobody anything.
+// that comes alone. Executors send at most 2,000 lines of a step; of one that sends more 10,000 are kept.
 #pragma once
 
 #include <chrono>

@@ -21,6 +21,8 @@ namespace fs = std::filesystem;
 constexpr char kHarmlessCapabilities[] =
     "AUDIT_WRITE CHOWN DAC_OVERRIDE FOWNER FSETID KILL MKNOD NET_BIND_SERVICE NET_RAW SETFCAP "
     "SETGID SETPCAP SETUID SYS_CHROOT";
+// Namespaces that are the container's or its project's.
+constexpr char kOwnNamespaces[] = "bridge default none private shareable";
 // What a service may say: what stays within its container, and what is judged below. Compose learns new keys, and some of them
 // open the host (`use_api_socket` mounts Docker's socket, `provider` runs a program); what is not known here is refused.
 constexpr char kKnownServiceKeys[] =
@@ -123,10 +125,11 @@ void CheckPrivileges(const std::string& service, const json& definition,
   }
   for (const char* key :
        {"network_mode", "pid", "ipc", "uts", "userns_mode", "cgroup", "cgroup_parent"}) {
+    // The host's, another container's, another project's network.
     const std::string value = Text(definition, key);
-    const bool reaches = value == "host" || absl::StartsWith(value, "container:") ||
-                         (std::string(key) == "cgroup_parent" && !value.empty());
-    if (reaches) findings.Add(service, key, value, where(key, value));
+    const bool own = value.empty() || absl::StartsWith(value, "service:") ||
+                     (std::string(key) != "cgroup_parent" && IsAmong(value, kOwnNamespaces));
+    if (!own) findings.Add(service, key, value, where(key, value));
   }
   for (const json& one : ListOf(definition, "cap_add")) {
     std::string name = one.is_string() ? absl::AsciiStrToUpper(one.get<std::string>()) : "";

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""Wall clock of whole deployments with both hops through ssh:// against both through unix:, in turns: remote_bench.py BUILD [ROUNDS]
+"""Wall clock of whole deployments with both hops through ssh:// against both through unix:, in turns, and how long after sshd has come
+back the host is connected again: remote_bench.py BUILD [ROUNDS]
 
 A real sshd on the loopback with the user's own login; needs openssh-server and ./quickstart's ports.
 """
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -43,10 +45,44 @@ def start_sshd():
         file.write(f"Port {PORT}\nListenAddress {ADDRESS}\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/authorized\n"
                    "StrictModes no\nUsePAM no\nPidFile none\nMaxSessions 100\n")
     os.makedirs("/run/sshd", exist_ok=True)
-    child = subprocess.Popen(["/usr/sbin/sshd", "-D", "-f", f"{folder}/config"])
     os.environ["SLIPWAY_SSH_KEY_FILE"] = f"{folder}/user"
     os.environ["SLIPWAY_SSH_FINGERPRINT"] = run("ssh-keygen", "-lf", f"{folder}/host.pub").split()[1]
-    return child
+    return start_again()
+
+
+def start_again():
+    return subprocess.Popen(["/usr/sbin/sshd", "-D", "-f", f"{SITE}/ssh/config"])
+
+
+def with_children(pid):
+    """The process and all that came from it: sshd has one for each connection."""
+    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
+    return [pid] + [one for child in found.stdout.split() for one in with_children(int(child))]
+
+
+def kill(sshd):
+    for pid in with_children(sshd.pid):
+        os.kill(pid, signal.SIGKILL)
+    sshd.wait()
+
+
+def state(unix):
+    """What the controller says of the host; a word."""
+    return next(line.split()[1] for line in slipway(unix, "hosts", "list").splitlines() if line.startswith("other"))
+
+
+def reconnect(unix, sshd):
+    """Seconds from sshd's return to the host's."""
+    kill(sshd)
+    while state(unix) == "connected":
+        pass
+    # Past the first tries, so that the pauses between them have grown.
+    time.sleep(5)
+    sshd = start_again()
+    start = time.monotonic()
+    while state(unix) != "connected":
+        pass
+    return time.monotonic() - start, sshd
 
 
 def main():
@@ -76,6 +112,11 @@ def main():
         for name, all_times in times.items():
             print(f"{name:5} median {statistics.median(all_times):6.3f} s  of {' '.join(f'{one:.2f}' for one in all_times)}")
         print(f"ratio {statistics.median(times['ssh']) / statistics.median(times['unix']):.3f}")
+        back = []
+        for _ in range(ROUNDS):
+            took, sshd = reconnect(unix, sshd)
+            back.append(took)
+        print(f"connected again after sshd's return: median {statistics.median(back):.2f} s, most {max(back):.2f} s")
     finally:
         if sshd is not None:
             sshd.terminate()

@@ -23,7 +23,7 @@ def start_legacy():
     run("docker-compose", "-p", "legacy", "up", "-d", cwd=LEGACY, env=dict(os.environ, DOCKER_BUILDKIT="0"))
     stack.write(f"{SITE}/nginx/conf.d/hello_upstream.conf", "upstream hello_backend { server 127.0.0.1:8000; }\n")
     stack.reload_nginx()
-    stack.until(10, lambda: stack.get(8080) == "hello from legacy", "the old version serves")
+    stack.until(10, lambda: stack.answers(8080, "hello from legacy"), "the old version serves")
 
 
 def main():

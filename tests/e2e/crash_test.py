@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """kill -9 of the controller and of the executor at every point of a deployment, under load.
 
-For each failpoint: the daemon is started so that it kills itself there, a deployment is begun, and the daemon is started
-again when it has died. Whatever the point: the deployment ends (succeeded, failed or rolled back), a version serves
+A deployment for each moment of each step, and in it both die at that moment: each is started so that it kills itself there, and is
+started again when it has died. Whatever the point: the deployment ends (succeeded, failed or rolled back), a version serves
 afterwards that the status names too, the load saw no failed request, no container is left over, and the history has the row.
 A point that is never reached fails the test.
 """
@@ -17,26 +17,34 @@ MOMENTS = ["intended", "acted", "recorded"]
 SWITCH_POINTS = [f"nginx.switch.{moment}" for moment in
                  ("before_write", "after_write", "after_test", "after_reload", "after_proof")] + ["executor.switch.proven"]
 # Points of undoing and of mode marker are not on the way of a deployment that goes well.
-EXECUTOR_POINTS = [f"executor.{step}.{moment}" for step in STEPS for moment in MOMENTS] + SWITCH_POINTS
-CONTROLLER_POINTS = [f"controller.{step}.{moment}" for step in STEPS for moment in MOMENTS]
+ROUNDS = [{"executor": f"executor.{step}.{moment}", "controller": f"controller.{step}.{moment}"} for step in STEPS for moment in MOMENTS]
+ROUNDS += [{"executor": point} for point in SWITCH_POINTS]
 
 
-def check_one(daemon, point, number):
-    """One deployment with one death; returns the problems seen."""
-    daemon.stop()
-    daemon.start(point)
+def check_round(daemons, points, number):
+    """One deployment in which these daemons die at these points; returns the problems seen."""
+    for name, daemon in daemons.items():
+        if points.get(name, "") != daemon.failpoint or not daemon.alive():
+            daemon.stop()
+            daemon.start(points.get(name, ""))
     until(20, connected, "the executor is connected")
     stack.write(f"{APP}/app.env", f"HELLO_VERSION=c{number}\n")
     deploy = subprocess.Popen([CLI, "deploy", "--commit", f"c{number}"], cwd=APP, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                               text=True)
-    until(60, lambda: not daemon.alive() or deploy.poll() is not None, f"{point} is reached")
+    waiting = {name: daemons[name] for name in points}
+
+    def deaths():
+        for name in [name for name, daemon in waiting.items() if not daemon.alive()]:
+            waiting.pop(name).start()
+        return not waiting
+
+    until(90, lambda: deaths() or deploy.poll() is not None, f"{points} are reached")
     # A point after the last thing that the client waits for is reached a moment later.
     try:
-        until(3, lambda: not daemon.alive(), point)
+        until(3, deaths, str(points))
     except AssertionError:
         deploy.communicate()
-        return [f"{point} was never reached"]
-    daemon.start()
+        return [f"{points[name]} was never reached" for name in waiting]
     output, _ = deploy.communicate(timeout=120)
     until(60, lambda: slipway_json("status", "hello")["applications"][0].get("running_deployment", "") == "",
           "the deployment ends")
@@ -53,33 +61,31 @@ def check_one(daemon, point, number):
     for project in ("hello-blue", "hello-green", "hello-workers"):
         if len(stack.containers("slipway.app=hello", f"com.docker.compose.project={project}", stopped=True)) > 1:
             problems.append(f"more than one container in {project}")
-    print(f"{point}: {state}", flush=True)
+    print(f"{', '.join(points.values())}: {state}", flush=True)
     return problems
 
 
 def main():
     failures = []
-    number = 0
     with stack.site("up", SLIPWAY_COMPOSE=list(stack.composes().values())[-1]):
         path = f"{APP}/slipway.yaml"
         stack.write(path, stack.read(path).replace("bake: 2s", "bake: 100ms").replace("drain: 10s", "drain: 2s"))
-        daemons = {"executor": Daemon("executor"), "controller": Daemon("controller")}
+        daemons = {name: Daemon(name) for name in ("executor", "controller")}
         with stack.Load(seconds=3600) as load:
-            for name, points in (("executor", EXECUTOR_POINTS), ("controller", CONTROLLER_POINTS)):
-                for point in points:
-                    number += 1
-                    try:
-                        failures += [f"{point}: {problem}" for problem in check_one(daemons[name], point, number)]
-                    except (AssertionError, subprocess.TimeoutExpired) as error:
-                        failures.append(f"{point}: {error}")
-                        daemons[name].stop()
-                        daemons[name].start()
+            for number, points in enumerate(ROUNDS, 1):
+                try:
+                    failures += [f"{points}: {problem}" for problem in check_round(daemons, points, number)]
+                except (AssertionError, subprocess.TimeoutExpired) as error:
+                    failures.append(f"{points}: {error}")
+                    for daemon in daemons.values():
+                        daemon.stop()
+                        daemon.start()
         print(load.table)
         if load.failed:
             failures.append(f"{load.failed} requests failed")
     for failure in failures:
         print("FAILED", failure)
-    print(f"{number} deaths, {len(failures)} problems")
+    print(f"{sum(map(len, ROUNDS))} deaths in {len(ROUNDS)} deployments, {len(failures)} problems")
     return 1 if failures else 0
 
 

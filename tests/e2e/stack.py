@@ -54,6 +54,14 @@ def get(port, path="/", timeout=5):
         return response.read().decode().strip()
 
 
+def answers(port, body):
+    """Whether it answers this; nobody there is no."""
+    try:
+        return get(port) == body
+    except OSError:
+        return False
+
+
 def containers(*labels, stopped=False):
     """Ids of the containers that have all these labels."""
     filters = [word for label in labels for word in ("--filter", f"label={label}")]
@@ -93,6 +101,7 @@ class Daemon:
         self.name = name
         self.pid = int(read(f"{SITE}/{name}.pid"))
         self.child = None
+        self.failpoint = ""
 
     def alive(self):
         if self.child is not None:
@@ -108,7 +117,12 @@ class Daemon:
             os.kill(self.pid, signal.SIGTERM)
         until(20, lambda: not self.alive(), f"{self.name} stops")
 
+    def kill(self):
+        os.kill(self.pid, signal.SIGKILL)
+        until(20, lambda: not self.alive(), f"{self.name} is dead")
+
     def start(self, failpoint=""):
+        self.failpoint = failpoint
         environment = dict(os.environ, SLIPWAY_FAILPOINT=failpoint)
         with open(f"{SITE}/{self.name}.log", "ab") as log:
             self.child = subprocess.Popen(

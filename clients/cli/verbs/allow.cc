@@ -59,11 +59,11 @@ Verb AllowVerb() {
       "What the compose file may do against the hosts' default policy",
       {"slipway allow --add api:privileged", "slipway allow --add agent:bind:/var/run/docker.sock",
        "slipway allow --remove api:privileged", "slipway allow gifty"},
-      [](CLI::App& app) -> std::function<int(Session&)> {
+      [](CommandLine& app) -> std::function<int(Session&)> {
         auto options = std::make_shared<Options>();
-        app.add_option("APP", options->app, "Default: the application of slipway.yaml");
-        app.add_option("--add", options->add, "SERVICE:KEY or SERVICE:KEY:VALUE");
-        app.add_option("--remove", options->remove, "One that is allowed");
+        app.AddOption("APP", options->app, "Default: the application of slipway.yaml");
+        app.AddOption("--add", options->add, "SERVICE:KEY or SERVICE:KEY:VALUE");
+        app.AddOption("--remove", options->remove, "One that is allowed");
         return [options](Session& session) { return Allow(session, *options); };
       }};
 }

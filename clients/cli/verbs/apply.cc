@@ -39,9 +39,9 @@ Verb ApplyVerb() {
   return {"apply",
           "Store what slipway.yaml says; deploys nothing",
           {"slipway apply", "slipway apply --check"},
-          [](CLI::App& app) -> std::function<int(Session&)> {
+          [](CommandLine& app) -> std::function<int(Session&)> {
             auto check = std::make_shared<bool>(false);
-            app.add_flag("--check", *check, "Only check the file against the controller");
+            app.AddFlag("--check", *check, "Only check the file against the controller");
             return [check](Session& session) { return Apply(session, *check); };
           }};
 }

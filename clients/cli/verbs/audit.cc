@@ -44,15 +44,14 @@ Verb AuditVerb() {
   return {"audit",
           "The history of everything: list it; verify it, and what hosts remember of it",
           {"slipway audit verify", "slipway audit list --limit 50"},
-          [](CLI::App& app) -> std::function<int(Session&)> {
+          [](CommandLine& app) -> std::function<int(Session&)> {
             auto limit = std::make_shared<int>(20);
-            CLI::App* list = app.add_subcommand("list", "Who did what, from where; newest first");
-            list->add_option("--limit,-n", *limit, "How many")->check(CLI::Range(1, 1000));
-            app.add_subcommand("verify",
-                               "Exit code 1 when anything was edited, removed or cut off");
-            app.require_subcommand(1);
+            CommandLine* list = app.AddCommand("list", "Who did what, from where; newest first");
+            list->AddOption("--limit,-n", *limit, "How many").Range(1, 1000);
+            app.AddCommand("verify", "Exit code 1 when anything was edited, removed or cut off");
+            app.RequireCommand();
             return [list, limit](Session& session) {
-              return list->parsed() ? ListHistory(session, "", *limit) : Verify(session);
+              return list->Given() ? ListHistory(session, "", *limit) : Verify(session);
             };
           }};
 }

@@ -111,23 +111,22 @@ Verb CertificateVerb() {
           {"slipway certificate create ann",
            "slipway certificate create bot --role deployer --app gifty", "slipway certificate list",
            "slipway certificate revoke SERIAL"},
-          [](CLI::App& app) -> std::function<int(Session&)> {
+          [](CommandLine& app) -> std::function<int(Session&)> {
             auto options = std::make_shared<Options>();
-            CLI::App* create =
-                app.add_subcommand("create", "Makes a key here and a certificate over it");
-            create->add_option("NAME", options->subject, "Of the person or machine")->required();
+            CommandLine* create =
+                app.AddCommand("create", "Makes a key here and a certificate over it");
+            create->AddOption("NAME", options->subject, "Of the person or machine").Required();
             AddRole(*create, options->role);
-            create->add_option("--app", options->app, "Only this application; default all");
-            create->add_option("--folder", options->folder, "Where the files go")
-                ->capture_default_str();
-            CLI::App* list = app.add_subcommand("list", "Everything that was made");
-            CLI::App* revoke = app.add_subcommand(
+            create->AddOption("--app", options->app, "Only this application; default all");
+            create->AddOption("--folder", options->folder, "Where the files go").ShowDefault();
+            CommandLine* list = app.AddCommand("list", "Everything that was made");
+            CommandLine* revoke = app.AddCommand(
                 "revoke", "With all that was renewed from it; at once, also for open connections");
-            revoke->add_option("CERTIFICATE", options->serial)->required();
-            app.require_subcommand(1);
+            revoke->AddOption("CERTIFICATE", options->serial).Required();
+            app.RequireCommand();
             return [=](Session& session) {
-              if (create->parsed()) return Create(session, *options);
-              return list->parsed() ? List(session) : Revoke(session, options->serial);
+              if (create->Given()) return Create(session, *options);
+              return list->Given() ? List(session) : Revoke(session, options->serial);
             };
           }};
 }

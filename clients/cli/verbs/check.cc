@@ -79,21 +79,18 @@ Verb CheckVerb() {
           "Report how a check of a commit ended; deployments may require it",
           {"slipway check report tests --passed",
            "slipway check report tests --failed --details URL", "slipway check list"},
-          [](CLI::App& app) -> std::function<int(Session&)> {
+          [](CommandLine& app) -> std::function<int(Session&)> {
             auto options = std::make_shared<Options>();
-            app.add_option("--app", options->app, "Default: the application of slipway.yaml");
-            app.add_option("--commit", options->commit, "Default: GITHUB_SHA, else git's HEAD");
-            CLI::App* report = app.add_subcommand("report", "The newest report of a name counts");
-            report->add_option("NAME", options->name)->required();
-            auto* outcome = report->add_option_group("outcome");
-            outcome->add_flag("--passed", options->passed);
-            outcome->add_flag("--failed", options->failed);
-            outcome->require_option(1);
-            report->add_option("--details", options->details, "Where its output is");
-            app.add_subcommand("list", "What was reported of the commit");
-            app.require_subcommand(1);
+            app.AddOption("--app", options->app, "Default: the application of slipway.yaml");
+            app.AddOption("--commit", options->commit, "Default: GITHUB_SHA, else git's HEAD");
+            CommandLine* report = app.AddCommand("report", "The newest report of a name counts");
+            report->AddOption("NAME", options->name).Required();
+            report->AddChoice({{"--passed", &options->passed}, {"--failed", &options->failed}});
+            report->AddOption("--details", options->details, "Where its output is");
+            app.AddCommand("list", "What was reported of the commit");
+            app.RequireCommand();
             return [=](Session& session) {
-              return report->parsed() ? Report(session, *options) : List(session, *options);
+              return report->Given() ? Report(session, *options) : List(session, *options);
             };
           }};
 }

@@ -9,49 +9,27 @@
 namespace slipway::cli {
 namespace {
 
-struct Word {
-  std::string text;
-  std::string description;
-};
-
-// What may follow a command: its subcommands and its options' long names.
-std::vector<Word> WordsOf(const CLI::App& command) {
-  std::vector<Word> words;
-  for (const CLI::App* child : command.get_subcommands([](const CLI::App*) { return true; })) {
-    words.push_back({child->get_name(), child->get_description()});
-  }
-  for (const CLI::Option* option : command.get_options()) {
-    for (const std::string& name : option->get_lnames()) {
-      words.push_back({absl::StrCat("--", name), option->get_description()});
-    }
-  }
-  return words;
-}
+using Word = CommandLine::Word;
 
 std::string JoinWords(const std::vector<Word>& words) {
   return absl::StrJoin(words, " ",
                        [](std::string* out, const Word& word) { absl::StrAppend(out, word.text); });
 }
 
-std::vector<const CLI::App*> Verbs(const CLI::App& root) {
-  return root.get_subcommands([](const CLI::App*) { return true; });
-}
-
-std::string Bash(const CLI::App& root) {
+std::string Bash(const CommandLine& root) {
   std::string script =
       "_slipway() {\n  local current=${COMP_WORDS[COMP_CWORD]} words\n  case ${COMP_WORDS[1]} in\n";
-  for (const CLI::App* verb : Verbs(root)) {
-    absl::StrAppend(&script, "    ", verb->get_name(), ") words='", JoinWords(WordsOf(*verb)),
-                    "' ;;\n");
+  for (const CommandLine* verb : root.Commands()) {
+    absl::StrAppend(&script, "    ", verb->Name(), ") words='", JoinWords(verb->Words()), "' ;;\n");
   }
   absl::StrAppend(
-      &script, "    *) words='", JoinWords(WordsOf(root)), "' ;;\n  esac\n",
-      "  [ \"$COMP_CWORD\" -eq 1 ] && words='", JoinWords(WordsOf(root)), "'\n",
+      &script, "    *) words='", JoinWords(root.Words()), "' ;;\n  esac\n",
+      "  [ \"$COMP_CWORD\" -eq 1 ] && words='", JoinWords(root.Words()), "'\n",
       "  COMPREPLY=($(compgen -W \"$words\" -- \"$current\"))\n}\ncomplete -F _slipway slipway\n");
   return script;
 }
 
-std::string Zsh(const CLI::App& root) {
+std::string Zsh(const CommandLine& root) {
   const auto quoted = [](const Word& word) {
     return absl::StrCat("'", word.text, ":",
                         absl::StrReplaceAll(word.description, {{"'", "'\\''"}, {":", "\\:"}}), "'");
@@ -63,10 +41,10 @@ std::string Zsh(const CLI::App& root) {
   };
   std::string script =
       "#compdef slipway\n_slipway() {\n  local -a words_here\n  if (( CURRENT == 2 )); then\n";
-  absl::StrAppend(&script, "    words_here=(", list(WordsOf(root)),
+  absl::StrAppend(&script, "    words_here=(", list(root.Words()),
                   ")\n  else\n    case $words[2] in\n");
-  for (const CLI::App* verb : Verbs(root)) {
-    absl::StrAppend(&script, "      ", verb->get_name(), ") words_here=(", list(WordsOf(*verb)),
+  for (const CommandLine* verb : root.Commands()) {
+    absl::StrAppend(&script, "      ", verb->Name(), ") words_here=(", list(verb->Words()),
                     ") ;;\n");
   }
   absl::StrAppend(
@@ -74,7 +52,7 @@ std::string Zsh(const CLI::App& root) {
   return script;
 }
 
-std::string Fish(const CLI::App& root) {
+std::string Fish(const CommandLine& root) {
   const auto quote = [](const std::string& text) {
     return absl::StrCat("'", absl::StrReplaceAll(text, {{"\\", "\\\\"}, {"'", "\\'"}}), "'");
   };
@@ -87,9 +65,9 @@ std::string Fish(const CLI::App& root) {
                       quote(word.description), "\n");
     }
   };
-  add("__fish_use_subcommand", WordsOf(root));
-  for (const CLI::App* verb : Verbs(root)) {
-    add(absl::StrCat("__fish_seen_subcommand_from ", verb->get_name()), WordsOf(*verb));
+  add("__fish_use_subcommand", root.Words());
+  for (const CommandLine* verb : root.Commands()) {
+    add(absl::StrCat("__fish_seen_subcommand_from ", verb->Name()), verb->Words());
   }
   return script;
 }
@@ -97,23 +75,22 @@ std::string Fish(const CLI::App& root) {
 }  // namespace
 
 Verb CompletionVerb() {
-  return {
-      "completion",
-      "Print completions for bash, zsh or fish",
-      {"slipway completion bash > /etc/bash_completion.d/slipway"},
-      [](CLI::App& app) -> std::function<int(Session&)> {
-        auto shell = std::make_shared<std::string>();
-        app.add_option("SHELL", *shell)->required()->check(CLI::IsMember({"bash", "zsh", "fish"}));
-        return [shell](Session& session) -> int {
-          Session unused;
-          VerbTree tree(unused);
-          const CLI::App& root = tree.app();
-          session.output.Line(*shell == "bash"  ? Bash(root)
-                              : *shell == "zsh" ? Zsh(root)
-                                                : Fish(root));
-          return kExitOk;
-        };
-      }};
+  return {"completion",
+          "Print completions for bash, zsh or fish",
+          {"slipway completion bash > /etc/bash_completion.d/slipway"},
+          [](CommandLine& app) -> std::function<int(Session&)> {
+            auto shell = std::make_shared<std::string>();
+            app.AddOption("SHELL", *shell).Required().OneOf({"bash", "zsh", "fish"});
+            return [shell](Session& session) -> int {
+              Session unused;
+              VerbTree tree(unused);
+              const CommandLine& root = tree.root();
+              session.output.Line(*shell == "bash"  ? Bash(root)
+                                  : *shell == "zsh" ? Zsh(root)
+                                                    : Fish(root));
+              return kExitOk;
+            };
+          }};
 }
 
 }  // namespace slipway::cli

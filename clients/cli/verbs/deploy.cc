@@ -125,18 +125,18 @@ Verb DeployVerb() {
   return {"deploy",
           "Deploy this folder; streams until the outcome is known",
           {"slipway deploy", "slipway deploy --message 'fix the cart'", "slipway deploy --detach"},
-          [](CLI::App& app) -> std::function<int(Session&)> {
+          [](CommandLine& app) -> std::function<int(Session&)> {
             auto options = std::make_shared<Options>();
-            app.add_flag("--detach", options->detach, "Begin, and do not wait");
-            app.add_flag("--force", options->force, "Deploy also what already serves");
-            app.add_flag("--verbose,-v", options->verbose, "Show what compose prints");
-            app.add_option("--commit", options->commit, "Default: GITHUB_SHA, else git's HEAD");
-            app.add_option("--update", options->update,
-                           "Shared services to replace when their definition has changed")
-                ->delimiter(',');
-            app.add_flag("--override-policy", options->override_policy,
-                         "As an operator: whatever the ref policy and the checks say");
-            app.add_option("--message,-m", options->message, "One line for the history");
+            app.AddFlag("--detach", options->detach, "Begin, and do not wait");
+            app.AddFlag("--force", options->force, "Deploy also what already serves");
+            app.AddFlag("--verbose,-v", options->verbose, "Show what compose prints");
+            app.AddOption("--commit", options->commit, "Default: GITHUB_SHA, else git's HEAD");
+            app.AddOption("--update", options->update,
+                          "Shared services to replace when their definition has changed")
+                .SeparatedBy(',');
+            app.AddFlag("--override-policy", options->override_policy,
+                        "As an operator: whatever the ref policy and the checks say");
+            app.AddOption("--message,-m", options->message, "One line for the history");
             return [options](Session& session) { return Deploy(session, *options); };
           }};
 }
@@ -145,9 +145,9 @@ Verb PlanVerb() {
   return {"plan",
           "Show what a deployment would change; changes nothing that runs",
           {"slipway plan", "slipway plan --output json"},
-          [](CLI::App& app) -> std::function<int(Session&)> {
+          [](CommandLine& app) -> std::function<int(Session&)> {
             auto options = std::make_shared<Options>();
-            app.add_option("--commit", options->commit, "Default: GITHUB_SHA, else git's HEAD");
+            app.AddOption("--commit", options->commit, "Default: GITHUB_SHA, else git's HEAD");
             return [options](Session& session) { return Plan(session, *options); };
           }};
 }

@@ -105,20 +105,19 @@ Verb EnvVerb() {
           "Set and list the application's environment; values are never shown",
           {"slipway env set --from prod.env", "slipway env set --from-env PROD_ENV_FILE",
            "slipway env set DATABASE_PASSWORD < secret.txt", "slipway env list"},
-          [](CLI::App& app) -> std::function<int(Session&)> {
+          [](CommandLine& app) -> std::function<int(Session&)> {
             auto options = std::make_shared<Options>();
-            CLI::App* set =
-                app.add_subcommand("set", "Replace the whole env file, or one variable");
-            set->add_option("NAME", options->variable, "One variable; default the whole file");
-            set->add_option("--from", options->file,
-                            "Read from this file; - is standard input, the default");
-            set->add_option("--from-env", options->from_env, "Read from this environment variable");
-            set->add_option("--app", options->app, "Default: the application of slipway.yaml");
-            CLI::App* list = app.add_subcommand("list", "Names only");
-            list->add_option("--app", options->app, "Default: the application of slipway.yaml");
-            app.require_subcommand(1);
+            CommandLine* set = app.AddCommand("set", "Replace the whole env file, or one variable");
+            set->AddOption("NAME", options->variable, "One variable; default the whole file");
+            set->AddOption("--from", options->file,
+                           "Read from this file; - is standard input, the default");
+            set->AddOption("--from-env", options->from_env, "Read from this environment variable");
+            set->AddOption("--app", options->app, "Default: the application of slipway.yaml");
+            CommandLine* list = app.AddCommand("list", "Names only");
+            list->AddOption("--app", options->app, "Default: the application of slipway.yaml");
+            app.RequireCommand();
             return [options, set](Session& session) {
-              return set->parsed() ? Set(session, *options) : List(session, *options);
+              return set->Given() ? Set(session, *options) : List(session, *options);
             };
           }};
 }

@@ -89,11 +89,11 @@ Verb HistoryVerb() {
   return {"history",
           "Deployments, newest first",
           {"slipway history", "slipway history gifty --limit 50", "slipway history --audit"},
-          [](CLI::App& app) -> std::function<int(Session&)> {
+          [](CommandLine& app) -> std::function<int(Session&)> {
             auto options = std::make_shared<Options>();
-            app.add_option("APP", options->app, "Default: the application of slipway.yaml");
-            app.add_option("--limit,-n", options->limit, "How many")->check(CLI::Range(1, 1000));
-            app.add_flag("--audit", options->audit, "Show the hash chain instead");
+            app.AddOption("APP", options->app, "Default: the application of slipway.yaml");
+            app.AddOption("--limit,-n", options->limit, "How many").Range(1, 1000);
+            app.AddFlag("--audit", options->audit, "Show the hash chain instead");
             return [options](Session& session) { return History(session, *options); };
           }};
 }

@@ -116,44 +116,43 @@ Verb HostsVerb() {
       {"slipway hosts add web-1 --ssh deploy@203.0.113.7", "slipway hosts list",
        "slipway hosts check web-1 --app gifty",
        "slipway hosts upgrade web-1 --ssh deploy@203.0.113.7", "slipway hosts remove web-1"},
-      [](CLI::App& app) -> std::function<int(Session&)> {
+      [](CommandLine& app) -> std::function<int(Session&)> {
         auto options = std::make_shared<HostsOptions>();
-        CLI::App* list = app.add_subcommand("list", "Every host and whether its executor answers");
-        CLI::App* check =
-            app.add_subcommand("check", "Docker, compose, nginx, permissions, ports, disk");
-        check->add_option("HOST", options->host)->required();
-        check->add_option("--app", options->app, "Also what this application needs");
-        CLI::App* add = app.add_subcommand(
+        CommandLine* list = app.AddCommand("list", "Every host and whether its executor answers");
+        CommandLine* check =
+            app.AddCommand("check", "Docker, compose, nginx, permissions, ports, disk");
+        check->AddOption("HOST", options->host).Required();
+        check->AddOption("--app", options->app, "Also what this application needs");
+        CommandLine* add = app.AddCommand(
             "add", "Install an executor over SSH and make it known; again changes nothing");
-        CLI::App* upgrade = app.add_subcommand(
+        CommandLine* upgrade = app.AddCommand(
             "upgrade", "Install this version's executor; what serves is not touched");
-        CLI::App* remove =
-            app.add_subcommand("remove", "Forget a host; its applications go on running");
-        for (CLI::App* command : {add, upgrade, remove}) {
-          command->add_option("HOST", options->host, "Its name from now on")->required();
-          CLI::Option* ssh = command->add_option(
+        CommandLine* remove =
+            app.AddCommand("remove", "Forget a host; its applications go on running");
+        for (CommandLine* command : {add, upgrade, remove}) {
+          command->AddOption("HOST", options->host, "Its name from now on").Required();
+          CommandLine::Option ssh = command->AddOption(
               "--ssh", options->ssh,
               command == remove ? "Also take the executor off the host: USER@HOST[:PORT]"
                                 : "Where to install it: USER@HOST[:PORT], root or with sudo");
-          if (command == upgrade) ssh->required();
+          if (command == upgrade) ssh.Required();
           if (command == remove) continue;
-          command->add_option("--executor", options->executor,
-                              "The slipway-executor to install; default the one beside slipway");
+          command->AddOption("--executor", options->executor,
+                             "The slipway-executor to install; default the one beside slipway");
           command
-              ->add_option("--tls", options->tls_port,
-                           "Let it listen on this port, and reach it by tls:// instead of ssh://")
-              ->check(CLI::Range(1, 65535));
+              ->AddOption("--tls", options->tls_port,
+                          "Let it listen on this port, and reach it by tls:// instead of ssh://")
+              .Range(1, 65535);
         }
-        add->add_option("--address", options->address,
-                        "Where an executor runs already: unix://, ssh:// or tls://");
-        add->add_option("--label", options->labels, "KEY=VALUE, as often as wanted");
-        app.require_subcommand(1);
+        add->AddOption("--address", options->address,
+                       "Where an executor runs already: unix://, ssh:// or tls://");
+        add->AddOption("--label", options->labels, "KEY=VALUE, as often as wanted");
+        app.RequireCommand();
         return [=](Session& session) {
-          if (add->parsed()) return AddHost(session, *options);
-          if (upgrade->parsed()) return UpgradeHost(session, *options);
-          if (remove->parsed()) return RemoveHost(session, *options);
-          return list->parsed() ? List(session)
-                                : CheckHosts(session, {options->host}, options->app);
+          if (add->Given()) return AddHost(session, *options);
+          if (upgrade->Given()) return UpgradeHost(session, *options);
+          if (remove->Given()) return RemoveHost(session, *options);
+          return list->Given() ? List(session) : CheckHosts(session, {options->host}, options->app);
         };
       }};
 }
@@ -162,9 +161,9 @@ Verb DoctorVerb() {
   return {"doctor",
           "Check the controller and every host; says the cure for what is wrong",
           {"slipway doctor", "slipway doctor gifty"},
-          [](CLI::App& app) -> std::function<int(Session&)> {
+          [](CommandLine& app) -> std::function<int(Session&)> {
             auto name = std::make_shared<std::string>();
-            app.add_option("APP", *name, "Also what this application needs");
+            app.AddOption("APP", *name, "Also what this application needs");
             return [name](Session& session) { return Doctor(session, *name); };
           }};
 }

@@ -84,6 +84,11 @@ absl::StatusOr<Installed> Install(Session& session, client::ControllerClient& co
   SLIPWAY_ASSIGN_OR_RETURN(const auto executor, FindExecutor(options.executor));
   SLIPWAY_ASSIGN_OR_RETURN(const pb::GetServerInfoResponse info, controller.GetServerInfo());
   SLIPWAY_ASSIGN_OR_RETURN(const auto installer, HostInstaller::Connect(session, target));
+  if (!installer->IsRoot()) {
+    session.output.Error(
+        "slipway: this login is not root and has no sudo without a password, so the executor is "
+        "installed into its home, with what the user may do already");
+  }
   SLIPWAY_RETURN_IF_ERROR(installer->Upload(executor));
   HostInstaller::SetupArguments arguments;
   arguments.controller_key = info.ssh_public_key();

@@ -227,11 +227,11 @@ Verb InitVerb() {
   return {"init",
           "Write a commented slipway.yaml from a compose file",
           {"slipway init", "slipway init --compose docker-compose.yml --app gifty --host web-1"},
-          [](CLI::App& app) -> std::function<int(Session&)> {
+          [](CommandLine& app) -> std::function<int(Session&)> {
             auto options = std::make_shared<Options>();
-            app.add_option("--compose", options->compose, "Default: the compose file here");
-            app.add_option("--app", options->app, "Default: the folder's name");
-            app.add_option("--host", options->host, "The first host's name");
+            app.AddOption("--compose", options->compose, "Default: the compose file here");
+            app.AddOption("--app", options->app, "Default: the folder's name");
+            app.AddOption("--host", options->host, "The first host's name");
             return [options](Session& session) { return Init(session, *options); };
           }};
 }

@@ -11,18 +11,18 @@ Verb LogsVerb() {
   return {"logs",
           "Output of the serving containers",
           {"slipway logs", "slipway logs -f --service api", "slipway logs --tail 1000"},
-          [](CLI::App& app) -> std::function<int(Session&)> {
+          [](CommandLine& app) -> std::function<int(Session&)> {
             auto request = std::make_shared<pb::StreamLogsRequest>();
             auto named = std::make_shared<std::string>();
             auto service = std::make_shared<std::string>();
             auto host = std::make_shared<std::string>();
             auto follow = std::make_shared<bool>(false);
             auto tail = std::make_shared<int>(100);
-            app.add_option("APP", *named, "Default: the application of slipway.yaml");
-            app.add_option("--service", *service, "Any service, also a shared one or a worker");
-            app.add_option("--host", *host, "Default: the first");
-            app.add_flag("--follow,-f", *follow, "Go on with what comes");
-            app.add_option("--tail", *tail, "Lines from the end")->check(CLI::Range(0, 100000));
+            app.AddOption("APP", *named, "Default: the application of slipway.yaml");
+            app.AddOption("--service", *service, "Any service, also a shared one or a worker");
+            app.AddOption("--host", *host, "Default: the first");
+            app.AddFlag("--follow,-f", *follow, "Go on with what comes");
+            app.AddOption("--tail", *tail, "Lines from the end").Range(0, 100000);
             return [=](Session& session) -> int {
               const auto name = ApplicationOf(*named, session.file);
               if (!name.ok()) return Fail(session, name.status());

@@ -58,14 +58,14 @@ Verb RollbackVerb() {
   return {"rollback",
           "Back to the previous good release; instant while it is warm",
           {"slipway rollback", "slipway rollback --to 9b01cd3f2c1a", "slipway rollback --plan"},
-          [](CLI::App& app) -> std::function<int(Session&)> {
+          [](CommandLine& app) -> std::function<int(Session&)> {
             auto options = std::make_shared<Options>();
-            app.add_option("APP", options->app, "Default: the application of slipway.yaml");
-            app.add_option("--to", options->to, "A release id; `slipway history` has them");
-            app.add_flag("--override-policy", options->override_policy,
-                         "As an operator: whatever the ref policy says");
-            app.add_flag("--plan", options->plan_only, "Only show what it would change");
-            app.add_flag("--verbose,-v", options->verbose, "Show what compose prints");
+            app.AddOption("APP", options->app, "Default: the application of slipway.yaml");
+            app.AddOption("--to", options->to, "A release id; `slipway history` has them");
+            app.AddFlag("--override-policy", options->override_policy,
+                        "As an operator: whatever the ref policy says");
+            app.AddFlag("--plan", options->plan_only, "Only show what it would change");
+            app.AddFlag("--verbose,-v", options->verbose, "Show what compose prints");
             return [options](Session& session) { return Rollback(session, *options); };
           }};
 }
@@ -74,11 +74,11 @@ Verb CancelVerb() {
   return {"cancel",
           "Stop a running deployment and undo it",
           {"slipway cancel", "slipway cancel 20261122-3f2c1a"},
-          [](CLI::App& app) -> std::function<int(Session&)> {
+          [](CommandLine& app) -> std::function<int(Session&)> {
             auto deployment = std::make_shared<std::string>();
             auto named = std::make_shared<std::string>();
-            app.add_option("DEPLOYMENT", *deployment, "Default: the newest");
-            app.add_option("--app", *named, "Default: the application of slipway.yaml");
+            app.AddOption("DEPLOYMENT", *deployment, "Default: the newest");
+            app.AddOption("--app", *named, "Default: the application of slipway.yaml");
             return [=](Session& session) { return Cancel(session, *named, *deployment); };
           }};
 }

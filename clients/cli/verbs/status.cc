@@ -73,9 +73,9 @@ Verb StatusVerb() {
   return {"status",
           "What runs where",
           {"slipway status", "slipway status gifty --output json"},
-          [](CLI::App& app) -> std::function<int(Session&)> {
+          [](CommandLine& app) -> std::function<int(Session&)> {
             auto name = std::make_shared<std::string>();
-            app.add_option("APP", *name, "One application; default all");
+            app.AddOption("APP", *name, "One application; default all");
             return [name](Session& session) { return Status(session, *name); };
           }};
 }

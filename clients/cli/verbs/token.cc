@@ -113,25 +113,25 @@ Verb TokenVerb() {
           {"slipway token create ci --app gifty",
            "slipway token create grafana --role viewer --for 365d", "slipway token list",
            "slipway token revoke 3f2c1a0b9d8e7f60"},
-          [](CLI::App& app) -> std::function<int(Session&)> {
+          [](CommandLine& app) -> std::function<int(Session&)> {
             auto options = std::make_shared<Options>();
-            CLI::App* create = app.add_subcommand("create", "Prints the secret, this once");
-            create->add_option("TITLE", options->title, "What you call it")->required();
-            create->add_option("--app", options->app, "Only this application; default all");
+            CommandLine* create = app.AddCommand("create", "Prints the secret, this once");
+            create->AddOption("TITLE", options->title, "What you call it").Required();
+            create->AddOption("--app", options->app, "Only this application; default all");
             AddRole(*create, options->role);
-            create->add_option("--ref", options->ref, "The ref that its bearer deploys");
-            create->add_option("--for", options->lifetime, "How long it is good; default 90d");
-            CLI::App* list = app.add_subcommand("list", "Never the secrets");
-            CLI::App* revoke = app.add_subcommand("revoke", "At once");
-            revoke->add_option("TOKEN", options->id)->required();
-            CLI::App* exchange = app.add_subcommand(
-                "exchange", "A GitHub OIDC token (standard input) for one of ours");
-            exchange->add_option("--app", options->app, "Default: the application of slipway.yaml");
-            app.require_subcommand(1);
+            create->AddOption("--ref", options->ref, "The ref that its bearer deploys");
+            create->AddOption("--for", options->lifetime, "How long it is good; default 90d");
+            CommandLine* list = app.AddCommand("list", "Never the secrets");
+            CommandLine* revoke = app.AddCommand("revoke", "At once");
+            revoke->AddOption("TOKEN", options->id).Required();
+            CommandLine* exchange =
+                app.AddCommand("exchange", "A GitHub OIDC token (standard input) for one of ours");
+            exchange->AddOption("--app", options->app, "Default: the application of slipway.yaml");
+            app.RequireCommand();
             return [=](Session& session) {
-              if (create->parsed()) return Create(session, *options);
-              if (exchange->parsed()) return Exchange(session, *options);
-              return list->parsed() ? List(session) : Revoke(session, options->id);
+              if (create->Given()) return Create(session, *options);
+              if (exchange->Given()) return Exchange(session, *options);
+              return list->Given() ? List(session) : Revoke(session, options->id);
             };
           }};
 }

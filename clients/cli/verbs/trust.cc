@@ -84,25 +84,24 @@ Verb TrustVerb() {
           {"slipway trust add --app gifty --repository-id 4711 --ref refs/heads/main --environment "
            "production",
            "slipway trust list", "slipway trust remove 3f2c1a0b9d8e"},
-          [](CLI::App& app) -> std::function<int(Session&)> {
+          [](CommandLine& app) -> std::function<int(Session&)> {
             auto options = std::make_shared<Options>();
-            CLI::App* add =
-                app.add_subcommand("add", "Bound to repository id, ref and environment");
-            add->add_option("--app", options->app)->required();
-            add->add_option("--repository-id", options->repository_id,
-                            "Its number: gh api repos/OWNER/NAME --jq .id")
-                ->required();
-            add->add_option("--ref", options->ref, "* stands for any text")->required();
-            add->add_option("--environment", options->environment,
-                            "The GitHub environment that the job names; default none");
+            CommandLine* add = app.AddCommand("add", "Bound to repository id, ref and environment");
+            add->AddOption("--app", options->app).Required();
+            add->AddOption("--repository-id", options->repository_id,
+                           "Its number: gh api repos/OWNER/NAME --jq .id")
+                .Required();
+            add->AddOption("--ref", options->ref, "* stands for any text").Required();
+            add->AddOption("--environment", options->environment,
+                           "The GitHub environment that the job names; default none");
             AddRole(*add, options->role);
-            CLI::App* list = app.add_subcommand("list", "All of them");
-            CLI::App* remove = app.add_subcommand("remove", "No new tokens from now on");
-            remove->add_option("TRUST", options->id)->required();
-            app.require_subcommand(1);
+            CommandLine* list = app.AddCommand("list", "All of them");
+            CommandLine* remove = app.AddCommand("remove", "No new tokens from now on");
+            remove->AddOption("TRUST", options->id).Required();
+            app.RequireCommand();
             return [=](Session& session) {
-              if (add->parsed()) return Add(session, *options);
-              return list->parsed() ? List(session) : Remove(session, options->id);
+              if (add->Given()) return Add(session, *options);
+              return list->Given() ? List(session) : Remove(session, options->id);
             };
           }};
 }

@@ -11,9 +11,9 @@ Verb VersionVerb() {
   return {"version",
           "Versions of this program and the controller",
           {"slipway version", "slipway version --client"},
-          [](CLI::App& app) -> std::function<int(Session&)> {
+          [](CommandLine& app) -> std::function<int(Session&)> {
             auto client_only = std::make_shared<bool>(false);
-            app.add_flag("--client", *client_only, "Do not ask the controller");
+            app.AddFlag("--client", *client_only, "Do not ask the controller");
             return [client_only](Session& session) -> int {
               session.output.Line(absl::StrCat("slipway ", kVersion));
               if (*client_only) return kExitOk;

@@ -33,7 +33,7 @@ Verb WhoamiVerb() {
   return {"whoami",
           "Who you are to the controller, and what you may do",
           {"slipway whoami"},
-          [](CLI::App&) -> std::function<int(Session&)> { return Whoami; }};
+          [](CommandLine&) -> std::function<int(Session&)> { return Whoami; }};
 }
 
 }  // namespace slipway::cli

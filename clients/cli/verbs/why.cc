@@ -58,11 +58,11 @@ Verb WhyVerb() {
   return {"why",
           "What each step of a deployment saw, and why it failed",
           {"slipway why", "slipway why 20261122-3f2c1a"},
-          [](CLI::App& app) -> std::function<int(Session&)> {
+          [](CommandLine& app) -> std::function<int(Session&)> {
             auto deployment = std::make_shared<std::string>();
             auto name = std::make_shared<std::string>();
-            app.add_option("DEPLOYMENT", *deployment, "Default: the newest");
-            app.add_option("--app", *name, "Default: the application of slipway.yaml");
+            app.AddOption("DEPLOYMENT", *deployment, "Default: the newest");
+            app.AddOption("--app", *name, "Default: the application of slipway.yaml");
             return [=](Session& session) { return Why(session, *deployment, *name); };
           }};
 }
@@ -71,11 +71,11 @@ Verb WatchVerb() {
   return {"watch",
           "Follow a running deployment",
           {"slipway watch", "slipway watch 20261122-3f2c1a"},
-          [](CLI::App& app) -> std::function<int(Session&)> {
+          [](CommandLine& app) -> std::function<int(Session&)> {
             auto deployment = std::make_shared<std::string>();
             auto named = std::make_shared<std::string>();
-            app.add_option("DEPLOYMENT", *deployment, "Default: the newest");
-            app.add_option("--app", *named, "Default: the application of slipway.yaml");
+            app.AddOption("DEPLOYMENT", *deployment, "Default: the newest");
+            app.AddOption("--app", *named, "Default: the application of slipway.yaml");
             return [=](Session& session) {
               const auto name = ApplicationOf(*named, session.file);
               if (!name.ok()) return Fail(session, name.status());

@@ -189,6 +189,25 @@ TEST_F(SetupTest, RemoveTakesItAwayAndLeavesTheState) {
   EXPECT_THAT(host_.lines, Contains("systemctl disable --now slipway-executor"));
 }
 
+TEST_F(SetupTest, SaysWhetherNginxIncludesTheFolder) {
+  const auto said = [this] {
+    const auto report = Run();
+    for (const xpb::SetupStep& step : report->steps()) {
+      if (step.subject() == "include") return step.text();
+    }
+    return std::string("nothing");
+  };
+  EXPECT_THAT(said(), HasSubstr("has no `include /etc/nginx/conf.d/*.conf;`: add it"));
+  WriteFileAtomically(root() / "etc/nginx/nginx.conf",
+                      "http {\n\t# include /etc/nginx/conf.d/*.conf;\n}\n")
+      .IgnoreError();
+  EXPECT_THAT(said(), HasSubstr("has no"));
+  WriteFileAtomically(root() / "etc/nginx/nginx.conf",
+                      "http {\n\tinclude /etc/nginx/conf.d/*.conf;\n}\n")
+      .IgnoreError();
+  EXPECT_EQ(said(), "nginx.conf has `include /etc/nginx/conf.d/*.conf;`");
+}
+
 TEST_F(SetupTest, PlainUserGetsItInItsHome) {
   options_.as_root = false;
   options_.user = "deploy";

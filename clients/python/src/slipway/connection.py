@@ -1,0 +1,56 @@
+"""Where the controller is and how to get there.
+
+unix:///run/slipway/controller.sock   a socket of this machine
+tls://deploy.example.org:9781         TLS with a certificate of one's own, or with a token
+"""
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import re
+
+import grpc
+
+# The name in the controller's certificate, wherever it runs; no other certificate of its authority has one.
+CONTROLLER = "slipway-controller"
+TLS_PORT = 9781
+
+_OPTIONS = [
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+    ("grpc.max_receive_message_length", 8 << 20),
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class TlsFiles:
+    """PEM files. Without a certificate and key a token says who calls."""
+
+    authority: pathlib.Path
+    certificate: pathlib.Path | None = None
+    key: pathlib.Path | None = None
+
+
+def dial(address: str, tls: TlsFiles | None = None) -> grpc.Channel:
+    """A channel, which connects with its first call and reconnects by itself.
+
+    ValueError: not an address of the forms above, or tls:// without an authority.
+    """
+    if match := re.fullmatch(r"unix://(/[^\x00-\x1f]{1,106})", address):
+        return grpc.insecure_channel(f"unix:{match[1]}", options=_OPTIONS)
+    match = re.fullmatch(r"tls://([A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?/?", address)
+    if match is None:
+        raise ValueError(f"'{address}' is no address of a controller: write unix:///SOCKET or tls://HOST:PORT")
+    if tls is None:
+        raise ValueError(f"{address} needs the certificate of the controller's authority (SLIPWAY_AUTHORITY)")
+    credentials = grpc.ssl_channel_credentials(
+        tls.authority.read_bytes(),
+        tls.key.read_bytes() if tls.key else None,
+        tls.certificate.read_bytes() if tls.certificate else None,
+    )
+    target = f"{match[1]}:{match[2] or TLS_PORT}"
+    return grpc.secure_channel(target, credentials, options=[*_OPTIONS, ("grpc.ssl_target_name_override", CONTROLLER)])
