@@ -238,13 +238,14 @@ absl::StatusOr<std::vector<pb::Certificate>> Certificates::Revoke(const std::str
     revoked.push_back(named);
   }
   const std::string line = named.renewed_from().empty() ? named.name() : named.renewed_from();
-  // A host's is renewed by the controller, whoever answers there.
   const auto follows = [&](const pb::Certificate& other) {
-    const bool same_host = named.role() == pb::ROLE_EXECUTOR && other.role() == pb::ROLE_EXECUTOR &&
-                           other.subject() == named.subject();
     const Time made = FromProto(other.create_time());
-    return (same_host || other.renewed_from() == line) && made >= FromProto(named.create_time()) &&
-           made <= FromProto(named.revoke_time());
+    if (made > FromProto(named.revoke_time())) return false;
+    // A host's are renewed by the controller, whoever answers there, and it may show the one before still.
+    if (named.role() == pb::ROLE_EXECUTOR) {
+      return other.role() == pb::ROLE_EXECUTOR && other.subject() == named.subject();
+    }
+    return other.renewed_from() == line && made >= FromProto(named.create_time());
   };
   SLIPWAY_ASSIGN_OR_RETURN(std::vector<pb::Certificate> all, All());
   for (pb::Certificate& other : all) {

@@ -279,6 +279,32 @@ TEST_F(AccessTest, RevokingACertificateRevokesWhatWasRenewedFromIt) {
             "CERTIFICATE_REVOKED");
 }
 
+TEST_F(AccessTest, HostsCertificatesAreRevokedTogether) {
+  const auto enrol = [&](const std::string& host) {
+    pb::CreateEnrolmentRequest invite;
+    invite.set_name("hosts/" + host);
+    pb::EnrolHostRequest request;
+    request.set_secret(
+        Call(local_, "", &pb::HostService::Stub::CreateEnrolment, invite).value().secret());
+    request.set_certificate_request(MakeCertificateRequest(MakePrivateKey().value()).value());
+    const auto made = Call(open_, "", &pb::HostService::Stub::EnrolHost, request);
+    return ReadCertificate(made.value().certificate_pem()).value().serial;
+  };
+  const std::string old = enrol("web-1");
+  const std::string present = enrol("web-1");
+  enrol("web-2");
+  pb::RevokeCertificateRequest request;
+  request.set_name("certificates/" + present);
+  const auto revoked = Call(local_, "", &pb::AccessService::Stub::RevokeCertificate, request);
+  ASSERT_TRUE(revoked.ok()) << revoked.status();
+  EXPECT_THAT(revoked->names(),
+              ::testing::UnorderedElementsAre("certificates/" + present, "certificates/" + old));
+  // What the host is given afterwards is not touched by saying it again.
+  enrol("web-1");
+  EXPECT_EQ(Call(local_, "", &pb::AccessService::Stub::RevokeCertificate, request)->names_size(),
+            0);
+}
+
 TEST_F(AccessTest, InvitationMakesOneExecutorKnownOnce) {
   pb::CreateEnrolmentRequest invite;
   invite.set_name("hosts/web-1");
