@@ -52,7 +52,7 @@ absl::Status Fleet::Put(const HostConfig& host) {
     const auto known = members_.find(host.name);
     if (known != members_.end() && known->second->config == host) return absl::OkStatus();
   }
-  return Install(host);
+  return Install(host, /*only_known=*/false);
 }
 
 void Fleet::Reconnect(const std::string& host) {
@@ -65,10 +65,10 @@ void Fleet::Reconnect(const std::string& host) {
   }
   if (!absl::StartsWith(config.address, "tls://")) return;
   // What was dialled once can be dialled again.
-  Install(config).IgnoreError();
+  Install(config, /*only_known=*/true).IgnoreError();
 }
 
-absl::Status Fleet::Install(const HostConfig& host) {
+absl::Status Fleet::Install(const HostConfig& host, bool only_known) {
   auto link = DialTo(host);
   if (!link.ok()) return Annotate(link.status(), absl::StrCat("host ", host.name));
   auto member = std::make_shared<Member>();
@@ -79,6 +79,8 @@ absl::Status Fleet::Install(const HostConfig& host) {
   {
     MutexLock lock(mutex_);
     if (shut_down_) return absl::CancelledError("the controller is stopping");
+    // Removed meanwhile.
+    if (only_known && !members_.contains(host.name)) return absl::OkStatus();
     previous = std::exchange(members_[host.name], member);
     member->watcher = std::thread([this, member = member.get()] { KeepWatching(*member); });
   }

@@ -94,7 +94,7 @@ class Fleet {
   };
   absl::StatusOr<std::shared_ptr<Link>> DialTo(const HostConfig& host);
   // In place of the member of this name, if there is one.
-  absl::Status Install(const HostConfig& host);
+  absl::Status Install(const HostConfig& host, bool only_known);
   void KeepWatching(Member& member);
   absl::Status WatchOnce(Member& member, bool& heard);
   void Take(Member& member, const xpb::WatchResponse& response);
