@@ -83,9 +83,7 @@ absl::Status BlobStore::Writer::Commit() {
 
 absl::Status BlobStore::Sync() {
   // One call for all blobs of an upload instead of two per blob.
-  const UniqueFd fd(open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!fd || syncfs(fd.get()) != 0) return ErrnoError(absl::StrCat("sync ", folder_.string()));
-  return absl::OkStatus();
+  return SyncFileSystem(folder_);
 }
 
 absl::StatusOr<std::set<std::string>> BlobStore::WrittenBefore(

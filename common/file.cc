@@ -47,6 +47,12 @@ absl::Status SyncFolder(const std::filesystem::path& folder) {
   return absl::OkStatus();
 }
 
+absl::Status SyncFileSystem(const std::filesystem::path& folder) {
+  const UniqueFd fd(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd || syncfs(fd.get()) != 0) return ErrnoError(absl::StrCat("sync ", folder.string()));
+  return absl::OkStatus();
+}
+
 absl::Status WriteFileAtomically(const std::filesystem::path& path, absl::string_view text,
                                  mode_t mode) {
   // Nginx includes conf.d/*.conf: the temporary name must not end in .conf, and stands out as ours.

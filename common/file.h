@@ -49,6 +49,9 @@ absl::Status WriteAll(int fd, absl::string_view bytes);
 
 absl::Status SyncFolder(const std::filesystem::path& folder);
 
+// Everything that was written to the file system that holds the folder.
+absl::Status SyncFileSystem(const std::filesystem::path& folder);
+
 // Creates missing folders with the mode.
 absl::Status MakeFolders(const std::filesystem::path& folder, mode_t mode = 0700);
 // What may still be written on the folder's file system; 0 when that is not known.

@@ -105,6 +105,13 @@ absl::Status CheckHealth(const pb::HealthSpec& health) {
   return absl::OkStatus();
 }
 
+absl::Status CheckFrontDoor(absl::string_view key, const pb::FrontDoor& door) {
+  if (absl::StartsWith(door.url(), "http://") || absl::StartsWith(door.url(), "https://")) {
+    return absl::OkStatus();
+  }
+  return Wrong(absl::StrCat(key, ".url"), "must start with http:// or https://");
+}
+
 absl::Status CheckNginx(const pb::NginxSpec& nginx) {
   if (nginx.upstream().empty()) {
     return Wrong("nginx.upstream", "name the upstream that the site's proxy_pass uses");
@@ -127,13 +134,29 @@ absl::Status CheckNginx(const pb::NginxSpec& nginx) {
        !IsPort(nginx.proof_ports(1)) || nginx.proof_ports(0) == nginx.proof_ports(1))) {
     return Wrong("nginx.proof_ports", "must be two different ports, or none");
   }
-  if (nginx.has_front_door()) {
-    const std::string& url = nginx.front_door().url();
-    if (!absl::StartsWith(url, "http://") && !absl::StartsWith(url, "https://")) {
-      return Wrong("nginx.front_door.url", "must start with http:// or https://");
-    }
-  }
+  if (nginx.has_front_door()) return CheckFrontDoor("nginx.front_door", nginx.front_door());
   return absl::OkStatus();
+}
+
+absl::Status CheckSite(const pb::ApplicationSpec& spec) {
+  const std::pair<const char*, bool> others[] = {{"compose", spec.has_compose()},
+                                                 {"slots", spec.has_slots()},
+                                                 {"health", spec.has_health()},
+                                                 {"nginx", spec.has_nginx()},
+                                                 {"hooks", spec.has_hooks()},
+                                                 {"rollout", spec.has_rollout()},
+                                                 {"port_variable", !spec.port_variable().empty()}};
+  for (const auto& [key, given] : others) {
+    if (given) return Wrong(key, "says nothing of a site", "leave it out, or leave `site` out");
+  }
+  if (!IsRelativePath(spec.site().root())) {
+    return Wrong("site.root", "must be a folder beside slipway.yaml");
+  }
+  if (!absl::EndsWith(spec.site().front_door().url(), "/")) {
+    return Wrong("site.front_door.url", "must be the address of the published root, ending in /",
+                 "for example `front_door: {url: \"http://127.0.0.1/\", host: docs.example.org}`");
+  }
+  return CheckFrontDoor("site.front_door", spec.site().front_door());
 }
 
 absl::Status CheckHooks(const pb::HooksSpec& hooks) {
@@ -154,9 +177,7 @@ absl::Status CheckHooks(const pb::HooksSpec& hooks) {
   return absl::OkStatus();
 }
 
-}  // namespace
-
-void ApplyDefaults(pb::ApplicationSpec& spec) {
+void ApplyComposeDefaults(pb::ApplicationSpec& spec) {
   pb::ComposeSpec& compose = *spec.mutable_compose();
   if (compose.file().empty()) compose.set_file("docker-compose.yml");
   if (compose.env_file().empty()) compose.set_env_file(".env");
@@ -192,6 +213,34 @@ void ApplyDefaults(pb::ApplicationSpec& spec) {
   pb::RolloutSpec& rollout = *spec.mutable_rollout();
   if (!rollout.has_bake()) *rollout.mutable_bake() = ToProto(seconds(5));
   if (!rollout.has_drain()) *rollout.mutable_drain() = ToProto(seconds(30));
+}
+
+absl::Status CheckComposeApplication(const pb::ApplicationSpec& spec) {
+  SLIPWAY_RETURN_IF_ERROR(CheckCompose(spec.compose()));
+  if (!IsPort(spec.slots().blue()) || !IsPort(spec.slots().green()) ||
+      spec.slots().blue() == spec.slots().green()) {
+    return Wrong("slots", "needs two different ports",
+                 "for example `slots: {blue: 8000, green: 8001}`");
+  }
+  if (!spec.port_variable().empty() && !IsVariableName(spec.port_variable())) {
+    return Wrong("port_variable", "must be the name of a variable");
+  }
+  SLIPWAY_RETURN_IF_ERROR(CheckHealth(spec.health()));
+  SLIPWAY_RETURN_IF_ERROR(CheckNginx(spec.nginx()));
+  return CheckHooks(spec.hooks());
+}
+
+}  // namespace
+
+void ApplyDefaults(pb::ApplicationSpec& spec) {
+  if (!spec.has_site()) {
+    ApplyComposeDefaults(spec);
+  } else {
+    if (spec.site().root().empty()) spec.mutable_site()->set_root("site");
+    if (spec.site().front_door().status() == 0) {
+      spec.mutable_site()->mutable_front_door()->set_status(200);
+    }
+  }
   pb::KeepSpec& keep = *spec.mutable_keep();
   if (!keep.has_warm()) *keep.mutable_warm() = ToProto(minutes(10));
   if (keep.releases() == 0) keep.set_releases(5);
@@ -206,18 +255,7 @@ absl::Status ValidateSpec(const pb::ApplicationSpec& spec) {
       return Wrong("hosts", absl::StrCat("'", host, "' is no host name, or stands twice"));
     }
   }
-  SLIPWAY_RETURN_IF_ERROR(CheckCompose(spec.compose()));
-  if (!IsPort(spec.slots().blue()) || !IsPort(spec.slots().green()) ||
-      spec.slots().blue() == spec.slots().green()) {
-    return Wrong("slots", "needs two different ports",
-                 "for example `slots: {blue: 8000, green: 8001}`");
-  }
-  if (!spec.port_variable().empty() && !IsVariableName(spec.port_variable())) {
-    return Wrong("port_variable", "must be the name of a variable");
-  }
-  SLIPWAY_RETURN_IF_ERROR(CheckHealth(spec.health()));
-  SLIPWAY_RETURN_IF_ERROR(CheckNginx(spec.nginx()));
-  SLIPWAY_RETURN_IF_ERROR(CheckHooks(spec.hooks()));
+  SLIPWAY_RETURN_IF_ERROR(spec.has_site() ? CheckSite(spec) : CheckComposeApplication(spec));
   const std::pair<const char*, const google::protobuf::Duration&> windows[] = {
       {"rollout.bake", spec.rollout().bake()},
       {"rollout.drain", spec.rollout().drain()},

@@ -40,6 +40,11 @@ absl::Status Annotate(const absl::Status& status, absl::string_view context) {
   return annotated;
 }
 
+std::string MessageWithCure(const absl::Status& status) {
+  const std::string cure = DetailOf(status).cure();
+  return absl::StrCat(std::string(status.message()), cure.empty() ? "" : "; ", cure);
+}
+
 absl::Status ErrnoError(absl::string_view what) { return ErrnoError(errno, what); }
 
 absl::Status ErrnoError(int error_number, absl::string_view what) {

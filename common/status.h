@@ -26,6 +26,9 @@ void SetDetail(absl::Status& status, const pb::ErrorDetail& detail);
 // The same status with `context: ` before its message.
 absl::Status Annotate(const absl::Status& status, absl::string_view context);
 
+// What failed, and what to do about it, in one line for people.
+std::string MessageWithCure(const absl::Status& status);
+
 // The present errno as a status: `what: No such file or directory`.
 absl::Status ErrnoError(absl::string_view what);
 absl::Status ErrnoError(int error_number, absl::string_view what);

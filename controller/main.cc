@@ -9,7 +9,7 @@
 #include "common/logging.h"
 #include "common/status.h"
 #include "common/yaml_proto.h"
-#include "controller/rollout/blue_green.h"
+#include "controller/rollout/rollout_steps.h"
 #include "controller/server.h"
 
 #include "slipway/config/v1/config.pb.h"

@@ -44,7 +44,7 @@ pb::Finding Doctor::CheckNginx(const std::optional<pb::ApplicationSpec>& spec) {
     return Found(pb::FINDING_LEVEL_PROBLEM, "nginx", std::string(result.status().message()),
                  "apt-get install nginx");
   }
-  const bool waits = !result->ok() && spec &&
+  const bool waits = !result->ok() && spec && !spec->has_site() &&
                      ComplainsOfMissingFile(result->standard_error, spec->nginx().file(),
                                             spec->nginx().upstream());
   if (!result->ok() && !waits) {
@@ -126,7 +126,8 @@ pb::Finding Doctor::CheckDisk() {
 
 std::vector<pb::Finding> Doctor::CheckApplication(const pb::ApplicationSpec& spec) {
   std::vector<pb::Finding> findings;
-  const std::filesystem::path folder = std::filesystem::path(spec.nginx().file()).parent_path();
+  const std::filesystem::path folder =
+      spec.has_site() ? paths_.Sites() : std::filesystem::path(spec.nginx().file()).parent_path();
   if (access(folder.c_str(), W_OK | X_OK) == 0) {
     findings.push_back(Found(pb::FINDING_LEVEL_OK, "permission",
                              absl::StrCat(folder.string(), " may be written")));

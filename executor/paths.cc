@@ -26,6 +26,10 @@ fs::path Paths::BuildContext(absl::string_view digest) const {
 fs::path Paths::Marker(absl::string_view app) const {
   return state_ / "markers" / std::string(app);
 }
+fs::path Paths::Site(absl::string_view app) const { return sites_ / std::string(app); }
+fs::path Paths::SiteCopy(absl::string_view app, pb::Slot slot) const {
+  return Site(app) / SlotWord(slot);
+}
 
 std::string SlotProject(absl::string_view app, pb::Slot slot) {
   return absl::StrCat(app, "-", SlotWord(slot));

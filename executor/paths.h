@@ -12,6 +12,9 @@
 //   STATE/apps/APP/state/ID/          what was generated for it; 0700, for it holds secrets
 //   STATE/contexts/DIGEST/            a build context while it is built from, without the env file
 //   STATE/markers/APP                 mode marker: present means green
+//   SITES/APP/blue, SITES/APP/green   the two copies of a static site; SITES is STATE/sites where the configuration names none
+//   SITES/APP/current                 link to the copy that serves: what nginx's `root` names
+//   SITES/APP/previous                link to the one that served before, while it is warm
 #pragma once
 
 #include <filesystem>
@@ -38,9 +41,16 @@ inline constexpr char kLabelDefinition[] = "slipway.definition";
 inline constexpr char kLabelProject[] = "com.docker.compose.project";
 inline constexpr char kLabelService[] = "com.docker.compose.service";
 
+// Links of a static site, and the file in each copy that says what it is.
+inline constexpr char kSiteCurrent[] = "current";
+inline constexpr char kSitePrevious[] = "previous";
+inline constexpr char kSiteMark[] = "slipway-release.txt";
+
 class Paths {
  public:
-  explicit Paths(std::filesystem::path state) : state_(std::move(state)) {}
+  // Sites are published below the state folder where `sites` is empty.
+  explicit Paths(std::filesystem::path state, std::filesystem::path sites = "")
+      : state_(std::move(state)), sites_(sites.empty() ? state_ / "sites" : std::move(sites)) {}
 
   const std::filesystem::path& State() const { return state_; }
   std::filesystem::path Journal() const { return state_ / "journal"; }
@@ -53,9 +63,13 @@ class Paths {
   std::filesystem::path Normalised(absl::string_view app) const;
   std::filesystem::path BuildContext(absl::string_view digest) const;
   std::filesystem::path Marker(absl::string_view app) const;
+  const std::filesystem::path& Sites() const { return sites_; }
+  std::filesystem::path Site(absl::string_view app) const;
+  std::filesystem::path SiteCopy(absl::string_view app, pb::Slot slot) const;
 
  private:
   std::filesystem::path state_;
+  std::filesystem::path sites_;
 };
 
 // Compose projects.

@@ -6,6 +6,7 @@
 #include <malloc.h>
 
 #include "common/clock.h"
+#include "common/file.h"
 #include "common/grpc_server.h"
 #include "common/logging.h"
 #include "common/status.h"
@@ -37,17 +38,19 @@ class RunningServer final : public Server {
   RunningServer(const config::v1::ExecutorConfig& config,
                 std::unique_ptr<SystemProcessRunner> runner, std::unique_ptr<Journal> journal,
                 std::unique_ptr<ReleaseStore> releases, const ComposeCli& compose)
-      : paths_(config.state()),
+      : paths_(config.state(), config.sites()),
         runner_(std::move(runner)),
         journal_(std::move(journal)),
         releases_(std::move(releases)),
         engine_(config.docker_socket()),
         workload_(compose, engine_, *releases_, paths_, config.address()),
+        site_(*releases_, SystemClock(), paths_),
         nginx_(*runner_, SystemClock(), OptionsOf(config)),
         health_(workload_, SystemClock()),
         steps_({*journal_,
                 *releases_,
                 workload_,
+                site_,
                 nginx_,
                 health_,
                 SystemClock(),
@@ -90,8 +93,8 @@ class RunningServer final : public Server {
 
  private:
   ServiceParts Parts() {
-    return {*journal_, operations_, steps_,  *releases_,   workload_,
-            nginx_,    watch_,      doctor_, credentials_, paths_};
+    return {*journal_, operations_, steps_,       *releases_, nginx_,
+            watch_,    doctor_,     credentials_, paths_};
   }
 
   absl::Status ListenOnTls(const std::string& where) {
@@ -117,6 +120,7 @@ class RunningServer final : public Server {
   std::unique_ptr<ReleaseStore> releases_;
   DockerEngine engine_;
   ComposeWorkload workload_;
+  StaticSite site_;
   NginxDriver nginx_;
   HealthGate health_;
   Steps steps_;
@@ -135,9 +139,10 @@ class RunningServer final : public Server {
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const config::v1::ExecutorConfig& config) {
   RaiseFileLimit();
-  const Paths paths(config.state());
+  const Paths paths(config.state(), config.sites());
   SLIPWAY_ASSIGN_OR_RETURN(std::unique_ptr<Journal> journal, Journal::Open(paths.Journal()));
   SLIPWAY_ASSIGN_OR_RETURN(std::unique_ptr<ReleaseStore> releases, ReleaseStore::Open(paths));
+  SLIPWAY_RETURN_IF_ERROR(MakeFolders(paths.Sites(), 0755));
   auto runner = std::make_unique<SystemProcessRunner>();
   SLIPWAY_ASSIGN_OR_RETURN(
       const ComposeCli compose,

@@ -51,6 +51,9 @@ absl::StatusOr<ApplicationFile> ReadApplicationFile(const std::string& path) {
     return Annotate(status, path);
   }
   application.folder = fs::absolute(path).parent_path();
+  application.content = application.spec.has_site()
+                            ? application.folder / application.spec.site().root()
+                            : application.folder;
   return application;
 }
 
@@ -67,8 +70,14 @@ absl::StatusOr<std::string> ApplicationOf(const std::string& named, const std::s
 absl::StatusOr<pb::Manifest> ScanWorkingCopy(const ApplicationFile& application) {
   const auto ignored = ReadFile(application.folder / ".slipwayignore");
   IgnoreRules rules = IgnoreRules::Parse(ignored.ok() ? *ignored : "");
-  rules.Add(absl::StrCat("/", application.spec.compose().env_file()));
-  return ScanFolder(application.folder, rules);
+  if (!application.spec.has_site()) {
+    rules.Add(absl::StrCat("/", application.spec.compose().env_file()));
+  } else if (!fs::is_directory(application.content)) {
+    return Error(absl::StatusCode::kNotFound, "NO_SITE",
+                 absl::StrCat("there is no folder ", application.content.string()),
+                 "build the site first, for example `mkdocs build --strict`, or mend `site.root`");
+  }
+  return ScanFolder(application.content, rules);
 }
 
 Commit ReadCommit(const fs::path& folder) {

@@ -16,8 +16,10 @@ namespace slipway::cli {
 
 struct ApplicationFile {
   pb::ApplicationSpec spec;
-  // Where the file stands; what is deployed is this folder.
+  // Where the file stands.
   std::filesystem::path folder;
+  // What is deployed: the folder itself, or the one that a site publishes.
+  std::filesystem::path content;
 };
 
 // Reads, completes and checks the file. NOT_FOUND says how to make one.
@@ -26,8 +28,8 @@ absl::StatusOr<ApplicationFile> ReadApplicationFile(const std::string& path);
 // The application named on the command line, else the one of the file.
 absl::StatusOr<std::string> ApplicationOf(const std::string& named, const std::string& file);
 
-// Every file that a deployment sends: the folder without .git, the managed env file and what
-// .slipwayignore names.
+// Every file that a deployment sends: the content without .git, the managed env file and what
+// .slipwayignore names. NOT_FOUND when a site is not built yet.
 absl::StatusOr<pb::Manifest> ScanWorkingCopy(const ApplicationFile& application);
 
 struct Commit {

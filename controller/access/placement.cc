@@ -16,7 +16,8 @@ namespace {
 // Each key of the application file that says where it stands, and its value.
 std::vector<std::pair<std::string, std::string>> PlacementOf(const pb::ApplicationSpec& spec) {
   const std::set<std::string> hosts(spec.hosts().begin(), spec.hosts().end());
-  return {{"hosts", absl::StrJoin(hosts, ", ")},
+  return {{"kind", spec.has_site() ? "site" : "compose"},
+          {"hosts", absl::StrJoin(hosts, ", ")},
           {"compose.project", spec.compose().project()},
           {"slots", absl::StrCat(spec.slots().blue(), ", ", spec.slots().green())},
           {"nginx.upstream", spec.nginx().upstream()},

@@ -6,7 +6,7 @@
 #include "common/names.h"
 #include "common/spec.h"
 #include "common/status.h"
-#include "controller/rollout/blue_green.h"
+#include "controller/rollout/rollout_steps.h"
 
 namespace slipway::controller {
 namespace {
@@ -25,7 +25,7 @@ void AddSteps(const pb::ApplicationSpec& spec, pb::DeploymentKind kind, const pb
   preflight.evidence.mutable_preflight()->set_active_slot(host.from());
   preflight.evidence.mutable_preflight()->set_candidate_slot(host.to());
   rollout.steps.push_back(preflight);
-  for (const StepDefinition& step : BlueGreen(spec)) {
+  for (const StepDefinition& step : RolloutSteps(spec)) {
     if (!step.wanted || step.wanted({context, deployment, rollout})) plan.add_steps(step.name);
   }
 }

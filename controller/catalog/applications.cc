@@ -49,11 +49,20 @@ absl::StatusOr<std::map<std::string, std::string>> Applications::Environment(
   return ParseEnvFile(text);
 }
 
+absl::StatusOr<ApplicationRecord> Applications::WithEnvironment(const std::string& app) const {
+  SLIPWAY_ASSIGN_OR_RETURN(ApplicationRecord record, store_.GetApplication(app));
+  if (!record.spec.has_site()) return record;
+  return Error(
+      absl::StatusCode::kFailedPrecondition, "NO_ENVIRONMENT",
+      absl::StrCat(app, " is a site: its files are public, and nothing reads an environment"),
+      "give the values to the job that builds the site", ApplicationName(app));
+}
+
 absl::StatusOr<EnvironmentChange> Applications::SetEnvironment(const std::string& app,
                                                                const std::string& text,
                                                                const Request& request,
                                                                const Actor& actor) {
-  SLIPWAY_ASSIGN_OR_RETURN(const ApplicationRecord record, store_.GetApplication(app));
+  SLIPWAY_ASSIGN_OR_RETURN(const ApplicationRecord record, WithEnvironment(app));
   SLIPWAY_ASSIGN_OR_RETURN(const std::string old,
                            EnvironmentText(app, record.environment_revision));
   return Put(app, record.environment_revision, old, text, request, actor);
@@ -62,7 +71,7 @@ absl::StatusOr<EnvironmentChange> Applications::SetEnvironment(const std::string
 absl::StatusOr<EnvironmentChange> Applications::SetVariables(
     const std::string& app, const std::map<std::string, std::string>& variables,
     const Request& request, const Actor& actor) {
-  SLIPWAY_ASSIGN_OR_RETURN(const ApplicationRecord record, store_.GetApplication(app));
+  SLIPWAY_ASSIGN_OR_RETURN(const ApplicationRecord record, WithEnvironment(app));
   SLIPWAY_ASSIGN_OR_RETURN(const std::string old,
                            EnvironmentText(app, record.environment_revision));
   SLIPWAY_ASSIGN_OR_RETURN(const std::string text, SetInEnvFile(old, variables));

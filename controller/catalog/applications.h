@@ -49,6 +49,8 @@ class Applications {
                                                                  uint64_t revision) const;
 
  private:
+  // FAILED_PRECONDITION for a site.
+  absl::StatusOr<ApplicationRecord> WithEnvironment(const std::string& app) const;
   absl::StatusOr<EnvironmentChange> Put(const std::string& app, uint64_t expected,
                                         const std::string& old_text, const std::string& text,
                                         const Request& request, const Actor& actor);

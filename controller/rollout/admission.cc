@@ -7,7 +7,7 @@
 
 #include "common/names.h"
 #include "common/status.h"
-#include "controller/rollout/blue_green.h"
+#include "controller/rollout/rollout_steps.h"
 #include "controller/rollout/state.h"
 
 namespace slipway::controller {

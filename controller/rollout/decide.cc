@@ -10,8 +10,8 @@
 #include "common/durations.h"
 #include "common/enum_word.h"
 #include "common/names.h"
-#include "controller/rollout/blue_green.h"
 #include "controller/rollout/outcome.h"
+#include "controller/rollout/rollout_steps.h"
 #include "controller/rollout/state.h"
 
 namespace slipway::controller {
@@ -24,7 +24,7 @@ bool IsUndo(const StepRecord& step) { return absl::StartsWith(step.name, kUndoPr
 class Decider {
  public:
   Decider(const RolloutContext& context, const DeploymentRecord& state, Time time)
-      : context_(context), time_(time), definitions_(BlueGreen(context.spec)) {
+      : context_(context), time_(time), definitions_(RolloutSteps(context.spec)) {
     decision_.transition.deployment = state;
   }
 

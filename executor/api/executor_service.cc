@@ -143,14 +143,15 @@ grpc::Status ExecutorService::StreamLogs(grpc::ServerContext* context,
   const auto state = parts_.steps.Inspect(request->app());
   if (!state.ok()) return ToGrpc(state.status());
   const int tail = request->tail() == 0 ? 100 : request->tail();
-  return ToGrpc(parts_.workload.StreamLogs(
-      request->app(), state->active_slot(), request->service(), request->follow(), tail,
-      [&](absl::string_view service, absl::string_view line) {
-        xpb::StreamLogsResponse response;
-        response.set_service(std::string(service));
-        response.set_line(std::string(line));
-        return !context->IsCancelled() && writer->Write(response);
-      }));
+  Workload& workload = parts_.steps.WorkloadOf(parts_.journal.FactsOf(request->app()).spec());
+  return ToGrpc(workload.StreamLogs(request->app(), state->active_slot(), request->service(),
+                                    request->follow(), tail,
+                                    [&](absl::string_view service, absl::string_view line) {
+                                      xpb::StreamLogsResponse response;
+                                      response.set_service(std::string(service));
+                                      response.set_line(std::string(line));
+                                      return !context->IsCancelled() && writer->Write(response);
+                                    }));
 }
 
 xpb::HostInfo ExecutorService::DescribeHost() {

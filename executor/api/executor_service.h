@@ -23,7 +23,6 @@ struct ServiceParts {
   Operations& operations;
   Steps& steps;
   ReleaseStore& releases;
-  Workload& workload;
   NginxDriver& nginx;
   HostWatch& watch;
   Doctor& doctor;

@@ -1,5 +1,10 @@
 // The Workload seam: the containers (or files) of one application on this host. The compose driver
-// is one implementation; tests record. Nothing here knows of nginx, epochs or the journal.
+// and the static site are its implementations; tests record. Nothing here knows of epochs or the
+// journal.
+//
+// What is not abstract needs services and containers. A kind of application that has none need not
+// implement it: what there is nothing to do for is done at once, what only a container can do is
+// refused with FAILED_PRECONDITION.
 //
 // Everything that an implementation creates has a deterministic name and labels (see
 // executor/paths.h), so that Observe() finds it without any memory, also after a crash.
@@ -70,24 +75,23 @@ class Workload {
   virtual absl::Status Prepare(const StagedRelease& release, const pb::Manifest& manifest,
                                absl::string_view env_file, const CallContext& call) = 0;
   virtual absl::StatusOr<pb::BuildEvidence> Build(const StagedRelease& release,
-                                                  const CallContext& call) = 0;
+                                                  const CallContext& call);
   // What a deployment of the prepared release would do with each service.
-  virtual absl::StatusOr<std::vector<pb::ServicePlan>> PlanServices(
-      const StagedRelease& release) = 0;
+  virtual absl::StatusOr<std::vector<pb::ServicePlan>> PlanServices(const StagedRelease& release);
   // Starts the shared services that are absent and waits for their health checks. Of the changed
   // ones it replaces those that `update` names, and leaves the others alone; when that fails, the
   // previous release's definition (null: there is none) is put back.
   virtual absl::StatusOr<pb::SharedEvidence> EnsureShared(const StagedRelease& release,
                                                           const std::vector<std::string>& update,
                                                           const StagedRelease* previous,
-                                                          const CallContext& call) = 0;
+                                                          const CallContext& call);
   // Starts the release in the slot; a slot that already runs it is left alone, one that runs
   // another is replaced.
   virtual absl::StatusOr<pb::StartEvidence> StartSlot(const StagedRelease& release, pb::Slot slot,
                                                       const CallContext& call) = 0;
   // Lets the slot answer to the services' names for shared services and workers; the other one no
   // longer does.
-  virtual absl::Status AnswerToNames(const StagedRelease& release, pb::Slot slot) = 0;
+  virtual absl::Status AnswerToNames(const StagedRelease& release, pb::Slot slot);
   // Stops and removes the slot's containers; answers their ids. A slot that is not there is fine.
   virtual absl::StatusOr<std::vector<std::string>> RemoveSlot(const std::string& app, pb::Slot slot,
                                                               const CallContext& call) = 0;
@@ -99,37 +103,37 @@ class Workload {
   virtual std::string AwaitDeath(const std::string& app, pb::Slot slot, Cancellation& stop);
   // The container that publishes the port, by whatever project; NOT_FOUND when Docker knows of
   // none.
-  virtual absl::StatusOr<ObservedContainer> OwnerOfPort(uint32_t port) = 0;
+  virtual absl::StatusOr<ObservedContainer> OwnerOfPort(uint32_t port);
   // PREFLIGHT when containers of another application stand in a project that would be this one's.
-  virtual absl::Status CheckProjects(const pb::ApplicationSpec& spec) = 0;
+  virtual absl::Status CheckProjects(const pb::ApplicationSpec& spec);
   // Stops one container of an adopted installation.
-  virtual absl::Status StopContainer(const std::string& id, const CallContext& call) = 0;
+  virtual absl::Status StopContainer(const std::string& id, const CallContext& call);
 
   // Stops the workers of other releases, then starts these; never two at once. When one does not
   // start, the previous release's is started again.
   virtual absl::StatusOr<pb::WorkersEvidence> ReplaceWorkers(const StagedRelease& release,
                                                              const StagedRelease* previous,
-                                                             const CallContext& call) = 0;
+                                                             const CallContext& call);
   // Runs the hook in a container of its own and waits for its end. The container is the record:
   // with the same key it is never started a second time, and its exit code is answered again. It
   // stays until a hook with another key runs.
   virtual absl::StatusOr<pb::HookEvidence> RunHook(const StagedRelease& release,
                                                    const pb::Hook& hook, const std::string& key,
-                                                   const CallContext& call) = 0;
+                                                   const CallContext& call);
   // Exit code of a command in a running container.
   virtual absl::StatusOr<int> RunInContainer(const std::string& container,
                                              const std::vector<std::string>& argv,
-                                             std::chrono::nanoseconds timeout) = 0;
+                                             std::chrono::nanoseconds timeout);
   // The last lines of a container's output, oldest first.
-  virtual std::vector<std::string> Tail(const std::string& container, int lines) = 0;
+  virtual std::vector<std::string> Tail(const std::string& container, int lines);
   // Until the sink answers false, or the output ends when `follow` is not set.
   virtual absl::Status StreamLogs(
       const std::string& app, pb::Slot slot, const std::string& service, bool follow, int tail,
-      const std::function<bool(absl::string_view service, absl::string_view line)>& sink) = 0;
+      const std::function<bool(absl::string_view service, absl::string_view line)>& sink);
   // Removes what belongs to these releases and to no other: generated files and images.
   virtual absl::StatusOr<pb::PruneEvidence> Forget(const std::string& app,
                                                    const std::vector<std::string>& releases,
-                                                   const std::vector<std::string>& kept) = 0;
+                                                   const std::vector<std::string>& kept);
 };
 
 }  // namespace slipway::executor

@@ -133,8 +133,9 @@ StepOutcome Steps::Prune(const std::string& app, const xpb::PruneCommand& comman
   }
   StepOutcome outcome;
   const auto prune = [&]() -> absl::Status {
-    SLIPWAY_ASSIGN_OR_RETURN(*outcome.evidence.mutable_prune(),
-                             parts_.workload.Forget(app, doomed, {kept.begin(), kept.end()}));
+    SLIPWAY_ASSIGN_OR_RETURN(
+        *outcome.evidence.mutable_prune(),
+        WorkloadOf(facts.spec()).Forget(app, doomed, {kept.begin(), kept.end()}));
     for (const std::string& release : doomed)
       SLIPWAY_RETURN_IF_ERROR(parts_.releases.Remove(app, release));
     SLIPWAY_RETURN_IF_ERROR(Commit(parts_.journal, left));
@@ -155,9 +156,9 @@ StepOutcome Steps::Confirm(const std::string& app, const xpb::ConfirmCommand& co
                            const StepCall& call) {
   const xpb::ApplicationFacts facts = parts_.journal.FactsOf(app);
   StepOutcome outcome;
-  const auto loaded = parts_.nginx.Loaded(SiteOf(facts.spec(), facts));
+  const auto loaded = Loaded(facts);
   if (outcome.status = loaded.status(); !outcome.status.ok()) return outcome;
-  const auto seen = parts_.workload.Observe(app, command.slot(), call.cancellation);
+  const auto seen = WorkloadOf(facts.spec()).Observe(app, command.slot(), call.cancellation);
   if (outcome.status = seen.status(); !outcome.status.ok()) return outcome;
   pb::ConfirmEvidence& evidence = *outcome.evidence.mutable_confirm();
   evidence.set_slot(loaded->slot);
@@ -181,6 +182,9 @@ StepOutcome Steps::Confirm(const std::string& app, const xpb::ConfirmCommand& co
                 absl::StrCat(SlotWord(command.slot()),
                              ", which serves, does not run all of release ", command.release()));
     return outcome;
+  }
+  if (facts.spec().has_site()) {
+    outcome.status = parts_.site.Prove(app, facts.spec().site().front_door(), command.slot());
   }
   outcome.summary = absl::StrCat(SlotWord(command.slot()), " serves ", command.release());
   return outcome;

@@ -33,13 +33,35 @@ absl::StatusOr<std::vector<pb::ServicePlan>> Steps::PlanServices(const xpb::Plan
   return parts_.workload.PlanServices(planned);
 }
 
+pb::HostPlan Steps::PlanSite(const xpb::PlanRequest& request) {
+  const pb::ApplicationSpec& spec = request.spec();
+  pb::HostPlan plan;
+  plan.set_free_bytes(FreeBytes(parts_.paths.State()));
+  plan.set_from(parts_.site.Serving(spec.app()));
+  plan.set_to(plan.from() == pb::SLOT_UNSPECIFIED ? pb::SLOT_BLUE : OtherSlot(plan.from()));
+  if (const auto serving = parts_.site.Observe(spec.app(), plan.from(), nullptr);
+      serving.ok() && !serving->containers.empty()) {
+    plan.set_serving_release(serving->containers.front().release);
+  }
+  std::vector<absl::Status> found = {parts_.site.Preflight(spec)};
+  if (!request.manifest_digest().empty()) {
+    const auto manifest = parts_.releases.ReadManifest(request.manifest_digest());
+    found.push_back(manifest.ok() ? parts_.site.Prepare({spec.app(), "", spec}, *manifest, "", {})
+                                  : manifest.status());
+  }
+  for (const absl::Status& status : found) {
+    if (!status.ok()) plan.add_problems(MessageWithCure(status));
+  }
+  return plan;
+}
+
 pb::HostPlan Steps::Plan(const xpb::PlanRequest& request) {
+  if (request.spec().has_site()) return PlanSite(request);
   const pb::ApplicationSpec& spec = request.spec();
   pb::HostPlan plan;
   xpb::ApplicationFacts facts = parts_.journal.FactsOf(spec.app());
   const auto problem = [&plan](const absl::Status& status) {
-    const std::string cure = DetailOf(status).cure();
-    plan.add_problems(absl::StrCat(std::string(status.message()), cure.empty() ? "" : "; ", cure));
+    plan.add_problems(MessageWithCure(status));
   };
   if (absl::Status status = ChooseProofPorts(spec, facts); !status.ok()) problem(status);
   plan.set_free_bytes(FreeBytes(parts_.paths.State()));

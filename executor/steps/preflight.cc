@@ -44,93 +44,111 @@ absl::Status Steps::CheckCandidatePort(const std::string& app, const pb::Applica
                  absl::StrCat("find it with `ss -ltnp 'sport = :", port, "'` and stop it"));
 }
 
+absl::Status Steps::CheckHost(const pb::ApplicationSpec& spec, const xpb::ApplicationFacts& facts,
+                              pb::PreflightEvidence& evidence) const {
+  if (facts.has_spec() && facts.spec().has_site() != spec.has_site() &&
+      facts.active_slot() != pb::SLOT_UNSPECIFIED) {
+    return Failure(pb::FAILURE_REASON_PREFLIGHT,
+                   absl::StrCat(spec.app(), " serves from this host as ",
+                                spec.has_site() ? "containers" : "a site", ", and cannot become ",
+                                spec.has_site() ? "a site" : "containers"),
+                   "give it another name");
+  }
+  evidence.set_free_bytes(FreeBytes(parts_.paths.State()));
+  if (evidence.free_bytes() >= parts_.settings.least_free_bytes) return absl::OkStatus();
+  return Failure(pb::FAILURE_REASON_NO_SPACE,
+                 absl::StrCat(parts_.paths.State().string(), " has ", evidence.free_bytes() >> 20,
+                              " MiB left"),
+                 "free some space; `docker system df` shows what Docker holds");
+}
+
+absl::StatusOr<pb::Slot> Steps::LookAtNginx(const pb::ApplicationSpec& spec,
+                                            xpb::ApplicationFacts& facts,
+                                            pb::PreflightEvidence& evidence) {
+  if (spec.has_site()) {
+    SLIPWAY_RETURN_IF_ERROR(parts_.site.Preflight(spec));
+    evidence.set_generation(facts.generation());
+    return parts_.site.Serving(spec.app());
+  }
+  SLIPWAY_RETURN_IF_ERROR(ChooseProofPorts(spec, facts));
+  evidence.set_compose_version(parts_.settings.compose_version);
+  const NginxSite site = SiteOf(spec, facts);
+  SLIPWAY_ASSIGN_OR_RETURN(const NginxPreflight found, parts_.nginx.Preflight(site));
+  evidence.set_nginx_version(found.nginx_version);
+  if (found.latent_switch) {
+    const auto repaired = parts_.nginx.RepairLatentSwitch(site);
+    if (!repaired.ok()) {
+      return Annotate(repaired.status(),
+                      "the upstream file is not what nginx serves, and could not be put back");
+    }
+    evidence.set_repaired_latent_switch(*repaired);
+  }
+  evidence.set_generation(found.loaded.generation);
+  if (!found.adoptable) return found.loaded.slot;
+  const uint32_t port = found.adoptable->port;
+  const pb::Slot active = SlotOfPort(spec, port);
+  if (active == pb::SLOT_UNSPECIFIED) {
+    return Failure(
+        pb::FAILURE_REASON_PREFLIGHT,
+        absl::StrCat("the upstream file sends requests to port ", port, ", which is no slot's"),
+        absl::StrCat("set `slots: {blue: ", port, ", green: ...}` in slipway.yaml"));
+  }
+  evidence.set_adopted_port(port);
+  facts.set_adopted_port(port);
+  if (const auto owner = parts_.workload.OwnerOfPort(port); owner.ok()) {
+    evidence.set_adopted_container(owner->id);
+    facts.set_adopted_container(owner->id);
+  }
+  return active;
+}
+
+void Steps::LookAtSlots(const std::string& app, const std::string& wanted,
+                        xpb::ApplicationFacts& facts, pb::PreflightEvidence& evidence) {
+  Workload& workload = WorkloadOf(facts.spec());
+  if (const auto serving = workload.Observe(app, evidence.active_slot(), nullptr);
+      serving.ok() && !serving->containers.empty()) {
+    evidence.set_active_release(serving->containers.front().release);
+  }
+  const auto warm = workload.Observe(app, evidence.candidate_slot(), nullptr);
+  const xpb::SlotFacts* known = FindSlot(facts, evidence.candidate_slot());
+  if (!warm.ok() || !warm->AllRunning() || known == nullptr || known->warm_until() == 0 ||
+      warm->containers.front().release != wanted) {
+    return;
+  }
+  evidence.set_candidate_is_warm(true);
+  // Its time must not end before it serves.
+  const int64_t needed =
+      std::chrono::system_clock::to_time_t(parts_.clock.WallNow() + kKeptForRollback);
+  xpb::SlotFacts& kept = MutableSlot(facts, evidence.candidate_slot());
+  kept.set_warm_until(std::max(kept.warm_until(), needed));
+}
+
 StepOutcome Steps::Preflight(const xpb::PreflightCommand& command, const StepCall& call) {
   const std::string& app = call.operation.app();
   StepOutcome outcome;
   pb::PreflightEvidence& evidence = *outcome.evidence.mutable_preflight();
   xpb::ApplicationFacts facts = parts_.journal.FactsOf(app);
+  if (outcome.status = CheckHost(command.spec(), facts, evidence); !outcome.status.ok())
+    return outcome;
   *facts.mutable_spec() = command.spec();
-  if (outcome.status = ChooseProofPorts(command.spec(), facts); !outcome.status.ok())
-    return outcome;
-
-  evidence.set_compose_version(parts_.settings.compose_version);
-  evidence.set_free_bytes(FreeBytes(parts_.paths.State()));
-  if (evidence.free_bytes() < parts_.settings.least_free_bytes) {
-    outcome.status = Failure(pb::FAILURE_REASON_NO_SPACE,
-                             absl::StrCat(parts_.paths.State().string(), " has ",
-                                          evidence.free_bytes() >> 20, " MiB left"),
-                             "free some space; `docker system df` shows what Docker holds");
-    return outcome;
-  }
-
-  const NginxSite site = SiteOf(command.spec(), facts);
-  const auto found = parts_.nginx.Preflight(site);
-  if (!found.ok()) {
-    outcome.status = found.status();
-    return outcome;
-  }
-  evidence.set_nginx_version(found->nginx_version);
-  if (found->latent_switch) {
-    const auto repaired = parts_.nginx.RepairLatentSwitch(site);
-    if (!repaired.ok()) {
-      outcome.status =
-          Annotate(repaired.status(),
-                   "the upstream file is not what nginx serves, and could not be put back");
-      return outcome;
-    }
-    evidence.set_repaired_latent_switch(*repaired);
-  }
-  evidence.set_generation(found->loaded.generation);
-  pb::Slot active = found->loaded.slot;
-  if (found->adoptable) {
-    active = SlotOfPort(command.spec(), found->adoptable->port);
-    if (active == pb::SLOT_UNSPECIFIED) {
-      outcome.status = Failure(pb::FAILURE_REASON_PREFLIGHT,
-                               absl::StrCat("the upstream file sends requests to port ",
-                                            found->adoptable->port, ", which is no slot's"),
-                               absl::StrCat("set `slots: {blue: ", found->adoptable->port,
-                                            ", green: ...}` in slipway.yaml"));
-      return outcome;
-    }
-    evidence.set_adopted_port(found->adoptable->port);
-    facts.set_adopted_port(found->adoptable->port);
-    if (const auto owner = parts_.workload.OwnerOfPort(found->adoptable->port); owner.ok()) {
-      evidence.set_adopted_container(owner->id);
-      facts.set_adopted_container(owner->id);
-    }
-  }
-  evidence.set_active_slot(active);
-  const pb::Slot candidate = active == pb::SLOT_UNSPECIFIED ? pb::SLOT_BLUE : OtherSlot(active);
+  const auto active = LookAtNginx(command.spec(), facts, evidence);
+  if (outcome.status = active.status(); !outcome.status.ok()) return outcome;
+  evidence.set_active_slot(*active);
+  const pb::Slot candidate = *active == pb::SLOT_UNSPECIFIED ? pb::SLOT_BLUE : OtherSlot(*active);
   evidence.set_candidate_slot(candidate);
-  if (outcome.status = CheckCandidatePort(app, command.spec(), candidate); !outcome.status.ok())
-    return outcome;
-  if (outcome.status = parts_.workload.CheckProjects(command.spec()); !outcome.status.ok())
-    return outcome;
-
-  if (const auto serving = parts_.workload.Observe(app, active, nullptr);
-      serving.ok() && !serving->containers.empty()) {
-    evidence.set_active_release(serving->containers.front().release);
+  if (!command.spec().has_site()) {
+    outcome.status = CheckCandidatePort(app, command.spec(), candidate);
+    if (outcome.status.ok()) outcome.status = parts_.workload.CheckProjects(command.spec());
+    if (!outcome.status.ok()) return outcome;
   }
-  if (const auto warm = parts_.workload.Observe(app, candidate, nullptr); warm.ok()) {
-    const xpb::SlotFacts* known = FindSlot(facts, candidate);
-    evidence.set_candidate_is_warm(warm->AllRunning() && known != nullptr &&
-                                   known->warm_until() != 0 &&
-                                   warm->containers.front().release == command.release());
-    if (evidence.candidate_is_warm()) {
-      // Its time must not end before it serves.
-      const int64_t needed =
-          std::chrono::system_clock::to_time_t(parts_.clock.WallNow() + kKeptForRollback);
-      xpb::SlotFacts& kept = MutableSlot(facts, candidate);
-      kept.set_warm_until(std::max(kept.warm_until(), needed));
-    }
-  }
+  LookAtSlots(app, command.release(), facts, evidence);
   outcome.status = Commit(parts_.journal, facts);
-  outcome.summary = active == pb::SLOT_UNSPECIFIED
+  outcome.summary = *active == pb::SLOT_UNSPECIFIED
                         ? absl::StrCat("nothing serves yet; ", SlotWord(candidate), " is first")
-                    : found->adoptable
-                        ? absl::StrCat("an older version serves on port ", found->adoptable->port,
+                    : evidence.adopted_port() != 0
+                        ? absl::StrCat("an older version serves on port ", evidence.adopted_port(),
                                        " and is taken over; ", SlotWord(candidate), " is next")
-                        : absl::StrCat(SlotWord(active), " serves ", evidence.active_release(),
+                        : absl::StrCat(SlotWord(*active), " serves ", evidence.active_release(),
                                        "; ", SlotWord(candidate),
                                        evidence.candidate_is_warm() ? " is warm" : " is next");
   return outcome;

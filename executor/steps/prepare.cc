@@ -49,7 +49,7 @@ StepOutcome Steps::Stage(const xpb::StageCommand& command, const StepCall& call)
         WriteFileAtomically(parts_.paths.Generated(app, command.release()) / "manifest",
                             command.manifest_digest(), 0600));
     SLIPWAY_RETURN_IF_ERROR(
-        parts_.workload.Prepare(staged, *manifest, command.env_file(), ToContext(call)));
+        WorkloadOf(command.spec()).Prepare(staged, *manifest, command.env_file(), ToContext(call)));
     SLIPWAY_RETURN_IF_ERROR(
         WriteFileAtomically(parts_.paths.Generated(app, command.release()) / "spec",
                             command.spec().SerializeAsString(), 0600));
@@ -69,7 +69,7 @@ StepOutcome Steps::Stage(const xpb::StageCommand& command, const StepCall& call)
 }
 
 StepOutcome Steps::Build(const StagedRelease& release, const StepCall& call) {
-  const auto built = parts_.workload.Build(release, ToContext(call));
+  const auto built = WorkloadOf(release.spec).Build(release, ToContext(call));
   if (!built.ok()) return {built.status(), "", {}};
   StepOutcome outcome;
   *outcome.evidence.mutable_build() = *built;
@@ -113,11 +113,13 @@ StepOutcome Steps::Start(const StagedRelease& release, pb::Slot slot, const Step
   known.clear_old_workers();
   known.clear_undrained();
   if (absl::Status status = Commit(parts_.journal, facts); !status.ok()) return {status, "", {}};
-  const auto started = parts_.workload.StartSlot(release, slot, ToContext(call));
+  const auto started = WorkloadOf(release.spec).StartSlot(release, slot, ToContext(call));
   if (!started.ok()) return {started.status(), "", {}};
   StepOutcome outcome;
   *outcome.evidence.mutable_start() = *started;
-  outcome.summary = absl::StrCat(SlotWord(slot), " is up on port ", started->port());
+  outcome.summary = started->port() == 0
+                        ? absl::StrCat(SlotWord(slot), " is there")
+                        : absl::StrCat(SlotWord(slot), " is up on port ", started->port());
   return outcome;
 }
 
@@ -127,11 +129,21 @@ StepOutcome Steps::Remove(const std::string& app, pb::Slot slot, const StepCall&
   StepOutcome outcome;
   for (const std::string& id : *removed)
     outcome.evidence.mutable_remove()->add_removed_containers(id);
-  outcome.summary = absl::StrCat(SlotWord(slot), ": ", removed->size(), " containers removed");
+  outcome.summary = removed->empty() ? absl::StrCat(SlotWord(slot), " was not there")
+                                     : absl::StrCat(SlotWord(slot), " is removed");
   return outcome;
 }
 
 StepOutcome Steps::Health(const StagedRelease& release, pb::Slot slot, const StepCall& call) {
+  StepOutcome outcome;
+  if (release.spec.has_site()) {
+    const auto files = parts_.site.Verify(release, slot, call.cancellation);
+    outcome.status = files.status();
+    if (!files.ok()) return outcome;
+    outcome.evidence.mutable_health()->set_files(*files);
+    outcome.summary = absl::StrCat(*files, " files are what the release says");
+    return outcome;
+  }
   HealthRequest request;
   request.app = release.app;
   request.slot = slot;
@@ -141,7 +153,6 @@ StepOutcome Steps::Health(const StagedRelease& release, pb::Slot slot, const Ste
   request.deadline = call.deadline;
   request.cancellation = call.cancellation;
   HealthOutcome waited = parts_.health.Wait(request);
-  StepOutcome outcome;
   outcome.status = waited.status;
   outcome.summary =
       absl::StrCat("healthy after ", FormatDuration(FromProto(waited.evidence.time_to_healthy())),

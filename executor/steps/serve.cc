@@ -15,19 +15,8 @@
 namespace slipway::executor {
 namespace {
 
-xpb::SwitchIntent IntentOf(const SwitchRequest& request, const std::string& release) {
-  xpb::SwitchIntent intent;
-  intent.set_release(release);
-  intent.set_from(request.from);
-  intent.set_to(request.to);
-  intent.set_generation(request.generation);
-  intent.set_absent(!request.old_text.has_value());
-  intent.set_old_text(request.old_text.value_or(""));
-  if (request.adopt) {
-    intent.set_adopt_address(request.adopt->address);
-    intent.set_adopt_port(request.adopt->port);
-  }
-  return intent;
+SiteSwitch SiteSwitchOf(const xpb::SwitchIntent& intent, const pb::ApplicationSpec& spec) {
+  return {spec.app(), intent.from(), intent.to(), intent.generation(), spec.site().front_door()};
 }
 
 }  // namespace
@@ -46,31 +35,42 @@ SwitchRequest Steps::RequestOf(const xpb::SwitchIntent& intent,
   return request;
 }
 
-absl::StatusOr<SwitchRequest> Steps::PlanSwitch(const xpb::ApplicationFacts& facts, pb::Slot to,
-                                                const LoadedConfig& loaded) {
-  SwitchRequest request;
-  request.site = SiteOf(facts.spec(), facts);
-  request.from = loaded.slot;
-  request.to = to;
-  const auto text = ReadFile(request.site.file);
-  if (text.ok()) {
-    request.old_text = *text;
-  } else if (!absl::IsNotFound(text.status())) {
-    return text.status();
-  }
-  if (loaded.generation == 0 && request.old_text) {
-    const auto foreign = ParseForeignUpstream(*request.old_text, request.site.upstream);
-    if (foreign.ok()) {
-      request.adopt = *foreign;
-      request.from = OtherSlot(to);
-    } else if (!absl::IsNotFound(foreign.status())) {
-      return Annotate(foreign.status(), request.site.file.string());
+absl::StatusOr<xpb::SwitchIntent> Steps::PlanSwitch(const xpb::ApplicationFacts& facts, pb::Slot to,
+                                                    const LoadedConfig& loaded) {
+  xpb::SwitchIntent intent;
+  intent.set_from(loaded.slot);
+  intent.set_to(to);
+  intent.set_absent(true);
+  if (!facts.spec().has_site()) {
+    const NginxSite site = SiteOf(facts.spec(), facts);
+    const auto text = ReadFile(site.file);
+    if (!text.ok() && !absl::IsNotFound(text.status())) return text.status();
+    intent.set_absent(!text.ok());
+    intent.set_old_text(text.value_or(""));
+    if (loaded.generation == 0 && text.ok()) {
+      const auto foreign = ParseForeignUpstream(*text, site.upstream);
+      if (foreign.ok()) {
+        intent.set_adopt_address(foreign->address);
+        intent.set_adopt_port(foreign->port);
+        intent.set_from(OtherSlot(to));
+      } else if (!absl::IsNotFound(foreign.status())) {
+        return Annotate(foreign.status(), site.file.string());
+      }
     }
   }
-  request.generation =
-      NextGeneration(loaded.generation, facts.last_generation(), request.adopt.has_value());
-  if (facts.spec().nginx().has_front_door()) request.front_door = facts.spec().nginx().front_door();
-  return request;
+  intent.set_generation(
+      NextGeneration(loaded.generation, facts.last_generation(), intent.adopt_port() != 0));
+  return intent;
+}
+
+SwitchOutcome Steps::CarryOut(const xpb::SwitchIntent& intent, const xpb::ApplicationFacts& facts) {
+  return facts.spec().has_site() ? parts_.site.Switch(SiteSwitchOf(intent, facts.spec()))
+                                 : parts_.nginx.Switch(RequestOf(intent, facts));
+}
+
+SwitchOutcome Steps::Settle(const xpb::SwitchIntent& intent, const xpb::ApplicationFacts& facts) {
+  return facts.spec().has_site() ? parts_.site.Recover(SiteSwitchOf(intent, facts.spec()))
+                                 : parts_.nginx.Recover(RequestOf(intent, facts));
 }
 
 StepOutcome Steps::Switch(const std::string& release, pb::Slot to, const StepCall& call) {
@@ -80,13 +80,12 @@ StepOutcome Steps::Switch(const std::string& release, pb::Slot to, const StepCal
   if (known && known->has_switch_()) {
     // Interrupted, and not settled when the executor came back, for instance because nginx was not
     // there yet.
-    const SwitchRequest request = RequestOf(known->switch_(), facts);
-    const SwitchOutcome recovered = parts_.nginx.Recover(request);
+    const SwitchOutcome recovered = Settle(known->switch_(), facts);
     if (recovered.status.ok() || !recovered.evidence.restored()) {
-      return FinishSwitch(request, release, recovered);
+      return FinishSwitch(app, known->switch_(), recovered);
     }
   }
-  const auto loaded = parts_.nginx.Loaded(SiteOf(facts.spec(), facts));
+  const auto loaded = Loaded(facts);
   if (!loaded.ok()) return {loaded.status(), "", {}};
   if (loaded->generation != 0 && loaded->slot == to) {
     StepOutcome outcome;
@@ -96,7 +95,7 @@ StepOutcome Steps::Switch(const std::string& release, pb::Slot to, const StepCal
     return outcome;
   }
   // Also a slot that was warm when the deployment began may be gone by now.
-  const auto candidate = parts_.workload.Observe(app, to, call.cancellation);
+  const auto candidate = WorkloadOf(facts.spec()).Observe(app, to, call.cancellation);
   if (!candidate.ok()) return {candidate.status(), "", {}};
   const bool adopted =
       facts.adopted_port() != 0 && facts.adopted_port() == PortOf(facts.spec(), to);
@@ -106,8 +105,9 @@ StepOutcome Steps::Switch(const std::string& release, pb::Slot to, const StepCal
             "",
             {}};
   }
-  const auto request = PlanSwitch(facts, to, *loaded);
-  if (!request.ok()) return {request.status(), "", {}};
+  auto planned = PlanSwitch(facts, to, *loaded);
+  if (!planned.ok()) return {planned.status(), "", {}};
+  planned->set_release(release);
 
   xpb::JournalRecord record;
   xpb::Intent& intent = *record.mutable_intent();
@@ -115,49 +115,51 @@ StepOutcome Steps::Switch(const std::string& release, pb::Slot to, const StepCal
   intent.set_app(app);
   intent.set_operation_id(call.operation.id());
   intent.set_step("switch");
-  *intent.mutable_switch_() = IntentOf(*request, release);
+  *intent.mutable_switch_() = *planned;
   if (absl::Status status = parts_.journal.Append(record); !status.ok()) return {status, "", {}};
-  return FinishSwitch(*request, release, parts_.nginx.Switch(*request));
+  return FinishSwitch(app, *planned, CarryOut(*planned, facts));
 }
 
 // Takes what nginx proved into the facts.
-StepOutcome Steps::FinishSwitch(const SwitchRequest& request, const std::string& release,
+StepOutcome Steps::FinishSwitch(const std::string& app, const xpb::SwitchIntent& intent,
                                 const SwitchOutcome& switched) {
+  const std::string& release = intent.release();
   StepOutcome outcome;
   outcome.status = switched.status;
   *outcome.evidence.mutable_switch_() = switched.evidence;
   if (!switched.status.ok()) return outcome;
   SLIPWAY_FAILPOINT("executor.switch.proven");
-  xpb::ApplicationFacts facts = parts_.journal.FactsOf(request.site.app);
-  facts.set_generation(request.generation);
-  facts.set_active_slot(request.to);
-  xpb::SlotFacts& serving = MutableSlot(facts, request.to);
+  xpb::ApplicationFacts facts = parts_.journal.FactsOf(app);
+  facts.set_generation(intent.generation());
+  facts.set_active_slot(intent.to());
+  xpb::SlotFacts& serving = MutableSlot(facts, intent.to());
   if (!release.empty()) serving.set_release(release);
   serving.clear_warm_until();
   serving.clear_old_workers();
   serving.clear_undrained();
-  if (request.from != pb::SLOT_UNSPECIFIED) {
-    xpb::SlotFacts& left = MutableSlot(facts, request.from);
+  if (intent.from() != pb::SLOT_UNSPECIFIED) {
+    xpb::SlotFacts& left = MutableSlot(facts, intent.from());
     SetOldWorkers(left, switched.old_workers);
-    left.set_undrained(true);
+    // Whoever reads a file has it open, also when its copy is removed.
+    left.set_undrained(!facts.spec().has_site());
   }
   for (xpb::ReleaseFacts& known : *facts.mutable_releases()) {
     if (known.release() == release) known.set_proven(true);
   }
   outcome.status = Commit(parts_.journal, facts);
   outcome.summary =
-      absl::StrCat(SlotWord(request.to), " serves, proven ",
-                   FormatDuration(FromProto(switched.evidence.proven())), " after the reload");
+      absl::StrCat(SlotWord(intent.to()), " serves, proven ",
+                   FormatDuration(FromProto(switched.evidence.proven())),
+                   facts.spec().has_site() ? " after the link changed" : " after the reload");
   if (release.empty()) return outcome;
-  const auto staged = LoadStaged(request.site.app, release);
+  const auto staged = LoadStaged(app, release);
   const absl::Status named =
-      staged.ok() ? parts_.workload.AnswerToNames(*staged, request.to) : staged.status();
+      staged.ok() ? WorkloadOf(staged->spec).AnswerToNames(*staged, intent.to()) : staged.status();
   if (!named.ok()) {
     // Visitors are served; what the workers see is mended by the next deployment or rollback.
     absl::StrAppend(&outcome.summary,
                     "; but workers do not find it by name: ", std::string(named.message()));
-    LogWarning("names not moved",
-               {{"app", request.site.app}, {"error", std::string(named.message())}});
+    LogWarning("names not moved", {{"app", app}, {"error", std::string(named.message())}});
   }
   return outcome;
 }
@@ -166,8 +168,7 @@ void Steps::Recover() {
   for (const xpb::Intent& intent : parts_.journal.OpenIntents()) {
     if (!intent.has_switch_()) continue;
     const xpb::ApplicationFacts facts = parts_.journal.FactsOf(intent.app());
-    const SwitchRequest request = RequestOf(intent.switch_(), facts);
-    const SwitchOutcome recovered = parts_.nginx.Recover(request);
+    const SwitchOutcome recovered = Settle(intent.switch_(), facts);
     LogInfo("interrupted switch", {{"app", intent.app()},
                                    {"operation", intent.operation_id()},
                                    {"outcome", recovered.status.ok()           ? "finished"
@@ -175,7 +176,7 @@ void Steps::Recover() {
                                                                                : "open"}});
     xpb::JournalRecord record;
     if (recovered.status.ok()) {
-      const StepOutcome finished = FinishSwitch(request, intent.switch_().release(), recovered);
+      const StepOutcome finished = FinishSwitch(intent.app(), intent.switch_(), recovered);
       record.mutable_result()->set_app(intent.app());
       record.mutable_result()->set_operation_id(intent.operation_id());
       xpb::StepResult& result = *record.mutable_result()->mutable_result();

@@ -29,9 +29,7 @@ xpb::StepResult Steps::Run(const xpb::ExecuteRequest& request, const StepCall& c
     return result;
   }
   result.set_reason(ReasonOf(outcome.status));
-  const std::string cure = DetailOf(outcome.status).cure();
-  result.set_summary(
-      absl::StrCat(std::string(outcome.status.message()), cure.empty() ? "" : "; ", cure));
+  result.set_summary(MessageWithCure(outcome.status));
   return result;
 }
 
@@ -112,6 +110,19 @@ NginxSite Steps::SiteOf(const pb::ApplicationSpec& spec, const xpb::ApplicationF
   return site;
 }
 
+Workload& Steps::WorkloadOf(const pb::ApplicationSpec& spec) const {
+  return spec.has_site() ? parts_.site : parts_.workload;
+}
+
+absl::StatusOr<LoadedConfig> Steps::Loaded(const xpb::ApplicationFacts& facts) const {
+  if (!facts.spec().has_site()) return parts_.nginx.Loaded(SiteOf(facts.spec(), facts));
+  LoadedConfig loaded;
+  loaded.nginx_running = true;
+  loaded.slot = parts_.site.Serving(facts.app());
+  if (loaded.slot != pb::SLOT_UNSPECIFIED) loaded.generation = facts.generation();
+  return loaded;
+}
+
 absl::Status Steps::ChooseProofPorts(const pb::ApplicationSpec& spec,
                                      xpb::ApplicationFacts& facts) const {
   // What nginx may have loaded stays; a change of the spec's ports needs a host on which the
@@ -139,8 +150,7 @@ absl::Status Steps::ChooseProofPorts(const pb::ApplicationSpec& spec,
 
 absl::Status Steps::RefuseIfServing(const std::string& app, pb::Slot slot) {
   const xpb::ApplicationFacts facts = parts_.journal.FactsOf(app);
-  SLIPWAY_ASSIGN_OR_RETURN(const LoadedConfig loaded,
-                           parts_.nginx.Loaded(SiteOf(facts.spec(), facts)));
+  SLIPWAY_ASSIGN_OR_RETURN(const LoadedConfig loaded, Loaded(facts));
   // When nginx is down, what it served last is what it will serve again.
   const pb::Slot serving = loaded.nginx_running ? loaded.slot : facts.active_slot();
   if (serving != slot) return absl::OkStatus();
@@ -154,7 +164,7 @@ absl::StatusOr<std::vector<std::string>> Steps::StopSlot(const std::string& app,
   SLIPWAY_RETURN_IF_ERROR(LetFinish(app, slot, call));
   xpb::ApplicationFacts facts = parts_.journal.FactsOf(app);
   SLIPWAY_ASSIGN_OR_RETURN(std::vector<std::string> stopped,
-                           parts_.workload.RemoveSlot(app, slot, ToContext(call)));
+                           WorkloadOf(facts.spec()).RemoveSlot(app, slot, ToContext(call)));
   if (!facts.adopted_container().empty() && facts.adopted_port() == PortOf(facts.spec(), slot)) {
     SLIPWAY_RETURN_IF_ERROR(
         parts_.workload.StopContainer(facts.adopted_container(), ToContext(call)));
@@ -187,7 +197,7 @@ absl::StatusOr<xpb::ApplicationState> Steps::Inspect(const std::string& app) {
   state.set_epoch(parts_.journal.EpochOf(app));
   for (const xpb::ReleaseFacts& release : facts.releases()) state.add_releases(release.release());
   if (!facts.has_spec()) return state;
-  const auto loaded = parts_.nginx.Loaded(SiteOf(facts.spec(), facts));
+  const auto loaded = Loaded(facts);
   if (loaded.ok()) {
     state.set_active_slot(loaded->slot);
     state.set_generation(loaded->generation);
@@ -195,7 +205,7 @@ absl::StatusOr<xpb::ApplicationState> Steps::Inspect(const std::string& app) {
   const int64_t now = std::chrono::system_clock::to_time_t(parts_.clock.WallNow());
   for (const pb::Slot slot : {pb::SLOT_BLUE, pb::SLOT_GREEN}) {
     SLIPWAY_ASSIGN_OR_RETURN(const ObservedSlot observed,
-                             parts_.workload.Observe(app, slot, nullptr));
+                             WorkloadOf(facts.spec()).Observe(app, slot, nullptr));
     if (observed.containers.empty()) continue;
     xpb::SlotState& slot_state = *state.add_slots();
     slot_state.set_slot(slot);

@@ -17,6 +17,7 @@
 #include "executor/drivers/nginx.h"
 #include "executor/drivers/proc.h"
 #include "executor/drivers/release_store.h"
+#include "executor/drivers/static_site.h"
 #include "executor/drivers/workload.h"
 #include "executor/journal.h"
 #include "executor/operations.h"
@@ -40,7 +41,9 @@ struct HostSettings {
 struct StepParts {
   Journal& journal;
   ReleaseStore& releases;
+  // Of applications that run in containers; `site` is that of the others.
   Workload& workload;
+  StaticSite& site;
   NginxDriver& nginx;
   HealthGate& health;
   Clock& clock;
@@ -82,6 +85,10 @@ class Steps {
   absl::StatusOr<StagedRelease> LoadStaged(const std::string& app,
                                            const std::string& release) const;
   NginxSite SiteOf(const pb::ApplicationSpec& spec, const xpb::ApplicationFacts& facts) const;
+  // By the kind of application.
+  Workload& WorkloadOf(const pb::ApplicationSpec& spec) const;
+  // What serves, by nginx's own word; of a static site by its link.
+  absl::StatusOr<LoadedConfig> Loaded(const xpb::ApplicationFacts& facts) const;
   // Free ports for the proof, kept when the facts have them already.
   absl::Status ChooseProofPorts(const pb::ApplicationSpec& spec,
                                 xpb::ApplicationFacts& facts) const;
@@ -90,9 +97,18 @@ class Steps {
   StepOutcome Dispatch(const xpb::ExecuteRequest& request, const StepCall& call);
 
   // plan.cc
+  pb::HostPlan PlanSite(const xpb::PlanRequest& request);
   absl::StatusOr<std::vector<pb::ServicePlan>> PlanServices(const xpb::PlanRequest& request);
   // preflight.cc
   StepOutcome Preflight(const xpb::PreflightCommand& command, const StepCall& call);
+  absl::Status CheckHost(const pb::ApplicationSpec& spec, const xpb::ApplicationFacts& facts,
+                         pb::PreflightEvidence& evidence) const;
+  // Answers which slot serves.
+  absl::StatusOr<pb::Slot> LookAtNginx(const pb::ApplicationSpec& spec,
+                                       xpb::ApplicationFacts& facts,
+                                       pb::PreflightEvidence& evidence);
+  void LookAtSlots(const std::string& app, const std::string& wanted, xpb::ApplicationFacts& facts,
+                   pb::PreflightEvidence& evidence);
   absl::Status CheckCandidatePort(const std::string& app, const pb::ApplicationSpec& spec,
                                   pb::Slot candidate);
   // prepare.cc
@@ -106,10 +122,12 @@ class Steps {
   StepOutcome Hook(const StagedRelease& release, const std::string& hook, const StepCall& call);
   // serve.cc
   StepOutcome Switch(const std::string& release, pb::Slot to, const StepCall& call);
-  StepOutcome FinishSwitch(const SwitchRequest& request, const std::string& release,
+  SwitchOutcome CarryOut(const xpb::SwitchIntent& intent, const xpb::ApplicationFacts& facts);
+  SwitchOutcome Settle(const xpb::SwitchIntent& intent, const xpb::ApplicationFacts& facts);
+  StepOutcome FinishSwitch(const std::string& app, const xpb::SwitchIntent& intent,
                            const SwitchOutcome& outcome);
-  absl::StatusOr<SwitchRequest> PlanSwitch(const xpb::ApplicationFacts& facts, pb::Slot to,
-                                           const LoadedConfig& loaded);
+  absl::StatusOr<xpb::SwitchIntent> PlanSwitch(const xpb::ApplicationFacts& facts, pb::Slot to,
+                                               const LoadedConfig& loaded);
   SwitchRequest RequestOf(const xpb::SwitchIntent& intent,
                           const xpb::ApplicationFacts& facts) const;
   StepOutcome Bake(const StagedRelease& release, pb::Slot slot, const StepCall& call);

@@ -6,9 +6,10 @@
 
 namespace slipway::testing {
 
-RequestLoad::RequestLoad(const std::string& address, uint32_t port, int threads) {
+RequestLoad::RequestLoad(const std::string& address, uint32_t port, int threads,
+                         const std::string& path) {
   for (int i = 0; i < threads; ++i)
-    threads_.emplace_back([this, address, port] { Run(address, port); });
+    threads_.emplace_back([this, address, port, path] { Run(address, port, path); });
 }
 
 void RequestLoad::Stop() {
@@ -17,11 +18,12 @@ void RequestLoad::Stop() {
   threads_.clear();
 }
 
-void RequestLoad::Run(const std::string& address, uint32_t port) {
+void RequestLoad::Run(const std::string& address, uint32_t port, const std::string& path) {
   while (!stop_.load()) {
     executor::HttpRequest request;
     request.endpoint.address = address;
     request.endpoint.port = port;
+    request.path = path;
     const auto response = executor::SendHttp(request);
     ++sent_;
     MutexLock lock(mutex_);

@@ -13,7 +13,8 @@ namespace slipway::testing {
 
 class RequestLoad {
  public:
-  RequestLoad(const std::string& address, uint32_t port, int threads);
+  RequestLoad(const std::string& address, uint32_t port, int threads,
+              const std::string& path = "/");
   ~RequestLoad() { Stop(); }
 
   void Stop();
@@ -24,7 +25,7 @@ class RequestLoad {
   std::map<std::string, int> bodies();
 
  private:
-  void Run(const std::string& address, uint32_t port);
+  void Run(const std::string& address, uint32_t port, const std::string& path);
 
   std::atomic<bool> stop_{false};
   std::atomic<int> sent_{0};

@@ -28,7 +28,7 @@ absl::StatusOr<std::string> SendWorkingCopy(Session& session, client::Controller
                                             const pb::Manifest& manifest) {
   std::string digest;
   SLIPWAY_ASSIGN_OR_RETURN(const client::UploadStats sent,
-                           controller.Upload(application.folder, manifest, &digest));
+                           controller.Upload(application.content, manifest, &digest));
   if (!session.output.json) {
     session.output.Line(absl::StrCat(manifest.entries_size(), " files, ", sent.files_sent,
                                      " sent (", sent.bytes_sent, " bytes)"));

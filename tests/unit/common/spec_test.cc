@@ -54,6 +54,62 @@ TEST(Spec, IsFilledWithTheDefaultsItsProtoNames) {
   EXPECT_TRUE(ValidateSpec(spec).ok()) << ValidateSpec(spec);
 }
 
+pb::ApplicationSpec SmallestSite() {
+  pb::ApplicationSpec spec;
+  const absl::Status status = ParseYaml(R"(
+app: docs
+hosts: [web-1]
+site: {front_door: {url: "http://127.0.0.1/", host: docs.example.org}}
+)",
+                                        "slipway.yaml", spec);
+  EXPECT_TRUE(status.ok()) << status;
+  ApplyDefaults(spec);
+  return spec;
+}
+
+TEST(Spec, OfASiteSaysNothingOfContainers) {
+  const pb::ApplicationSpec spec = SmallestSite();
+  EXPECT_TRUE(ValidateSpec(spec).ok()) << ValidateSpec(spec);
+  EXPECT_EQ(spec.site().root(), "site");
+  EXPECT_EQ(spec.site().front_door().status(), 200u);
+  EXPECT_EQ(FromProto(spec.keep().warm()), minutes(10));
+  EXPECT_FALSE(spec.has_compose() || spec.has_health() || spec.has_nginx() || spec.has_rollout());
+  pb::ApplicationSpec again = spec;
+  ApplyDefaults(again);
+  EXPECT_EQ(again.SerializeAsString(), spec.SerializeAsString());
+}
+
+TEST(Spec, OfASiteRefusesWhatItCannotHave) {
+  using Change = std::function<void(pb::ApplicationSpec&)>;
+  const std::pair<const char*, Change> table[] = {
+      {"compose", [](auto& spec) { spec.mutable_compose()->add_slotted("api"); }},
+      {"slots", [](auto& spec) { spec.mutable_slots()->set_blue(8000); }},
+      {"health", [](auto& spec) { spec.mutable_health()->mutable_http(); }},
+      {"nginx", [](auto& spec) { spec.mutable_nginx()->set_upstream("x"); }},
+      {"hooks", [](auto& spec) { spec.mutable_hooks()->add_before_switch(); }},
+      {"rollout",
+       [](auto& spec) { *spec.mutable_rollout()->mutable_bake() = ToProto(seconds(1)); }},
+      {"port_variable", [](auto& spec) { spec.set_port_variable("PORT"); }},
+      {"site.root", [](auto& spec) { spec.mutable_site()->set_root("../x"); }},
+      {"site.root", [](auto& spec) { spec.mutable_site()->set_root("/srv"); }},
+      {"site.front_door.url", [](auto& spec) { spec.mutable_site()->clear_front_door(); }},
+      {"site.front_door.url",
+       [](auto& spec) {
+         spec.mutable_site()->mutable_front_door()->set_url("http://127.0.0.1/docs");
+       }},
+      {"site.front_door.url",
+       [](auto& spec) { spec.mutable_site()->mutable_front_door()->set_url("docs/"); }},
+      {"keep.releases", [](auto& spec) { spec.mutable_keep()->set_releases(1); }},
+  };
+  for (const auto& [key, change] : table) {
+    pb::ApplicationSpec spec = SmallestSite();
+    change(spec);
+    const absl::Status status = ValidateSpec(spec);
+    EXPECT_EQ(DetailOf(status).reason(), "INVALID_SPEC") << key;
+    EXPECT_EQ(DetailOf(status).subject(), key) << status;
+  }
+}
+
 TEST(Spec, KeepsWhatWasSaidOverTheDefaults) {
   pb::ApplicationSpec spec;
   ASSERT_TRUE(ParseYaml(R"(

@@ -12,7 +12,7 @@
 
 #include "common/spec.h"
 #include "common/status.h"
-#include "controller/rollout/blue_green.h"
+#include "controller/rollout/rollout_steps.h"
 #include "controller/rollout/state.h"
 #include "tests/support/simulated_host.h"
 
@@ -34,6 +34,15 @@ RolloutContext FullContext() {
   pb::Hook& before = *context.spec.mutable_hooks()->add_before_switch();
   before.set_name("migrate");
   context.spec.mutable_hooks()->add_after_switch()->set_name("notify");
+  ApplyDefaults(context.spec);
+  context.served_releases = {kOld};
+  return context;
+}
+
+RolloutContext SiteContext() {
+  RolloutContext context;
+  context.spec.set_app("gifty");
+  context.spec.mutable_site()->mutable_front_door()->set_url("http://127.0.0.1/");
   ApplyDefaults(context.spec);
   context.served_releases = {kOld};
   return context;
@@ -193,6 +202,27 @@ TEST(Decide, DeploysInThisOrder) {
               ElementsAre("preflight", "stage", "build", "shared", "start", "health",
                           "hook:migrate", "switch", "bake", "drain", "retire", "workers",
                           "hook:notify", "prune", "confirm"));
+}
+
+TEST(Decide, DeploysASiteInThisOrder) {
+  World world(NewState(1), SiteContext());
+  world.ServeEverywhere();
+  world.Run();
+  world.CheckInvariants();
+  EXPECT_EQ(world.State().state, pb::DEPLOYMENT_STATE_SUCCEEDED);
+  EXPECT_THAT(world.Host(0).Deeds(), ElementsAre("preflight", "stage", "start", "health", "switch",
+                                                 "retire", "prune", "confirm"));
+}
+
+TEST(Decide, GoesBackToASitesWarmCopyWithNothingButASwitch) {
+  World world(NewState(1, pb::DEPLOYMENT_KIND_ROLLBACK), SiteContext());
+  world.ServeEverywhere();
+  world.WarmEverywhere();
+  world.Run();
+  world.CheckInvariants();
+  EXPECT_EQ(world.State().state, pb::DEPLOYMENT_STATE_SUCCEEDED);
+  EXPECT_THAT(world.Host(0).Deeds(),
+              ElementsAre("start", "preflight", "switch", "retire", "confirm"));
 }
 
 TEST(Decide, LeavesOutWhatAFirstDeploymentHasNoUseFor) {
@@ -419,35 +449,36 @@ TEST(SimulatedWorld, EndsWellAfterEveryFaultAtEveryStep) {
 }
 
 TEST(SimulatedWorld, EndsWellAfterEveryFailureWithACrashAnywhere) {
-  std::vector<std::string> steps;
-  for (const auto& step : BlueGreen(FullContext().spec)) steps.push_back(step.name);
-  for (const std::string& failing : steps) {
-    for (int at = 0; at < 40; ++at) {
-      SCOPED_TRACE(absl::StrCat(failing, " fails, crash at ", at));
-      World world(NewState(2));
-      world.ServeEverywhere();
-      world.Host(1).Fail(failing, pb::FAILURE_REASON_INTERNAL, true);
-      int before = 0;
-      int after = 0;
-      Faults faults;
-      faults.crash_before_store = [&] { return before++ == at; };
-      faults.crash_after_store = [&] { return after++ == at + 1; };
-      world.Run(faults);
-      world.CheckInvariants();
+  for (const RolloutContext& context : {FullContext(), SiteContext()}) {
+    for (const StepDefinition& failing : RolloutSteps(context.spec)) {
+      for (int at = 0; at < 40; ++at) {
+        SCOPED_TRACE(absl::StrCat(failing.name, " fails, crash at ", at));
+        World world(NewState(2), context);
+        world.ServeEverywhere();
+        world.Host(1).Fail(failing.name, pb::FAILURE_REASON_INTERNAL, true);
+        int before = 0;
+        int after = 0;
+        Faults faults;
+        faults.crash_before_store = [&] { return before++ == at; };
+        faults.crash_after_store = [&] { return after++ == at + 1; };
+        world.Run(faults);
+        world.CheckInvariants();
+      }
     }
   }
 }
 
 TEST(SimulatedWorld, EndsWellWithTwentyThousandSeeds) {
   std::vector<std::string> steps = {"undo:switch", "undo:start"};
-  for (const auto& step : BlueGreen(FullContext().spec)) steps.push_back(step.name);
+  for (const auto& step : RolloutSteps(FullContext().spec)) steps.push_back(step.name);
   for (uint32_t seed = 1; seed <= 20'000; ++seed) {
     SCOPED_TRACE(absl::StrCat("seed ", seed));
     std::mt19937 random(seed);
     const auto chance = [&random](uint32_t percent) { return random() % 100 < percent; };
     const bool rollback = chance(25);
     World world(NewState(1 + static_cast<int>(random() % 3),
-                         rollback ? pb::DEPLOYMENT_KIND_ROLLBACK : pb::DEPLOYMENT_KIND_DEPLOY));
+                         rollback ? pb::DEPLOYMENT_KIND_ROLLBACK : pb::DEPLOYMENT_KIND_DEPLOY),
+                chance(20) ? SiteContext() : FullContext());
     if (rollback || chance(80)) world.ServeEverywhere();
     if (rollback && chance(50)) world.WarmEverywhere();
     for (size_t host = 0; host < world.State().rollouts.size(); ++host) {

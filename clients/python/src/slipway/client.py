@@ -128,9 +128,11 @@ class Client:
         """Sends what the controller lacks of the folder, without what .slipwayignore names and without the env file; answers the
         digest that names all of it. ValueError for what a release cannot hold."""
         root = pathlib.Path(folder)
-        ignored = root / ".slipwayignore"
-        rules = tree.IgnoreRules(ignored.read_text(encoding="utf-8") if ignored.exists() else "")
+        rules = _ignore_rules(root)
         rules.add(f"/{env_file}")
+        return self._send_folder(root, rules)
+
+    def _send_folder(self, root: pathlib.Path, rules: tree.IgnoreRules) -> bytes:
         manifest = tree.scan(root, rules)
         listed = manifest.SerializeToString(deterministic=True)
         digest = hashlib.sha256(listed).digest()
@@ -153,15 +155,20 @@ class Client:
         wait: bool = True,
         on_event: Callable[[deployments_pb2.Event], None] | None = None,
     ) -> deployments_pb2.Deployment | None:
-        """Deploys the folder by the spec that is stored, and waits for its end. None: this release serves everywhere already.
+        """Deploys the folder, or of a site what is published of it, by the spec that is stored, and waits for its end. None: this
+        release serves everywhere already.
 
         DeploymentFailed: it ended otherwise than well.
         """
-        env_file = self.application(app).spec.compose.env_file
+        spec = self.application(app).spec
         create = releases_pb2.CreateReleaseRequest(
             parent=_application(app), commit=commit, description=message, request_id=_request_id()
         )
-        create.manifest_digest = self.upload(folder, env_file)
+        if spec.HasField("site"):
+            root = pathlib.Path(folder)
+            create.manifest_digest = self._send_folder(root / spec.site.root, _ignore_rules(root))
+        else:
+            create.manifest_digest = self.upload(folder, spec.compose.env_file)
         release = self._call(self._releases.CreateRelease, create).release
         request = deployments_pb2.CreateDeploymentRequest(
             parent=_application(app), release=release.name, force=force, request_id=_request_id()
@@ -282,6 +289,11 @@ def _application(app: str) -> str:
 
 def _request_id() -> str:
     return uuid.uuid4().hex
+
+
+def _ignore_rules(folder: pathlib.Path) -> tree.IgnoreRules:
+    ignored = folder / ".slipwayignore"
+    return tree.IgnoreRules(ignored.read_text(encoding="utf-8") if ignored.exists() else "")
 
 
 def _blobs(

@@ -1,0 +1,192 @@
+// The link of a static site, and nginx's word for it.
+#include <algorithm>
+#include <unistd.h>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+
+#include "common/durations.h"
+#include "common/failpoint.h"
+#include "common/file.h"
+#include "common/spec.h"
+#include "common/status.h"
+#include "executor/drivers/http_client.h"
+#include "executor/drivers/static_site.h"
+#include "executor/failure.h"
+
+namespace slipway::executor {
+namespace {
+
+namespace fs = std::filesystem;
+using std::chrono::milliseconds;
+using std::chrono::nanoseconds;
+using std::chrono::seconds;
+
+constexpr seconds kLookTime{2};
+constexpr milliseconds kFirstPause{2};
+constexpr milliseconds kLongestPause{100};
+
+absl::StatusOr<HttpResponse> Ask(const pb::FrontDoor& door, absl::string_view page) {
+  HttpRequest request;
+  SLIPWAY_ASSIGN_OR_RETURN(request.endpoint, ParseHttpUrl(door.url(), &request.path));
+  absl::StrAppend(&request.path, page);
+  request.host = door.host();
+  request.endpoint.server_name = door.host();
+  request.timeout = kLookTime;
+  return SendHttp(request);
+}
+
+std::string Said(const absl::StatusOr<HttpResponse>& answer, bool with_body) {
+  if (!answer.ok()) return std::string(answer.status().message());
+  return absl::StrCat("answered ", answer->status,
+                      with_body && answer->status == 200
+                          ? absl::StrCat(" with '", answer->body.substr(0, 60), "'")
+                          : "");
+}
+
+// The outermost folder of the path that is closed to others; empty when there is none.
+fs::path FirstClosedFolder(const fs::path& path) {
+  fs::path at;
+  for (const fs::path& part : path) {
+    at /= part;
+    std::error_code error;
+    const fs::perms mode = fs::status(at, error).permissions();
+    if (!error && (mode & fs::perms::others_exec) == fs::perms::none) return at;
+  }
+  return "";
+}
+
+}  // namespace
+
+pb::Slot StaticSite::Serving(const std::string& app) const {
+  std::error_code error;
+  const fs::path target = fs::read_symlink(paths_.Site(app) / kSiteCurrent, error);
+  for (const pb::Slot slot : {pb::SLOT_BLUE, pb::SLOT_GREEN}) {
+    if (target == SlotWord(slot)) return slot;
+  }
+  return pb::SLOT_UNSPECIFIED;
+}
+
+// Made beside and renamed over the old one, so that there is always one; with no slot it is removed.
+absl::Status StaticSite::PointTo(const std::string& app, const char* link, pb::Slot slot) const {
+  const fs::path folder = paths_.Site(app);
+  std::error_code error;
+  if (slot == pb::SLOT_UNSPECIFIED) {
+    fs::remove(folder / link, error);
+  } else {
+    const fs::path fresh = folder / absl::StrCat(link, ".new");
+    fs::remove(fresh, error);
+    fs::create_symlink(SlotWord(slot), fresh, error);
+    if (!error) fs::rename(fresh, folder / link, error);
+  }
+  if (error)
+    return absl::InternalError(absl::StrCat((folder / link).string(), ": ", error.message()));
+  return SyncFolder(folder);
+}
+
+absl::Status StaticSite::ProveWithin(const std::string& app, const pb::FrontDoor& door,
+                                     pb::Slot slot, nanoseconds time,
+                                     pb::SwitchEvidence* evidence) {
+  const auto start = clock_.Now();
+  const std::string wanted = SiteMark(app, ReleaseIn(app, slot), slot);
+  for (nanoseconds pause = kFirstPause;; pause = std::min<nanoseconds>(pause * 2, kLongestPause)) {
+    const auto answer = Ask(door, kSiteMark);
+    const nanoseconds waited = clock_.Now() - start;
+    if (answer.ok() && answer->status == 200 && answer->body == wanted) {
+      if (evidence == nullptr) return absl::OkStatus();
+      *evidence->mutable_first_answer() = ToProto(waited);
+      *evidence->mutable_proven() = ToProto(waited);
+      return absl::OkStatus();
+    }
+    if (waited > time) {
+      const fs::path root = paths_.Site(app) / kSiteCurrent;
+      const fs::path closed = FirstClosedFolder(paths_.SiteCopy(app, slot));
+      return Failure(
+          pb::FAILURE_REASON_FRONT_DOOR,
+          absl::StrCat(door.url(), kSiteMark, " (", door.host(), ") through nginx: ",
+                       Said(answer, true), " instead of '", absl::StripSuffix(wanted, "\n"), "'"),
+          closed.empty()
+              ? absl::StrCat("the server block must say `root ", root.string(), ";`")
+              : absl::StrCat(
+                    "nginx's workers may not enter ", closed.string(),
+                    ": chmod o+x there, or let the executor's `sites` name another folder"));
+    }
+    clock_.SleepFor(pause);
+  }
+}
+
+absl::Status StaticSite::Prove(const std::string& app, const pb::FrontDoor& door, pb::Slot slot) {
+  return ProveWithin(app, door, slot, std::min<nanoseconds>(kLookTime, proof_time_), nullptr);
+}
+
+absl::Status StaticSite::Preflight(const pb::ApplicationSpec& spec) {
+  const pb::FrontDoor& door = spec.site().front_door();
+  if (const auto answer = Ask(door, ""); !answer.ok()) {
+    return Failure(
+        pb::FAILURE_REASON_PREFLIGHT,
+        absl::StrCat("nobody answers at ", door.url(), ": ", Said(answer, false)),
+        "site.front_door names the address and port that nginx listens on; is nginx up?");
+  }
+  const pb::Slot serving = Serving(spec.app());
+  if (serving == pb::SLOT_UNSPECIFIED || ReleaseIn(spec.app(), serving).empty()) {
+    return absl::OkStatus();
+  }
+  return Annotate(Prove(spec.app(), door, serving), "nginx does not serve what it should by now");
+}
+
+SwitchOutcome StaticSite::Switch(const SiteSwitch& wanted) {
+  SwitchOutcome outcome;
+  outcome.evidence.set_from(wanted.from);
+  outcome.evidence.set_to(wanted.to);
+  outcome.evidence.set_generation(wanted.generation);
+  const auto start = clock_.Now();
+  const auto change = [&]() -> absl::Status {
+    // First what answers for the old pages: meanwhile both links name the same copy.
+    SLIPWAY_RETURN_IF_ERROR(PointTo(wanted.app, kSitePrevious, wanted.from));
+    SLIPWAY_RETURN_IF_ERROR(PointTo(wanted.app, kSiteCurrent, wanted.to));
+    SLIPWAY_FAILPOINT("executor.switch.linked");
+    SLIPWAY_RETURN_IF_ERROR(
+        ProveWithin(wanted.app, wanted.front_door, wanted.to, proof_time_, &outcome.evidence));
+    const auto page = Ask(wanted.front_door, "");
+    if (page.ok()) outcome.evidence.set_front_door_status(static_cast<uint32_t>(page->status));
+    if (page.ok() && page->status == static_cast<int>(wanted.front_door.status())) {
+      return absl::OkStatus();
+    }
+    return Failure(pb::FAILURE_REASON_FRONT_DOOR,
+                   absl::StrCat(wanted.front_door.url(), " (", wanted.front_door.host(),
+                                ") through nginx: ", Said(page, false), " instead of ",
+                                wanted.front_door.status()));
+  };
+  outcome.status = change();
+  if (!outcome.status.ok()) outcome.status = GoBack(wanted, outcome.status, outcome);
+  *outcome.evidence.mutable_total() = ToProto(clock_.Now() - start);
+  return outcome;
+}
+
+SwitchOutcome StaticSite::Recover(const SiteSwitch& wanted) {
+  SwitchOutcome outcome;
+  outcome.evidence.set_from(wanted.from);
+  outcome.evidence.set_to(wanted.to);
+  outcome.evidence.set_generation(wanted.generation);
+  const bool changed = Serving(wanted.app) == wanted.to;
+  outcome.status = changed ? ProveWithin(wanted.app, wanted.front_door, wanted.to, proof_time_,
+                                         &outcome.evidence)
+                           : absl::AbortedError("the link had not been changed yet");
+  if (!outcome.status.ok()) outcome.status = GoBack(wanted, outcome.status, outcome);
+  return outcome;
+}
+
+// Answers why, and how going back went.
+absl::Status StaticSite::GoBack(const SiteSwitch& wanted, const absl::Status& why,
+                                SwitchOutcome& outcome) {
+  absl::Status back = PointTo(wanted.app, kSiteCurrent, wanted.from);
+  if (back.ok()) back = PointTo(wanted.app, kSitePrevious, pb::SLOT_UNSPECIFIED);
+  if (back.ok() && wanted.from != pb::SLOT_UNSPECIFIED) {
+    back = ProveWithin(wanted.app, wanted.front_door, wanted.from, proof_time_, nullptr);
+  }
+  outcome.evidence.set_restored(back.ok());
+  if (back.ok()) return why;
+  return Annotate(why, absl::StrCat("NOT TAKEN BACK (", std::string(back.message()), ")"));
+}
+
+}  // namespace slipway::executor
