@@ -1,5 +1,5 @@
-// slipway init: a commented slipway.yaml from an existing compose file. Guesses are marked as such;
-// nothing is overwritten.
+// slipway init: a commented slipway.yaml from an existing compose file, or for a static site. Guesses
+// are marked as such; nothing is overwritten.
 #include <filesystem>
 #include <set>
 
@@ -22,6 +22,7 @@ namespace fs = std::filesystem;
 
 struct Options {
   std::string compose;
+  std::string site;
   std::string app;
   std::string host = "web-1";
 };
@@ -195,6 +196,41 @@ std::string Render(const std::string& app, const std::string& host, const Guess&
   return text;
 }
 
+std::string RenderSite(const std::string& app, const Options& options) {
+  return absl::StrCat(
+      "# What slipway deploys, and how. `slipway apply --check` checks it, `slipway plan` shows "
+      "what a deployment would do.\n"
+      "app: ",
+      app, "\n# Hosts by the names that `slipway hosts list` shows.\nhosts: [", options.host,
+      "]\n\n"
+      "site:\n"
+      "  # Only what is in this folder is sent and published; build it before you deploy.\n"
+      "  root: ",
+      options.site,
+      "\n"
+      "  # Where nginx serves it. The server block there needs:\n"
+      "  #   root /var/lib/slipway/executor/sites/",
+      app,
+      "/current;\n"
+      "  front_door: {url: \"http://127.0.0.1/\", host: ",
+      app,
+      ".example.org}\n\n"
+      "# Refs that may be deployed, and refs that are only checked:\n"
+      "# policy: {deploy_from: [refs/heads/documentation], check_only: "
+      "[\"refs/heads/documentation/*\", \"refs/pull/*\"]}\n\n"
+      "# The old files answer for what open pages still ask for, this long.\n"
+      "keep: {warm: 10m, releases: 5}\n");
+}
+
+int Write(Session& session, const std::string& text, const std::string& what) {
+  if (absl::Status status = WriteFileAtomically(session.file, text); !status.ok()) {
+    return Fail(session, status);
+  }
+  session.output.Line(absl::StrCat("wrote ", session.file, ": ", what));
+  session.output.Line("read it through, then: slipway plan");
+  return kExitOk;
+}
+
 int Init(Session& session, const Options& options) {
   if (fs::exists(session.file)) {
     return Fail(session,
@@ -207,29 +243,30 @@ int Init(Session& session, const Options& options) {
     return Fail(session, absl::InvalidArgumentError(absl::StrCat(
                              "'", app, "' is no application name: [a-z][a-z0-9-]{0,39}")));
   }
+  if (!options.site.empty()) {
+    return Write(session, RenderSite(app, options), absl::StrCat("a site of ", options.site, "/"));
+  }
   const auto guess = ReadComposeFile(FindComposeFile(options.compose));
   if (!guess.ok()) return Fail(session, guess.status());
-  if (absl::Status status = WriteFileAtomically(session.file, Render(app, options.host, *guess));
-      !status.ok()) {
-    return Fail(session, status);
-  }
-  session.output.Line(absl::StrCat(
-      "wrote ", session.file, ": slotted ", absl::StrJoin(guess->slotted, ", "), "; workers ",
-      guess->workers.empty() ? "none" : absl::StrJoin(guess->workers, ", "), "; shared ",
-      guess->shared.empty() ? "none" : absl::StrJoin(guess->shared, ", ")));
-  session.output.Line("read it through, then: slipway plan");
-  return kExitOk;
+  const auto listed = [](const std::set<std::string>& services) {
+    return services.empty() ? "none" : absl::StrJoin(services, ", ");
+  };
+  return Write(session, Render(app, options.host, *guess),
+               absl::StrCat("slotted ", listed(guess->slotted), "; workers ",
+                            listed(guess->workers), "; shared ", listed(guess->shared)));
 }
 
 }  // namespace
 
 Verb InitVerb() {
   return {"init",
-          "Write a commented slipway.yaml from a compose file",
-          {"slipway init", "slipway init --compose docker-compose.yml --app gifty --host web-1"},
+          "Write a commented slipway.yaml from a compose file, or for a static site",
+          {"slipway init", "slipway init --compose docker-compose.yml --app gifty --host web-1",
+           "slipway init --site site --app docs"},
           [](CommandLine& app) -> std::function<int(Session&)> {
             auto options = std::make_shared<Options>();
             app.AddOption("--compose", options->compose, "Default: the compose file here");
+            app.AddOption("--site", options->site, "The folder of a static site, as it is built");
             app.AddOption("--app", options->app, "Default: the folder's name");
             app.AddOption("--host", options->host, "The first host's name");
             return [options](Session& session) { return Init(session, *options); };
