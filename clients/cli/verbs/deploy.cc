@@ -1,9 +1,13 @@
 // slipway deploy: apply the application file, send what changed, create the deployment, show it to
 // its end.
+#include <optional>
+
 #include "absl/strings/str_cat.h"
 
 #include "clients/cli/application_file.h"
 #include "clients/cli/follow.h"
+#include "clients/cli/github.h"
+#include "clients/cli/interruption.h"
 #include "clients/cli/plan_text.h"
 #include "clients/cli/verb.h"
 #include "common/names.h"
@@ -85,6 +89,22 @@ int Plan(Session& session, const Options& options) {
   return ShowPlan(session, planned->plan(), planned->up_to_date());
 }
 
+// For the page of a GitHub job alone, and never in the way of the deployment.
+std::optional<pb::Plan> PlanForJob(const Session& session, client::ControllerClient& controller,
+                                   pb::CreateDeploymentRequest request) {
+  if (!session.output.github) return std::nullopt;
+  request.set_validate_only(true);
+  const auto planned = controller.CreateDeployment(request);
+  return planned.ok() ? std::make_optional(planned->plan()) : std::nullopt;
+}
+
+int NothingToDo(const Session& session, const pb::Release& release) {
+  session.output.Line(absl::StrCat("nothing to do: ", ShortName(release.name()),
+                                   " already serves on every host (--force deploys it again)"));
+  if (session.output.github) TellJobOfNothingToDo(release);
+  return kExitOk;
+}
+
 int Deploy(Session& session, const Options& options) {
   session.override_policy = options.override_policy;
   const auto application = ReadApplicationFile(session.file);
@@ -100,23 +120,23 @@ int Deploy(Session& session, const Options& options) {
   request.set_request_id(client::NewRequestId());
   request.set_force(options.force);
   request.mutable_update_services()->Add(options.update.begin(), options.update.end());
+  std::optional<pb::Plan> plan = PlanForJob(session, **controller, request);
+  HoldInterruptions();
   const auto created = (*controller)->CreateDeployment(request);
   if (!created.ok()) return Fail(session, created.status());
   if (session.output.json && (created->up_to_date() || options.detach)) {
     session.output.Json(*created);
     return kExitOk;
   }
-  if (created->up_to_date()) {
-    session.output.Line(absl::StrCat("nothing to do: ", ShortName(release->name()),
-                                     " already serves on every host (--force deploys it again)"));
-    return kExitOk;
-  }
+  if (created->up_to_date()) return NothingToDo(session, *release);
   if (options.detach) {
     const std::string name = ShortName(created->deployment().name());
+    if (session.output.github) TellJobOfBegin(created->deployment());
     session.output.Line(absl::StrCat(name, " has begun; `slipway watch ", name, "` shows it"));
     return kExitOk;
   }
-  return FollowDeployment(session, **controller, created->deployment(), options.verbose);
+  return FollowDeployment(session, **controller, created->deployment(), options.verbose,
+                          std::move(plan));
 }
 
 }  // namespace

@@ -1,0 +1,54 @@
+#include "clients/cli/interruption.h"
+
+#include <csignal>
+#include <cstdio>
+
+#include <gtest/gtest.h>
+
+#include "clients/cli/verb.h"
+
+namespace slipway::cli {
+namespace {
+
+void Tell(const char* what) {
+  std::fputs(what, stderr);
+  std::fflush(stderr);
+}
+
+TEST(InterruptionDeathTest, WaitsUntilTheDeploymentThatBeginsIsToldOf) {
+  for (const int signal : {SIGINT, SIGTERM}) {
+    EXPECT_EXIT(
+        {
+          HoldInterruptions();
+          std::raise(signal);
+          Tell("told");
+          ObeyInterruptions();
+          Tell("stayed");
+        },
+        ::testing::ExitedWithCode(kExitError), "^told\nleft; the deployment goes on");
+  }
+}
+
+TEST(InterruptionDeathTest, LeavesAtOnceWhileTheDeploymentRuns) {
+  EXPECT_EXIT(
+      {
+        ObeyInterruptions();
+        std::raise(SIGTERM);
+        Tell("stayed");
+      },
+      ::testing::ExitedWithCode(kExitError), "^\nleft");
+}
+
+TEST(InterruptionDeathTest, SecondSignalIsNotKeptWaiting) {
+  EXPECT_EXIT(
+      {
+        HoldInterruptions();
+        std::raise(SIGINT);
+        std::raise(SIGTERM);
+        Tell("stayed");
+      },
+      ::testing::ExitedWithCode(kExitError), "^\nleft");
+}
+
+}  // namespace
+}  // namespace slipway::cli
