@@ -301,6 +301,7 @@ def instant(text):
 def documentation(check, server):
     """The guide's branches: who triggers what, and that a build check finds errors. What is deployed is not of this test."""
     shutil.copytree(f"{ROOT}/deploy/examples/docs", DOCS)
+    write(f"{DOCS}/requirements.txt", "# mkdocs is the system's; no registry is asked.\n")
     caller = load(f"{DOCS}/.github/workflows/docs.yml")
     deploys = load(f"{ROOT}/.github/workflows/docs-site.yml")["jobs"]["deploy"]["if"]
     cases = (("push", "documentation", "refs/heads/documentation", True, True), ("push", "documentation/start", "refs/heads/documentation/start", True, False),
