@@ -1,5 +1,6 @@
 #include "clients/cli/follow.h"
 
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -13,10 +14,10 @@ namespace slipway::cli {
 namespace {
 
 JobReport Report(client::ControllerClient& controller, const pb::Deployment& ended,
-                 std::optional<pb::Plan> plan) {
+                 const std::optional<pb::Plan>& plan) {
   JobReport report;
   report.deployment = ended;
-  report.plan = std::move(plan);
+  report.plan = plan;
   report.repository_url = RepositoryUrl();
   if (!ended.previous_release().empty()) {
     const auto previous = controller.GetRelease(ended.previous_release());
@@ -28,6 +29,24 @@ JobReport Report(client::ControllerClient& controller, const pb::Deployment& end
   return report;
 }
 
+// Owns the signals from now on.
+std::optional<InterruptionHandler> TakeInterruptions(Session& session,
+                                                     client::ControllerClient& controller,
+                                                     const std::string& name, bool cancel) {
+  if (!cancel) {
+    ObeyInterruptions();
+    return std::nullopt;
+  }
+  return std::optional<InterruptionHandler>(std::in_place, [&session, &controller, name] {
+    const auto asked = controller.Cancel(name);
+    if (asked.ok()) {
+      session.output.Error(absl::StrCat("\n", ShortName(name), " was asked to stop"));
+    } else {
+      Fail(session, asked.status());
+    }
+  });
+}
+
 }  // namespace
 
 std::string DeploymentNameOf(const std::string& app, const std::string& deployment) {
@@ -35,13 +54,12 @@ std::string DeploymentNameOf(const std::string& app, const std::string& deployme
 }
 
 int FollowDeployment(Session& session, client::ControllerClient& controller,
-                     const pb::Deployment& deployment, bool show_logs,
-                     std::optional<pb::Plan> plan) {
+                     const pb::Deployment& deployment, const FollowOptions& options) {
   const std::string name = deployment.name();
   if (session.output.github) TellJobOfBegin(deployment);
-  ObeyInterruptions();
+  const auto handler = TakeInterruptions(session, controller, name, options.cancel_on_signal);
   if (!session.output.json) session.output.Line(absl::StrCat("deployment ", ShortName(name)));
-  Progress progress(session.output, show_logs || session.output.github);
+  Progress progress(session.output, options.show_logs || session.output.github);
   const absl::Status watched = controller.Watch(name, 0, [&](const pb::Event& event) {
     progress.Show(event);
     return true;
@@ -50,7 +68,7 @@ int FollowDeployment(Session& session, client::ControllerClient& controller,
   const auto ended = controller.GetDeployment(name);
   if (!ended.ok()) return Fail(session, ended.status());
   progress.ShowEnd(*ended);
-  if (session.output.github) TellJobOfEnd(Report(controller, *ended, std::move(plan)));
+  if (session.output.github) TellJobOfEnd(Report(controller, *ended, options.plan));
   if (session.output.json) session.output.JsonLine(*ended);
   return ExitCodeFor(*ended);
 }

@@ -17,7 +17,7 @@ import threading
 import time
 
 import yaml
-from workflow_expressions import Scope, Unknown, fill, fill_all, holds
+from workflow_expressions import STATUS_FUNCTIONS, Scope, Unknown, fill, fill_all, holds
 
 SHELLS = {None: ["bash", "-e"], "bash": ["bash", "--noprofile", "--norc", "-eo", "pipefail"]}
 # From the first signal to a cancelled step to the next, as a runner waits.
@@ -231,6 +231,9 @@ class JobRun:
         action = load(f"{folder}/action.yml")
         if action["runs"]["using"] != "composite":
             raise Unknown(action["runs"]["using"])
+        # They would never run: whatever cancels a job cancels its action's steps with the action.
+        if any(STATUS_FUNCTIONS.search(str(step.get("if", ""))) for step in action["runs"]["steps"]):
+            raise Unknown(f"{folder}: a step that asks for the state of the job")
         inputs = {key: given.pop(key, value.get("default")) for key, value in action["inputs"].items()}
         if given or None in inputs.values():
             raise Unknown(f"{folder}: inputs {given or inputs}")
@@ -274,8 +277,9 @@ class JobRun:
 
     def watch(self, argv, folder, environment):
         """Its exit code; its lines go into the log, and one of them may cancel the job."""
+        # Whoever started this test in the background had it ignore SIGINT, which a runner's children do not.
         child = subprocess.Popen(argv, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                 text=True, errors="replace")
+                                 text=True, errors="replace", preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
         for line in child.stdout:
             if line.startswith("::add-mask::"):
                 self.runner.masks.append(line.strip().removeprefix("::add-mask::"))

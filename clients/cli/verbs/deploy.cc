@@ -20,6 +20,7 @@ struct Options {
   bool detach = false;
   bool force = false;
   bool override_policy = false;
+  bool cancel_on_signal = false;
   bool verbose = false;
   std::string commit;
   std::string message;
@@ -120,7 +121,8 @@ int Deploy(Session& session, const Options& options) {
   request.set_request_id(client::NewRequestId());
   request.set_force(options.force);
   request.mutable_update_services()->Add(options.update.begin(), options.update.end());
-  std::optional<pb::Plan> plan = PlanForJob(session, **controller, request);
+  const FollowOptions follow{options.verbose, options.cancel_on_signal,
+                             PlanForJob(session, **controller, request)};
   HoldInterruptions();
   const auto created = (*controller)->CreateDeployment(request);
   if (!created.ok()) return Fail(session, created.status());
@@ -135,8 +137,7 @@ int Deploy(Session& session, const Options& options) {
     session.output.Line(absl::StrCat(name, " has begun; `slipway watch ", name, "` shows it"));
     return kExitOk;
   }
-  return FollowDeployment(session, **controller, created->deployment(), options.verbose,
-                          std::move(plan));
+  return FollowDeployment(session, **controller, created->deployment(), follow);
 }
 
 }  // namespace
@@ -148,6 +149,8 @@ Verb DeployVerb() {
           [](CommandLine& app) -> std::function<int(Session&)> {
             auto options = std::make_shared<Options>();
             app.AddFlag("--detach", options->detach, "Begin, and do not wait");
+            app.AddFlag("--cancel-on-signal", options->cancel_on_signal,
+                        "SIGINT and SIGTERM cancel the deployment; a second one leaves");
             app.AddFlag("--force", options->force, "Deploy also what already serves");
             app.AddFlag("--verbose,-v", options->verbose, "Show what compose prints");
             app.AddOption("--commit", options->commit, "Default: GITHUB_SHA, else git's HEAD");

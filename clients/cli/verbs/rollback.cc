@@ -35,7 +35,9 @@ int Rollback(Session& session, const Options& options) {
   const auto created = (*controller)->Rollback(request);
   if (!created.ok()) return Fail(session, created.status());
   if (options.plan_only) return ShowPlan(session, created->plan(), false);
-  return FollowDeployment(session, **controller, created->deployment(), options.verbose);
+  FollowOptions follow;
+  follow.show_logs = options.verbose;
+  return FollowDeployment(session, **controller, created->deployment(), follow);
 }
 
 int Cancel(Session& session, const std::string& named, const std::string& deployment) {

@@ -2,6 +2,8 @@
 
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
+#include <future>
 
 #include <gtest/gtest.h>
 
@@ -48,6 +50,36 @@ TEST(InterruptionDeathTest, SecondSignalIsNotKeptWaiting) {
         Tell("stayed");
       },
       ::testing::ExitedWithCode(kExitError), "^\nleft");
+}
+
+TEST(InterruptionDeathTest, HandlerActsOnceOnARememberedSignalAndTheProgramGoesOn) {
+  EXPECT_EXIT(
+      {
+        HoldInterruptions();
+        std::raise(SIGINT);
+        {
+          const InterruptionHandler handler([] { Tell("acted"); });
+        }
+        Tell(" went on");
+        std::_Exit(0);
+      },
+      ::testing::ExitedWithCode(0), "^acted went on$");
+}
+
+TEST(InterruptionDeathTest, HandlerActsOnANewSignalAndASecondOneLeaves) {
+  EXPECT_EXIT(
+      {
+        std::promise<void> acted;
+        const InterruptionHandler handler([&] {
+          Tell("acted");
+          acted.set_value();
+        });
+        std::raise(SIGINT);
+        acted.get_future().wait();
+        std::raise(SIGTERM);
+        Tell("stayed");
+      },
+      ::testing::ExitedWithCode(kExitError), "^acted\nleft; `slipway watch` shows how");
 }
 
 }  // namespace
