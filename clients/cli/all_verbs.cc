@@ -1,5 +1,6 @@
 #include "absl/strings/str_cat.h"
 
+#include "clients/cli/github.h"
 #include "clients/cli/verb.h"
 #include "common/status.h"
 
@@ -19,13 +20,21 @@ int Fail(const Session& session, const absl::Status& failed) {
   const absl::Status problem = session.Problem();
   const absl::Status& status = absl::IsUnavailable(failed) && !problem.ok() ? problem : failed;
   const pb::ErrorDetail detail = DetailOf(status);
-  session.output.Error(absl::StrCat("slipway: ", std::string(status.message())));
   std::string cure = detail.cure();
   if (cure.empty() && absl::IsUnavailable(status)) {
     cure = absl::StrCat("is the controller running, and may you open ", session.ControllerAddress(),
                         "?");
   }
-  if (!cure.empty()) session.output.Error(absl::StrCat("  what to do: ", cure));
+  const std::string what(status.message());
+  const std::string advice = cure.empty() ? "" : absl::StrCat("what to do: ", cure);
+  if (session.output.github) {
+    session.output.Error(
+        ErrorAnnotation("slipway", absl::StrCat(what, advice.empty() ? "" : "\n", advice)));
+    TellJobOfError(what, cure);
+  } else {
+    session.output.Error(absl::StrCat("slipway: ", what));
+    if (!advice.empty()) session.output.Error(absl::StrCat("  ", advice));
+  }
   switch (status.code()) {
     case absl::StatusCode::kUnavailable:
     case absl::StatusCode::kDeadlineExceeded:

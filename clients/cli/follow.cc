@@ -1,32 +1,65 @@
 #include "clients/cli/follow.h"
 
-#include <csignal>
-#include <unistd.h>
+#include <optional>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 
 #include "clients/cli/github.h"
+#include "clients/cli/interruption.h"
 #include "clients/cli/progress.h"
 #include "common/names.h"
 
 namespace slipway::cli {
+namespace {
+
+JobReport Report(client::ControllerClient& controller, const pb::Deployment& ended,
+                 const std::optional<pb::Plan>& plan) {
+  JobReport report;
+  report.deployment = ended;
+  report.plan = plan;
+  report.repository_url = RepositoryUrl();
+  if (!ended.previous_release().empty()) {
+    const auto previous = controller.GetRelease(ended.previous_release());
+    if (previous.ok()) report.previous_commit = previous->commit();
+  }
+  const auto ref = ParseDeploymentName(ended.name());
+  const auto application = ref.ok() ? controller.GetApplication(ref->app) : ref.status();
+  if (application.ok()) report.application = *application;
+  return report;
+}
+
+// Owns the signals from now on.
+std::optional<InterruptionHandler> TakeInterruptions(Session& session,
+                                                     client::ControllerClient& controller,
+                                                     const std::string& name, bool cancel) {
+  if (!cancel) {
+    ObeyInterruptions();
+    return std::nullopt;
+  }
+  return std::optional<InterruptionHandler>(std::in_place, [&session, &controller, name] {
+    const auto asked = controller.Cancel(name);
+    if (asked.ok()) {
+      session.output.Error(absl::StrCat("\n", ShortName(name), " was asked to stop"));
+    } else {
+      Fail(session, asked.status());
+    }
+  });
+}
+
+}  // namespace
+
 std::string DeploymentNameOf(const std::string& app, const std::string& deployment) {
   return DeploymentName(app, deployment.empty() ? "-" : deployment);
 }
 
 int FollowDeployment(Session& session, client::ControllerClient& controller,
-                     const pb::Deployment& deployment, bool show_logs) {
+                     const pb::Deployment& deployment, const FollowOptions& options) {
   const std::string name = deployment.name();
-  const std::string short_name = ShortName(name);
-  if (!session.output.json) session.output.Line(absl::StrCat("deployment ", short_name));
-  // The first Ctrl-C leaves at once: what happens on the hosts does not hang on this terminal.
-  std::signal(SIGINT, [](int) {
-    static const char note[] =
-        "\nleft; the deployment goes on. `slipway watch` shows it, `slipway cancel` stops it\n";
-    [[maybe_unused]] const ssize_t wrote = write(STDERR_FILENO, note, sizeof(note) - 1);
-    _exit(kExitError);
-  });
-  Progress progress(session.output, show_logs || session.output.github);
+  if (session.output.github) TellJobOfBegin(deployment);
+  const auto handler = TakeInterruptions(session, controller, name, options.cancel_on_signal);
+  if (!session.output.json) session.output.Line(absl::StrCat("deployment ", ShortName(name)));
+  Progress progress(session.output, options.show_logs || session.output.github);
   const absl::Status watched = controller.Watch(name, 0, [&](const pb::Event& event) {
     progress.Show(event);
     return true;
@@ -35,7 +68,7 @@ int FollowDeployment(Session& session, client::ControllerClient& controller,
   const auto ended = controller.GetDeployment(name);
   if (!ended.ok()) return Fail(session, ended.status());
   progress.ShowEnd(*ended);
-  if (session.output.github) TellJob(*ended);
+  if (session.output.github) TellJobOfEnd(Report(controller, *ended, options.plan));
   if (session.output.json) session.output.JsonLine(*ended);
   return ExitCodeFor(*ended);
 }

@@ -1,14 +1,24 @@
 // Shows a deployment to its end.
 #pragma once
 
+#include <optional>
+
 #include "clients/cli/verb.h"
 
 namespace slipway::cli {
 
-// Answers the exit code for the outcome. Ctrl-C leaves the deployment running and says how to come
-// back or cancel.
+struct FollowOptions {
+  bool show_logs = false;
+  // The first signal asks the controller to cancel the deployment, and how that ends is shown; else it leaves at once.
+  bool cancel_on_signal = false;
+  // For the page of a GitHub job.
+  std::optional<pb::Plan> plan;
+};
+
+// Answers the exit code for the outcome. Signals from HoldInterruptions() on are acted upon here. A GitHub job is told of begin
+// and end.
 int FollowDeployment(Session& session, client::ControllerClient& controller,
-                     const pb::Deployment& deployment, bool show_logs);
+                     const pb::Deployment& deployment, const FollowOptions& options);
 
 // The full resource name of DEPLOYMENT (empty for the newest) of the application.
 std::string DeploymentNameOf(const std::string& app, const std::string& deployment);

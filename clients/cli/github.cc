@@ -1,53 +1,40 @@
 #include "clients/cli/github.h"
 
-#include <algorithm>
 #include <cstdlib>
 #include <fstream>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 
 #include "clients/cli/output.h"
-#include "clients/cli/progress.h"
-#include "common/durations.h"
 #include "common/enum_word.h"
 #include "common/random.h"
 
 namespace slipway::cli {
 namespace {
 
-// One cell of a table.
-std::string Cell(absl::string_view text) {
-  return absl::StrReplaceAll(text, {{"&", "&amp;"},
-                                    {"<", "&lt;"},
-                                    {">", "&gt;"},
-                                    {"|", "\\|"},
-                                    {"`", "\\`"},
-                                    {"*", "\\*"},
-                                    {"_", "\\_"},
-                                    {"[", "\\["},
-                                    {"]", "\\]"},
-                                    {"\r", ""},
-                                    {"\n", " "}});
+using Outputs = std::vector<std::pair<const char*, std::string>>;
+
+std::string Format(const Outputs& outputs) {
+  std::string text;
+  for (const auto& [name, value] : outputs) {
+    // Nobody can write a line that ends the value early.
+    const std::string end = RandomHex(16);
+    absl::StrAppend(&text, name, "<<", end, "\n", value, "\n", end, "\n");
+  }
+  return text;
 }
 
-// A block of plain text, whatever is in it: its fence is longer than any in the text.
-std::string Block(const std::vector<std::string>& lines) {
-  size_t longest = 2;
-  for (const std::string& line : lines) {
-    size_t run = 0;
-    for (const char c : line) longest = std::max(longest, c == '`' ? ++run : (run = 0));
-  }
-  const std::string fence(longest + 1, '`');
-  return absl::StrCat(fence, "\n", absl::StrJoin(lines, "\n"), "\n", fence, "\n");
+std::string FromEnvironment(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : value;
 }
 
 void Append(const char* variable, const std::string& text) {
-  const char* path = std::getenv(variable);
-  if (path == nullptr || *path == '\0') return;
-  std::ofstream(path, std::ios::app) << text;
+  const std::string path = FromEnvironment(variable);
+  if (!path.empty()) std::ofstream(path, std::ios::app) << text;
 }
 
 }  // namespace
@@ -59,48 +46,39 @@ std::string ErrorAnnotation(absl::string_view title, absl::string_view text) {
                       absl::StrReplaceAll(text, {{"%", "%25"}, {"\r", "%0D"}, {"\n", "%0A"}}));
 }
 
-std::string JobSummary(const pb::Deployment& deployment) {
-  const auto took = FromProto(deployment.end_time()) - FromProto(deployment.create_time());
-  std::string page = absl::StrCat(
-      "### Deployment ", Cell(ShortName(deployment.name())), ": ", StateWord(deployment.state()),
-      "\n\n", Cell(deployment.message()), "\n\n", "commit ",
-      Cell(deployment.commit().empty() ? "-" : deployment.commit()), ", release ",
-      Cell(ShortName(deployment.release())), ", after ", FormatDuration(took),
-      "\n\n| host | step | outcome | took | seen |\n", "|---|---|---|---|---|\n");
-  std::string details;
-  for (const pb::HostRollout& rollout : deployment.rollouts()) {
-    for (const pb::Step& step : rollout.steps()) {
-      absl::StrAppend(&page, "| ", Cell(rollout.host()), " | ", Cell(step.name()), " | ",
-                      EnumWord(step.state()), " | ", FormatDuration(FromProto(step.duration())),
-                      " | ", Cell(step.summary()), " |\n");
-      const std::vector<std::string> seen = Explain(step);
-      if (step.state() != pb::STEP_STATE_FAILED || seen.empty()) continue;
-      absl::StrAppend(&details, "\n<details open><summary>What ", Cell(step.name()), " on ",
-                      Cell(rollout.host()), " saw</summary>\n\n", Block(seen), "\n</details>\n");
-    }
-  }
-  return absl::StrCat(page, details, "\n");
-}
-
 std::string StepOutputs(const pb::Deployment& deployment) {
-  const std::pair<const char*, std::string> outputs[] = {
-      {"deployment", ShortName(deployment.name())},
-      {"state", EnumWord(deployment.state())},
-      {"release", ShortName(deployment.release())},
-      {"commit", deployment.commit()},
-      {"message", deployment.message()}};
-  std::string text;
-  for (const auto& [name, value] : outputs) {
-    // Nobody can write a line that ends the value early.
-    const std::string end = RandomHex(16);
-    absl::StrAppend(&text, name, "<<", end, "\n", value, "\n", end, "\n");
-  }
-  return text;
+  return Format({{"deployment", ShortName(deployment.name())},
+                 {"state", EnumWord(deployment.state())},
+                 {"release", ShortName(deployment.release())},
+                 {"commit", deployment.commit()},
+                 {"message", deployment.message()}});
 }
 
-void TellJob(const pb::Deployment& deployment) {
-  Append("GITHUB_STEP_SUMMARY", JobSummary(deployment));
-  Append("GITHUB_OUTPUT", StepOutputs(deployment));
+void TellJobOfBegin(const pb::Deployment& deployment) {
+  Append("GITHUB_OUTPUT", Format({{"deployment", ShortName(deployment.name())}}));
+}
+
+void TellJobOfEnd(const JobReport& report) {
+  Append("GITHUB_STEP_SUMMARY", JobSummary(report));
+  Append("GITHUB_OUTPUT", StepOutputs(report.deployment));
+}
+
+void TellJobOfNothingToDo(const pb::Release& release) {
+  const std::string name = ShortName(release.name());
+  Append("GITHUB_STEP_SUMMARY",
+         absl::StrCat("### Nothing to do\n\nRelease ", name, " already serves on every host.\n\n"));
+  Append("GITHUB_OUTPUT",
+         Format({{"state", "up_to_date"}, {"release", name}, {"commit", release.commit()}}));
+}
+
+void TellJobOfError(absl::string_view message, absl::string_view cure) {
+  Append("GITHUB_STEP_SUMMARY", ErrorSummary(message, cure));
+}
+
+std::string RepositoryUrl() {
+  const std::string server = FromEnvironment("GITHUB_SERVER_URL");
+  const std::string repository = FromEnvironment("GITHUB_REPOSITORY");
+  return server.empty() || repository.empty() ? "" : absl::StrCat(server, "/", repository);
 }
 
 }  // namespace slipway::cli

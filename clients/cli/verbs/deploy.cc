@@ -1,9 +1,13 @@
 // slipway deploy: apply the application file, send what changed, create the deployment, show it to
 // its end.
+#include <optional>
+
 #include "absl/strings/str_cat.h"
 
 #include "clients/cli/application_file.h"
 #include "clients/cli/follow.h"
+#include "clients/cli/github.h"
+#include "clients/cli/interruption.h"
 #include "clients/cli/plan_text.h"
 #include "clients/cli/verb.h"
 #include "common/names.h"
@@ -16,6 +20,7 @@ struct Options {
   bool detach = false;
   bool force = false;
   bool override_policy = false;
+  bool cancel_on_signal = false;
   bool verbose = false;
   std::string commit;
   std::string message;
@@ -85,6 +90,22 @@ int Plan(Session& session, const Options& options) {
   return ShowPlan(session, planned->plan(), planned->up_to_date());
 }
 
+// For the page of a GitHub job alone, and never in the way of the deployment.
+std::optional<pb::Plan> PlanForJob(const Session& session, client::ControllerClient& controller,
+                                   pb::CreateDeploymentRequest request) {
+  if (!session.output.github) return std::nullopt;
+  request.set_validate_only(true);
+  const auto planned = controller.CreateDeployment(request);
+  return planned.ok() ? std::make_optional(planned->plan()) : std::nullopt;
+}
+
+int NothingToDo(const Session& session, const pb::Release& release) {
+  session.output.Line(absl::StrCat("nothing to do: ", ShortName(release.name()),
+                                   " already serves on every host (--force deploys it again)"));
+  if (session.output.github) TellJobOfNothingToDo(release);
+  return kExitOk;
+}
+
 int Deploy(Session& session, const Options& options) {
   session.override_policy = options.override_policy;
   const auto application = ReadApplicationFile(session.file);
@@ -100,23 +121,23 @@ int Deploy(Session& session, const Options& options) {
   request.set_request_id(client::NewRequestId());
   request.set_force(options.force);
   request.mutable_update_services()->Add(options.update.begin(), options.update.end());
+  const FollowOptions follow{options.verbose, options.cancel_on_signal,
+                             PlanForJob(session, **controller, request)};
+  HoldInterruptions();
   const auto created = (*controller)->CreateDeployment(request);
   if (!created.ok()) return Fail(session, created.status());
   if (session.output.json && (created->up_to_date() || options.detach)) {
     session.output.Json(*created);
     return kExitOk;
   }
-  if (created->up_to_date()) {
-    session.output.Line(absl::StrCat("nothing to do: ", ShortName(release->name()),
-                                     " already serves on every host (--force deploys it again)"));
-    return kExitOk;
-  }
+  if (created->up_to_date()) return NothingToDo(session, *release);
   if (options.detach) {
     const std::string name = ShortName(created->deployment().name());
+    if (session.output.github) TellJobOfBegin(created->deployment());
     session.output.Line(absl::StrCat(name, " has begun; `slipway watch ", name, "` shows it"));
     return kExitOk;
   }
-  return FollowDeployment(session, **controller, created->deployment(), options.verbose);
+  return FollowDeployment(session, **controller, created->deployment(), follow);
 }
 
 }  // namespace
@@ -128,6 +149,8 @@ Verb DeployVerb() {
           [](CommandLine& app) -> std::function<int(Session&)> {
             auto options = std::make_shared<Options>();
             app.AddFlag("--detach", options->detach, "Begin, and do not wait");
+            app.AddFlag("--cancel-on-signal", options->cancel_on_signal,
+                        "SIGINT and SIGTERM cancel the deployment; a second one leaves");
             app.AddFlag("--force", options->force, "Deploy also what already serves");
             app.AddFlag("--verbose,-v", options->verbose, "Show what compose prints");
             app.AddOption("--commit", options->commit, "Default: GITHUB_SHA, else git's HEAD");

@@ -4,6 +4,7 @@
 
 #include "clients/cli/application_file.h"
 #include "clients/cli/follow.h"
+#include "clients/cli/interruption.h"
 #include "clients/cli/plan_text.h"
 #include "clients/cli/verb.h"
 #include "common/names.h"
@@ -30,10 +31,13 @@ int Rollback(Session& session, const Options& options) {
   if (!options.to.empty()) request.set_release(ReleaseName(*app, options.to));
   request.set_request_id(client::NewRequestId());
   request.set_validate_only(options.plan_only);
+  HoldInterruptions();
   const auto created = (*controller)->Rollback(request);
   if (!created.ok()) return Fail(session, created.status());
   if (options.plan_only) return ShowPlan(session, created->plan(), false);
-  return FollowDeployment(session, **controller, created->deployment(), options.verbose);
+  FollowOptions follow;
+  follow.show_logs = options.verbose;
+  return FollowDeployment(session, **controller, created->deployment(), follow);
 }
 
 int Cancel(Session& session, const std::string& named, const std::string& deployment) {

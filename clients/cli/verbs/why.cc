@@ -83,7 +83,7 @@ Verb WatchVerb() {
               if (!controller.ok()) return Fail(session, controller.status());
               const auto found = (*controller)->GetDeployment(DeploymentNameOf(*name, *deployment));
               if (!found.ok()) return Fail(session, found.status());
-              return FollowDeployment(session, **controller, *found, /*show_logs=*/false);
+              return FollowDeployment(session, **controller, *found, {});
             };
           }};
 }
