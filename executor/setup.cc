@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <pwd.h>
 #include <sys/stat.h>
+#include <tuple>
 #include <unistd.h>
 #include <utility>
 
@@ -97,27 +98,43 @@ std::vector<std::string> Setup::Systemctl(std::vector<std::string> words) const 
   return words;
 }
 
+bool Setup::IsPackaged() {
+  if (!options_.as_root) return false;
+  const auto owner = Call({"dpkg-query", "--search", layout_.binary});
+  return owner.ok() && owner->ok();
+}
+
 absl::Status Setup::InstallBinary() {
   SLIPWAY_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(options_.binary));
-  SLIPWAY_ASSIGN_OR_RETURN(const bool changed, Put(layout_.binary, bytes, 0755));
-  if (!layout_.link.empty()) {
-    std::error_code error;
-    if (fs::read_symlink(At(layout_.link), error) != layout_.binary) {
-      MakeFolders(At(layout_.link).parent_path(), 0755).IgnoreError();
-      fs::remove(At(layout_.link), error);
-      fs::create_symlink(layout_.binary, At(layout_.link), error);
-    }
+  const bool packaged = IsPackaged();
+  if (packaged && ReadFile(At(layout_.binary)).value_or("") != bytes) {
+    return Error(absl::StatusCode::kFailedPrecondition, "IS_PACKAGED",
+                 absl::StrCat(layout_.binary.string(), " came with a package, and is not this one"),
+                 "on the host: apt-get install slipway-executor");
   }
-  Note("binary", changed, absl::StrCat(layout_.binary.string(), ", version ", kVersion));
+  SLIPWAY_ASSIGN_OR_RETURN(const bool changed, Put(layout_.binary, bytes, 0755));
+  if (!packaged && !layout_.link.empty()) LinkBinary();
+  Note("binary", changed,
+       absl::StrCat(layout_.binary.string(), ", version ", kVersion, packaged ? ", packaged" : ""));
   return absl::OkStatus();
+}
+
+void Setup::LinkBinary() {
+  std::error_code error;
+  if (fs::read_symlink(At(layout_.link), error) == layout_.binary) return;
+  MakeFolders(At(layout_.link).parent_path(), 0755).IgnoreError();
+  fs::remove(At(layout_.link), error);
+  fs::create_symlink(layout_.binary, At(layout_.link), error);
 }
 
 absl::Status Setup::MakeUser() {
   if (!options_.as_root) return absl::OkStatus();
   SLIPWAY_ASSIGN_OR_RETURN(const ProcessResult known, Call({"getent", "passwd", options_.user}));
   if (!known.ok()) {
+    // A controller on this machine brings the group with it.
+    SLIPWAY_RETURN_IF_ERROR(Must({"groupadd", "--system", "--force", options_.user}));
     SLIPWAY_RETURN_IF_ERROR(
-        Must({"useradd", "--system", "--user-group", "--home-dir", "/var/lib/slipway",
+        Must({"useradd", "--system", "--gid", options_.user, "--home-dir", "/var/lib/slipway",
               "--no-create-home", "--shell", "/usr/sbin/nologin", options_.user}));
     // No password that fits, and not locked: sshd lets no locked account in, by key neither.
     SLIPWAY_RETURN_IF_ERROR(Must({"usermod", "--password", "*", options_.user}));
@@ -326,10 +343,12 @@ absl::Status Setup::Remove() {
   if (HasSystemd() && fs::exists(At(layout_.unit))) {
     SLIPWAY_RETURN_IF_ERROR(Must(Systemctl({"disable", "--now", "slipway-executor"})));
   }
-  for (const auto& [subject, path] :
-       {std::pair{"unit", layout_.unit}, std::pair{"sudoers", layout_.sudoers},
-        std::pair{"link", layout_.link}, std::pair{"binary", layout_.binary}}) {
-    if (path.empty()) continue;
+  const bool packaged = IsPackaged();
+  for (const auto& [subject, path, dpkgs] :
+       {std::tuple{"unit", layout_.unit, false}, std::tuple{"sudoers", layout_.sudoers, false},
+        std::tuple{"link", layout_.link, packaged},
+        std::tuple{"binary", layout_.binary, packaged}}) {
+    if (path.empty() || dpkgs) continue;
     std::error_code error;
     Note(subject, fs::remove(At(path), error), absl::StrCat(path.string(), " removed"));
   }

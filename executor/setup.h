@@ -5,6 +5,9 @@
 // nginx commands, one folder of nginx's writable, and a key with which the controller can reach the socket and nothing else.
 // As anybody else, for hosts that give no root: the same in the user's home, with whatever sudo allows the user already.
 //
+// Debian's package puts the program where setup would, and lets it set up the rest. The program is dpkg's then: no other one
+// replaces it, and remove leaves it there.
+//
 // No shell is involved; what enters a file is of a strict grammar.
 #pragma once
 
@@ -69,13 +72,15 @@ class Setup {
  public:
   Setup(ProcessRunner& runner, SetupOptions options);
 
-  // INVALID_ARGUMENT for options, FAILED_PRECONDITION for what the host lacks, naming it. What was done before stays done.
+  // INVALID_ARGUMENT for options, FAILED_PRECONDITION for what the host lacks, naming it, and where a package has another
+  // program. What was done before stays done.
   absl::StatusOr<xpb::SetupReport> Run();
 
  private:
   absl::Status Install();
   absl::Status Remove();
   absl::Status InstallBinary();
+  void LinkBinary();
   absl::Status MakeUser();
   absl::Status MakeMissingFolders();
   absl::Status WriteConfig();
@@ -93,6 +98,8 @@ class Setup {
   absl::StatusOr<ProcessResult> Call(std::vector<std::string> argv);
   absl::Status Must(std::vector<std::string> argv);
   bool HasSystemd() const;
+  // Whether dpkg owns the program.
+  bool IsPackaged();
   std::vector<std::string> Systemctl(std::vector<std::string> words) const;
   bool MayRun(std::vector<std::string> argv);
 

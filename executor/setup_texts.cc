@@ -42,12 +42,17 @@ std::string UnitText(const SetupOptions& options, const SetupLayout& layout) {
                    layout.config.string(),
                    "\nRestart=always\nRestartSec=1\nKillMode=control-group\nUMask=0027\n");
   if (!options.as_root) return absl::StrCat(start, "\n[Install]\nWantedBy=default.target\n");
+  // The folder of the sockets is nobody's alone: a RuntimeDirectory= would give all in it to this unit's user, the socket of a
+  // controller on the same machine too (slipway-controller.service has the same line).
   // NoNewPrivileges, and what implies it, would stop sudo from running nginx's commands. Those run in this unit's view of
   // the file system, so what nginx opens when it tests its configuration stays writable.
   return absl::StrCat(
       start, "User=", options.user, "\nGroup=", options.user,
-      "\nSupplementaryGroups=docker adm\nRuntimeDirectory=slipway\nRuntimeDirectoryMode=0755\n"
-      "RuntimeDirectoryPreserve=yes\nStateDirectory=slipway/executor\nStateDirectoryMode=0711\n"
+      "\nSupplementaryGroups=docker adm\n"
+      "ExecStartPre=+/usr/bin/install -d -o root -g ",
+      options.user,
+      " -m 1775 /run/slipway\n"
+      "StateDirectory=slipway/executor\nStateDirectoryMode=0711\n"
       "Environment=HOME=/var/lib/slipway\n"
       "ProtectSystem=strict\nReadWritePaths=/etc/nginx/conf.d /run -/var/log/nginx "
       "-/var/lib/nginx\n"

@@ -111,14 +111,16 @@ absl::Status HostInstaller::Probe() {
       const std::string said,
       Run(absl::StrCat(
           "id -u; uname -m; if sudo -n true 2>/dev/null; then echo sudo; else echo none; fi; "
-          "sha256sum ",
+          "if dpkg-query --search ",
+          kRootBinary, " >/dev/null 2>&1; then echo packaged; else echo own; fi; sha256sum ",
           kRootBinary, " \"$HOME/.local/share/slipway/slipway-executor\" 2>/dev/null || true")));
   const std::vector<std::string> lines = absl::StrSplit(said, '\n', absl::SkipEmpty());
-  if (lines.size() < 3) return absl::FailedPreconditionError("the host answers in no known way");
+  if (lines.size() < 4) return absl::FailedPreconditionError("the host answers in no known way");
   by_sudo_ = lines[0] != "0" && lines[2] == "sudo";
   root_ = lines[0] == "0" || by_sudo_;
   machine_ = lines[1];
-  for (size_t i = 3; i < lines.size(); ++i) {
+  packaged_ = root_ && lines[3] == "packaged";
+  for (size_t i = 4; i < lines.size(); ++i) {
     const std::vector<std::string> parts = absl::StrSplit(lines[i], absl::MaxSplits("  ", 1));
     const bool is_root_binary = parts.size() == 2 && parts[1] == kRootBinary;
     if (parts.size() == 2 && is_root_binary == root_) {
@@ -141,6 +143,11 @@ absl::Status HostInstaller::Upload(const fs::path& executor) {
   SLIPWAY_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(executor));
   const std::string digest = absl::BytesToHexString(Sha256Of(bytes));
   if (digest == installed_digest_) return absl::OkStatus();
+  if (packaged_) {
+    return Error(absl::StatusCode::kFailedPrecondition, "IS_PACKAGED",
+                 "the host has another slipway-executor, which came with a package",
+                 "on the host: apt-get install slipway-executor");
+  }
   SLIPWAY_ASSIGN_OR_RETURN(
       const std::string said,
       Run("umask 077; d=$(mktemp -d \"$HOME/.slipway-XXXXXXXX\" 2>/dev/null || mktemp -d) && "

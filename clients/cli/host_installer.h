@@ -26,7 +26,9 @@ class HostInstaller {
 
   const SshHostKey& HostKey() const { return ssh_->HostKey(); }
   bool IsRoot() const { return root_; }
-  // Sends the program unless the host has this very one.
+  // The host has the program by Debian's package: it is dpkg's to replace.
+  bool IsPackaged() const { return packaged_; }
+  // Sends the program unless the host has this very one. FAILED_PRECONDITION where a package has another.
   absl::Status Upload(const std::filesystem::path& executor);
   struct SetupArguments {
     std::string controller_key;
@@ -55,6 +57,7 @@ class HostInstaller {
   // Root, by login or by sudo.
   bool root_ = false;
   bool by_sudo_ = false;
+  bool packaged_ = false;
   std::string machine_;
   // SHA-256 of what is installed; empty for nothing.
   std::string installed_digest_;

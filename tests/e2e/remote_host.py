@@ -1,18 +1,20 @@
 """A Debian host that offers nothing but SSH: its own users, sudo, nginx and systemd, in a container with the machine's network
 and Docker Engine.
 
-The tree is debootstrapped once and kept in SLIPWAY_TEST_HOST (default /var/tmp/slipway-test-host).
+The tree is debootstrapped once and kept in SLIPWAY_TEST_HOST (default /var/tmp/slipway-test-host). What is deployed there is the
+example application, behind the host's nginx on PORT.
 """
 import os
 import re
 import shutil
 import subprocess
+import urllib.request
 
-import stack
-from stack import BUILD, run, until
+from stack import APP, BUILD, QUICKSTART, SITE, read, run, until, write
 
 TREE = os.environ.get("SLIPWAY_TEST_HOST", "/var/tmp/slipway-test-host")
 IMAGE = "slipway-test-host"
+PORT = 8090
 PACKAGES = "systemd,systemd-sysv,dbus,openssh-server,sudo,nginx-light,ca-certificates,docker-compose,procps"
 
 
@@ -22,7 +24,7 @@ def mirror():
         for name in sorted(os.listdir(folder)):
             path = os.path.join(folder, name)
             if name.endswith((".sources", ".list")) and os.path.isfile(path):
-                found = re.search(pattern, stack.read(path), re.MULTILINE)
+                found = re.search(pattern, read(path), re.MULTILINE)
                 if found:
                     return found.group(1)
     raise AssertionError("apt's sources name no mirror to make a test host from")
@@ -41,9 +43,9 @@ def make_tree():
         for path in (f"{TREE}/{name}", f"{TREE}/{name}.pub"):
             if os.path.lexists(path):
                 os.remove(path)
-    stack.write(f"{TREE}/etc/sudoers.d/deploy", "deploy ALL=(ALL) NOPASSWD: ALL\n")
+    write(f"{TREE}/etc/sudoers.d/deploy", "deploy ALL=(ALL) NOPASSWD: ALL\n")
     # The guide's permissions: compose, one folder of nginx's, and its reload.
-    stack.write(f"{TREE}/etc/sudoers.d/plain", "plain ALL=(root) NOPASSWD: /usr/sbin/nginx -s reload\n")
+    write(f"{TREE}/etc/sudoers.d/plain", "plain ALL=(root) NOPASSWD: /usr/sbin/nginx -s reload\n")
     run(*inside, "usermod", "-aG", "docker,adm", "plain")
     for name in ("deploy", "plain"):
         os.chmod(f"{TREE}/etc/sudoers.d/{name}", 0o440)
@@ -56,7 +58,29 @@ def make_tree():
         if not os.path.exists(there):
             os.makedirs(os.path.dirname(there), exist_ok=True)
             shutil.copy(os.path.realpath(path), there)
-    stack.write(f"{TREE}/.made", "")
+    write(f"{TREE}/.made", "")
+
+
+def write_app(host):
+    examples = f"{os.path.dirname(os.path.realpath(QUICKSTART))}/deploy/examples/hello"
+    os.makedirs(APP, exist_ok=True)
+    for name in ("Dockerfile", "docker-compose.yml", "slipway.yaml", "app.env"):
+        shutil.copy(f"{examples}/{name}", APP)
+    text = read(f"{APP}/slipway.yaml").replace("hosts: [local]", f"hosts: [{host}]")
+    write(f"{APP}/slipway.yaml", text)
+    os.makedirs(f"{SITE}/base", exist_ok=True)
+    shutil.copy(f"{BUILD}/deploy/hello", f"{SITE}/base/hello")
+    write(f"{SITE}/base/Dockerfile", 'FROM scratch\nCOPY hello /hello\nENTRYPOINT ["/hello"]\n')
+    run("docker", "build", "-q", "-t", "hello-base:1", f"{SITE}/base", env=dict(os.environ, DOCKER_BUILDKIT="0"))
+
+
+def version(name, **settings):
+    write(f"{APP}/app.env", "".join(f"{key}={value}\n" for key, value in {"HELLO_VERSION": name, **settings}.items()))
+
+
+def serving(host):
+    with urllib.request.urlopen(f"http://{host.address}:{PORT}/", timeout=5) as response:
+        return response.read().decode().strip().removeprefix("hello from ")
 
 
 class RemoteHost:
@@ -74,15 +98,15 @@ class RemoteHost:
         os.makedirs(self.folder, exist_ok=True)
         if not os.path.exists(self.key):
             run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", self.key)
-        public = stack.read(f"{self.key}.pub")
-        stack.write(f"{TREE}/etc/ssh/sshd_config.d/test.conf",
-                    f"Port {self.port}\nListenAddress {self.address}\nLogLevel VERBOSE\n")
+        public = read(f"{self.key}.pub")
+        write(f"{TREE}/etc/ssh/sshd_config.d/test.conf",
+              f"Port {self.port}\nListenAddress {self.address}\nLogLevel VERBOSE\n")
         for user in ("deploy", "plain"):
-            stack.write(f"{TREE}/home/{user}/.ssh/authorized_keys", public)
+            write(f"{TREE}/home/{user}/.ssh/authorized_keys", public)
             run("chroot", TREE, "chown", "-R", user, f"/home/{user}/.ssh")
         run("chroot", TREE, "sh", "-c", "rm -f /etc/ssh/ssh_host_*; ssh-keygen -A")
-        stack.write(f"{TREE}/etc/nginx/sites-enabled/hello",
-                    "server { listen %s:8090; location / { return 503; } }\n" % self.address)
+        write(f"{TREE}/etc/nginx/sites-enabled/hello",
+              "server { listen %s:%d; location / { return 503; } }\n" % (self.address, PORT))
         packed = subprocess.Popen(["tar", "-C", TREE, "-c", "."], stdout=subprocess.PIPE)
         run("docker", "import", "-", IMAGE, stdin=packed.stdout)
         packed.wait()
@@ -113,6 +137,6 @@ class RemoteHost:
 
     def serve_upstream(self):
         """The site as its administrator writes it; the upstream comes with the first deployment."""
-        site = ("server { listen %s:8090; location / { proxy_pass http://hello_backend; proxy_http_version 1.1; "
-                "proxy_set_header Connection \"\"; proxy_buffering off; } }" % self.address)
+        site = ("server { listen %s:%d; location / { proxy_pass http://hello_backend; proxy_http_version 1.1; "
+                "proxy_set_header Connection \"\"; proxy_buffering off; } }" % (self.address, PORT))
         self.text("sh", "-c", f"echo '{site}' >/etc/nginx/sites-enabled/hello")

@@ -19,15 +19,13 @@ import time
 import urllib.request
 
 import stack
-from remote_host import RemoteHost
-from stack import BUILD, CLI, QUICKSTART, SITE, Checks, Load, read, run, until, write
+from remote_host import PORT, RemoteHost, serving, version, write_app
+from stack import APP, BUILD, CLI, QUICKSTART, SITE, Checks, Load, read, run, until, write
 
 ADDRESS = "127.0.77.1"
-PORT = 8090
 CANARY = "CANARY-5f1c0a77"
 SAID = []  # What the commands printed, as a pipeline's log has it.
 SHARE = f"{SITE}/run"
-APP = f"{SITE}/app"
 
 
 class Controller:
@@ -81,28 +79,6 @@ def typed(arguments, answers, address=None, **environment):
     os.close(terminal)
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     return subprocess.CompletedProcess(arguments, code, shown.decode().replace("\r", ""))
-
-
-def write_app(host):
-    examples = f"{os.path.dirname(os.path.realpath(QUICKSTART))}/deploy/examples/hello"
-    os.makedirs(APP, exist_ok=True)
-    for name in ("Dockerfile", "docker-compose.yml", "slipway.yaml", "app.env"):
-        shutil.copy(f"{examples}/{name}", APP)
-    text = read(f"{APP}/slipway.yaml").replace("hosts: [local]", f"hosts: [{host}]")
-    write(f"{APP}/slipway.yaml", text)
-    os.makedirs(f"{SITE}/base", exist_ok=True)
-    shutil.copy(f"{BUILD}/deploy/hello", f"{SITE}/base/hello")
-    write(f"{SITE}/base/Dockerfile", 'FROM scratch\nCOPY hello /hello\nENTRYPOINT ["/hello"]\n')
-    run("docker", "build", "-q", "-t", "hello-base:1", f"{SITE}/base", env=dict(os.environ, DOCKER_BUILDKIT="0"))
-
-
-def version(name, **settings):
-    write(f"{APP}/app.env", "".join(f"{key}={value}\n" for key, value in {"HELLO_VERSION": name, **settings}.items()))
-
-
-def serving(host):
-    with urllib.request.urlopen(f"http://{host.address}:{PORT}/", timeout=5) as response:
-        return response.read().decode().strip().removeprefix("hello from ")
 
 
 def prompts(check, host):

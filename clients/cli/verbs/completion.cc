@@ -47,8 +47,10 @@ std::string Zsh(const CommandLine& root) {
     absl::StrAppend(&script, "      ", verb->Name(), ") words_here=(", list(verb->Words()),
                     ") ;;\n");
   }
-  absl::StrAppend(
-      &script, "    esac\n  fi\n  _describe 'slipway' words_here\n}\ncompdef _slipway slipway\n");
+  // In a folder of completions this file is the function, and runs at the first call; elsewhere somebody sources it.
+  absl::StrAppend(&script, "    esac\n  fi\n  _describe 'slipway' words_here\n}\n",
+                  "if [[ $funcstack[1] == _slipway ]]; then\n  _slipway\nelse\n",
+                  "  compdef _slipway slipway\nfi\n");
   return script;
 }
 

@@ -79,9 +79,10 @@ struct Installed {
   SshHostKey host_key;
 };
 
+// With `replace` the host is to have our program; otherwise one that came with a package is as good.
 absl::StatusOr<Installed> Install(Session& session, client::ControllerClient& controller,
-                                  const HostsOptions& options, const Address& target) {
-  SLIPWAY_ASSIGN_OR_RETURN(const auto executor, FindExecutor(options.executor));
+                                  const HostsOptions& options, const Address& target,
+                                  bool replace) {
   SLIPWAY_ASSIGN_OR_RETURN(const pb::GetServerInfoResponse info, controller.GetServerInfo());
   SLIPWAY_ASSIGN_OR_RETURN(const auto installer, HostInstaller::Connect(session, target));
   if (!installer->IsRoot()) {
@@ -89,7 +90,10 @@ absl::StatusOr<Installed> Install(Session& session, client::ControllerClient& co
         "slipway: this login is not root and has no sudo without a password, so the executor is "
         "installed into its home, with what the user may do already");
   }
-  SLIPWAY_RETURN_IF_ERROR(installer->Upload(executor));
+  if (replace || !installer->IsPackaged()) {
+    SLIPWAY_ASSIGN_OR_RETURN(const auto executor, FindExecutor(options.executor));
+    SLIPWAY_RETURN_IF_ERROR(installer->Upload(executor));
+  }
   HostInstaller::SetupArguments arguments;
   arguments.controller_key = info.ssh_public_key();
   if (options.tls_port != 0) arguments.tls_listen = absl::StrCat("0.0.0.0:", options.tls_port);
@@ -168,7 +172,7 @@ int AddHost(Session& session, const HostsOptions& options) {
   if (!options.ssh.empty()) {
     const auto target = TargetOf(options.ssh);
     if (!target.ok()) return Fail(session, target.status());
-    const auto installed = Install(session, **controller, options, *target);
+    const auto installed = Install(session, **controller, options, *target, /*replace=*/false);
     if (!installed.ok()) return Fail(session, installed.status());
     host_key = installed->host_key.Line();
     address = AddressOf(options, *target, installed->report);
@@ -198,7 +202,7 @@ int UpgradeHost(Session& session, const HostsOptions& options) {
   if (!controller.ok()) return Fail(session, controller.status());
   const auto target = TargetOf(options.ssh);
   if (!target.ok()) return Fail(session, target.status());
-  const auto installed = Install(session, **controller, options, *target);
+  const auto installed = Install(session, **controller, options, *target, /*replace=*/true);
   if (!installed.ok()) return Fail(session, installed.status());
   return CheckHosts(session, {options.host}, "");
 }

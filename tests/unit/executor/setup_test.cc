@@ -30,6 +30,7 @@ class RecordingHost final : public ProcessRunner {
     const std::string line = absl::StrJoin(command.argv, " ");
     lines.push_back(line);
     ProcessResult result;
+    if (command.argv[0] == "dpkg-query") result.exit_code = has_package ? 0 : 1;
     if (line == "getent passwd slipway") result.exit_code = has_user ? 0 : 2;
     if (line == "getent group docker") result.exit_code = has_docker ? 0 : 2;
     if (command.argv[0] == "useradd") has_user = true;
@@ -51,6 +52,7 @@ class RecordingHost final : public ProcessRunner {
   }
 
   bool has_user = false;
+  bool has_package = false;
   bool has_docker = true;
   bool in_groups = false;
   bool group_set = false;
@@ -187,6 +189,24 @@ TEST_F(SetupTest, RemoveTakesItAwayAndLeavesTheState) {
   EXPECT_TRUE(fs::exists(root() / "var/lib/slipway/executor"));
   EXPECT_THAT(Text("var/lib/slipway/.ssh/authorized_keys"), Not(HasSubstr(kKey)));
   EXPECT_THAT(host_.lines, Contains("systemctl disable --now slipway-executor"));
+}
+
+TEST_F(SetupTest, ProgramOfAPackageIsLeftToThePackage) {
+  const fs::path packaged = root() / "usr/lib/slipway/slipway-executor";
+  fs::create_directories(packaged.parent_path());
+  ASSERT_TRUE(WriteFileAtomically(packaged, "another program", 0755).ok());
+  host_.has_package = true;
+  EXPECT_THAT(DetailOf(Run().status()).cure(), HasSubstr("apt-get install slipway-executor"));
+  EXPECT_EQ(Text("usr/lib/slipway/slipway-executor"), "another program");
+  options_.binary = packaged;
+  const auto report = Run();
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_THAT(Changed(*report), Not(Contains("binary")));
+  EXPECT_FALSE(fs::exists(fs::symlink_status(root() / "usr/bin/slipway-executor")));
+  options_.remove = true;
+  ASSERT_TRUE(Run().ok());
+  EXPECT_TRUE(fs::exists(packaged));
+  EXPECT_FALSE(fs::exists(root() / "etc/sudoers.d/slipway-executor"));
 }
 
 TEST_F(SetupTest, SaysWhetherNginxIncludesTheFolder) {
