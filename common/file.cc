@@ -72,13 +72,16 @@ absl::Status WriteFileAtomically(const std::filesystem::path& path, absl::string
 }
 
 absl::Status MakeFolders(const std::filesystem::path& folder, mode_t mode) {
-  if (folder.empty() || mkdir(folder.c_str(), mode) == 0 || errno == EEXIST) {
-    return absl::OkStatus();
+  if (folder.empty()) return absl::OkStatus();
+  if (mkdir(folder.c_str(), mode) != 0) {
+    if (errno == EEXIST) return absl::OkStatus();
+    if (errno != ENOENT) return ErrnoError(folder.string());
+    SLIPWAY_RETURN_IF_ERROR(MakeFolders(folder.parent_path(), mode));
+    if (mkdir(folder.c_str(), mode) != 0) {
+      return errno == EEXIST ? absl::OkStatus() : ErrnoError(folder.string());
+    }
   }
-  if (errno != ENOENT) return ErrnoError(folder.string());
-  SLIPWAY_RETURN_IF_ERROR(MakeFolders(folder.parent_path(), mode));
-  if (mkdir(folder.c_str(), mode) != 0 && errno != EEXIST) return ErrnoError(folder.string());
-  return absl::OkStatus();
+  return chmod(folder.c_str(), mode) == 0 ? absl::OkStatus() : ErrnoError(folder.string());
 }
 
 uint64_t FreeBytes(const std::filesystem::path& folder) {

@@ -52,7 +52,7 @@ absl::Status SyncFolder(const std::filesystem::path& folder);
 // Everything that was written to the file system that holds the folder.
 absl::Status SyncFileSystem(const std::filesystem::path& folder);
 
-// Creates missing folders with the mode.
+// Creates missing folders with the mode, whatever the umask.
 absl::Status MakeFolders(const std::filesystem::path& folder, mode_t mode = 0700);
 // What may still be written on the folder's file system; 0 when that is not known.
 uint64_t FreeBytes(const std::filesystem::path& folder);

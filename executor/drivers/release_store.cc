@@ -47,7 +47,8 @@ absl::StatusOr<UniqueFd> ParentBeneath(int root, const std::string& path) {
   const std::string name = parent.substr(parent.rfind('/') + 1);
   if (mkdirat(above.get(), name.c_str(), 0755) != 0 && errno != EEXIST) return ErrnoError(parent);
   fd = UniqueFd(OpenBeneath(root, parent, O_RDONLY | O_DIRECTORY, 0));
-  if (!fd) return ErrnoError(parent);
+  // As of the files below, the mode is the release's, whatever the umask.
+  if (!fd || fchmod(fd.get(), 0755) != 0) return ErrnoError(parent);
   return fd;
 }
 
@@ -89,7 +90,6 @@ absl::Status UnpackEntry(const BlobStore& blobs, int root, const pb::ManifestEnt
   const mode_t mode = entry.type() == pb::FILE_TYPE_EXECUTABLE ? 0755 : 0644;
   const UniqueFd to(OpenBeneath(parent.get(), name, O_WRONLY | O_CREAT | O_EXCL, mode));
   if (!to) return ErrnoError(path);
-  // The mode is the release's, whatever the umask.
   if (fchmod(to.get(), mode) != 0) return ErrnoError(path);
   return Annotate(CopyContent(from.get(), to.get(), entry.size()), path);
 }

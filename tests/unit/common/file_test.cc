@@ -130,6 +130,19 @@ TEST(File, FoldersAreMadeWithTheirParents) {
   EXPECT_EQ(info.st_mode & 0777, 0700u);
 }
 
+TEST(File, FoldersGetTheirModeWhateverTheUmask) {
+  TemporaryFolder folder;
+  const mode_t before = umask(0077);
+  const absl::Status made = MakeFolders(folder.path() / "a" / "b", 0755);
+  umask(before);
+  ASSERT_TRUE(made.ok()) << made;
+  for (const char* path : {"a", "a/b"}) {
+    struct stat info {};
+    ASSERT_EQ(stat((folder.path() / path).c_str(), &info), 0);
+    EXPECT_EQ(info.st_mode & 0777, 0755u) << path;
+  }
+}
+
 TEST(File, InTheWayOfAFolderIsAnError) {
   TemporaryFolder folder;
   ASSERT_TRUE(WriteFileAtomically(folder.path() / "file", "").ok());

@@ -84,6 +84,8 @@ TEST_F(ReleaseStoreTest, UnpacksWhatTheManifestSays) {
   struct stat info {};
   ASSERT_EQ(stat((Folder() / "bin/run").c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0755u);
+  ASSERT_EQ(stat((Folder() / "bin").c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0755u);
   ASSERT_EQ(stat((Folder() / "large").c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0644u);
   ASSERT_EQ(stat(paths_.Generated(kApp, kRelease).c_str(), &info), 0);
