@@ -1,6 +1,7 @@
 #include "executor/drivers/static_site.h"
 
 #include <algorithm>
+#include <fcntl.h>
 #include <map>
 #include <sys/stat.h>
 
