@@ -1,7 +1,7 @@
 # After CPack: beside the packages, the command alone where it is one file that needs no library, and the checksums of all.
 set(files ${CPACK_PACKAGE_FILES})
 if(CPACK_SLIPWAY_STANDALONE)
-  set(alone "${CPACK_PACKAGE_DIRECTORY}/slipway-${CPACK_PACKAGE_VERSION}-linux-${CMAKE_HOST_SYSTEM_PROCESSOR}")
+  set(alone "${CPACK_PACKAGE_DIRECTORY}/${CPACK_SLIPWAY_STANDALONE_NAME}")
   file(COPY_FILE "${CPACK_SLIPWAY_STANDALONE}" "${alone}")
   list(APPEND files "${alone}")
 endif()
