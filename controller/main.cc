@@ -7,11 +7,11 @@
 #include "common/file.h"
 #include "common/grpc_server.h"
 #include "common/logging.h"
+#include "common/service_manager.h"
 #include "common/status.h"
 #include "common/yaml_proto.h"
 #include "controller/rollout/rollout_steps.h"
 #include "controller/server.h"
-#include "controller/service_manager.h"
 
 #include "slipway/config/v1/config.pb.h"
 
@@ -62,11 +62,7 @@ int Run(const std::string& file) {
   slipway::BlockStopSignals();
   const auto server = slipway::controller::Server::Start(config);
   if (!server.ok()) return Fail(server.status());
-  // Where the manager waits for it, it ends what it waits for in vain: that is said there.
-  if (const absl::Status told = slipway::controller::TellServiceManagerReady(); !told.ok()) {
-    slipway::LogWarning("not told to the service manager",
-                        {{"problem", std::string(told.message())}});
-  }
+  slipway::TellServiceManagerReady();
   slipway::WaitForStopSignal();
   slipway::LogInfo("stopping");
   return 0;

@@ -9,6 +9,7 @@
 
 #include "common/grpc_server.h"
 #include "common/logging.h"
+#include "common/service_manager.h"
 #include "common/status.h"
 #include "common/version.h"
 #include "executor/config.h"
@@ -28,6 +29,7 @@ int Serve(const slipway::config::v1::ExecutorConfig& config) {
                        {"cure", slipway::DetailOf(server.status()).cure()}});
     return 1;
   }
+  slipway::TellServiceManagerReady();
   slipway::WaitForStopSignal();
   slipway::LogInfo("executor stops");
   return 0;

@@ -1,25 +1,23 @@
-#include "controller/service_manager.h"
+#include "common/service_manager.h"
 
 #include <cstddef>
 #include <cstdlib>
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 
 #include "common/file.h"
+#include "common/logging.h"
 
-namespace slipway::controller {
+namespace slipway {
 
-absl::Status TellServiceManagerReady() {
+void TellServiceManagerReady() {
   const char* named = std::getenv("NOTIFY_SOCKET");
-  if (named == nullptr || *named == '\0') return absl::OkStatus();
-  const absl::string_view path = named;
+  if (named == nullptr || *named == '\0') return;
+  // Longer than a name may be, it is nobody's.
+  const absl::string_view path = absl::string_view(named).substr(0, sizeof(sockaddr_un::sun_path));
   sockaddr_un address{};
-  if (path.size() >= sizeof(address.sun_path)) {
-    return absl::InvalidArgumentError("NOTIFY_SOCKET is too long");
-  }
   address.sun_family = AF_UNIX;
   path.copy(address.sun_path, path.size());
   // A name of the abstract namespace is written with @ for its zero byte.
@@ -29,9 +27,8 @@ absl::Status TellServiceManagerReady() {
   const UniqueFd fd(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   if (!fd || sendto(fd.get(), kReady.data(), kReady.size(), MSG_NOSIGNAL,
                     reinterpret_cast<const sockaddr*>(&address), size) < 0) {
-    return absl::UnavailableError(absl::StrCat("nobody takes a message at ", path));
+    LogWarning("the service manager takes no message", {{"socket", named}});
   }
-  return absl::OkStatus();
 }
 
-}  // namespace slipway::controller
+}  // namespace slipway
