@@ -168,11 +168,12 @@ void Steps::Recover() {
     const xpb::ApplicationFacts facts = parts_.journal.FactsOf(intent.app());
     const SwitchRequest request = RequestOf(intent.switch_(), facts);
     const SwitchOutcome recovered = parts_.nginx.Recover(request);
-    LogInfo("interrupted switch", {{"app", intent.app()},
-                                   {"operation", intent.operation_id()},
-                                   {"outcome", recovered.status.ok()           ? "finished"
-                                               : recovered.evidence.restored() ? "taken back"
-                                                                               : "open"}});
+    const std::string outcome = recovered.status.ok()           ? "finished"
+                                : recovered.evidence.restored() ? "taken_back"
+                                                                : "open";
+    ++recovered_[outcome];
+    LogInfo("interrupted switch",
+            {{"app", intent.app()}, {"operation", intent.operation_id()}, {"outcome", outcome}});
     xpb::JournalRecord record;
     if (recovered.status.ok()) {
       const StepOutcome finished = FinishSwitch(request, intent.switch_().release(), recovered);

@@ -1,6 +1,7 @@
 """The controller, as a program sees it."""
 from __future__ import annotations
 
+import datetime
 import hashlib
 import os
 import pathlib
@@ -148,6 +149,7 @@ class Client:
         folder: str | os.PathLike[str] = ".",
         *,
         commit: str = "",
+        commit_time: datetime.datetime | None = None,
         message: str = "",
         force: bool = False,
         wait: bool = True,
@@ -155,12 +157,15 @@ class Client:
     ) -> deployments_pb2.Deployment | None:
         """Deploys the folder by the spec that is stored, and waits for its end. None: this release serves everywhere already.
 
-        DeploymentFailed: it ended otherwise than well.
+        commit_time, with a time zone, is when the commit was made, for the lead time. DeploymentFailed: it ended otherwise than
+        well.
         """
         env_file = self.application(app).spec.compose.env_file
         create = releases_pb2.CreateReleaseRequest(
             parent=_application(app), commit=commit, description=message, request_id=_request_id()
         )
+        if commit_time is not None:
+            create.commit_time.FromDatetime(commit_time)
         create.manifest_digest = self.upload(folder, env_file)
         release = self._call(self._releases.CreateRelease, create).release
         request = deployments_pb2.CreateDeploymentRequest(
