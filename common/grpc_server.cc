@@ -2,50 +2,17 @@
 
 #include <algorithm>
 #include <csignal>
-#include <filesystem>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include "absl/strings/str_cat.h"
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/resource_quota.h>
 
-#include "common/file.h"
 #include "common/status.h"
+#include "common/unix_socket.h"
 
 namespace slipway {
-namespace {
-
-// Connects to find out whether somebody listens; a socket file alone says nothing.
-bool SomebodyListens(const std::string& path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  path.copy(address.sun_path, sizeof(address.sun_path) - 1);
-  const UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  return fd && connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0;
-}
-
-absl::Status PrepareSocket(const std::string& path) {
-  if (path.size() >= sizeof(sockaddr_un::sun_path)) {
-    return Error(absl::StatusCode::kInvalidArgument, "SOCKET_PATH_TOO_LONG",
-                 absl::StrCat("the socket's path has ", path.size(), " bytes: ", path),
-                 "choose one of at most 107 bytes");
-  }
-  SLIPWAY_RETURN_IF_ERROR(MakeFolders(std::filesystem::path(path).parent_path(), 0750));
-  if (SomebodyListens(path)) {
-    return Error(absl::StatusCode::kAlreadyExists, "SOCKET_IN_USE",
-                 absl::StrCat("another process serves ", path),
-                 "stop it, or give this one another socket");
-  }
-  unlink(path.c_str());
-  return absl::OkStatus();
-}
-
-}  // namespace
 
 absl::StatusOr<std::unique_ptr<grpc::Server>> StartGrpcServer(
     const GrpcServerOptions& options, const std::vector<grpc::Service*>& services) {
@@ -79,10 +46,11 @@ absl::StatusOr<std::unique_ptr<grpc::Server>> StartGrpcServer(
 
   if (options.configure) options.configure(builder);
 
-  // The socket comes into being with the mode it is to have: there is no moment at which others may open it.
-  const mode_t old_mask = umask(static_cast<mode_t>(~options.socket_mode & 0777));
-  std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
-  umask(old_mask);
+  std::unique_ptr<grpc::Server> server;
+  {
+    const SocketMode mode(options.socket_mode);
+    server = builder.BuildAndStart();
+  }
   if (server == nullptr) {
     return Error(absl::StatusCode::kUnavailable, "CANNOT_LISTEN",
                  absl::StrCat("cannot listen on ", where),

@@ -1,15 +1,16 @@
-// Every figure the controller exports, and the only place that knows prometheus-cpp. docs name them; they end in units.
-// Safe from several threads. Figures are since the start of this process.
+// Every figure the controller exports. docs/metrics.md names them; they end in units. Here is what is counted as it happens, since
+// the start of this process; metrics_present.h has what is looked up at a scrape. No other files know prometheus-cpp.
+//
+// Safe from several threads. What belongs to an application counts from 0 as soon as the application is known, so that its first
+// deployment is an increase.
 #pragma once
 
 #include <chrono>
-#include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 
-#include "controller/fleet/fleet.h"
+#include "controller/metrics_present.h"
 #include "controller/store/records.h"
 
 namespace grpc {
@@ -31,26 +32,27 @@ class Metrics {
   void Progressed(const std::string& app, Time now);
   void Resumed(int deployments);
   void Committed(std::chrono::nanoseconds time);
-  // Called for each host before a scrape.
-  void Host(const std::string& host, const HostObservation& seen);
-  // Removes the series of every host that is not among these; called before a scrape.
-  void OnlyHosts(const std::set<std::string>& hosts);
   // A call that was not let in.
   void Refused(const std::string& kind, const std::string& reason);
   // Once it was found changed it stays so until the next start.
   void HistoryIntact(bool intact);
   bool IsHistoryIntact();
-  // Of the controller's own certificate.
-  void CertificateEnds(std::optional<Time> time);
-  void Called(const std::string& method, int code, std::chrono::nanoseconds time);
+  // Whether this controller is the one that acts. One that does not hold its state alone does not come up, so until there are
+  // several it is told once.
+  void Leads(bool leads);
+  // Without a time for streams, which last as long as their reader likes.
+  void Called(const std::string& method, int code, std::optional<std::chrono::nanoseconds> time);
 
   // Counts and times every call of the server being built.
   void Intercept(grpc::ServerBuilder& builder);
 
   // The page, in Prometheus' text format.
-  std::string Text();
+  std::string Text(const Present& present);
 
  private:
+  // Makes its counters.
+  void Know(const std::string& app);
+
   struct Families;
   std::unique_ptr<Families> families_;
 };

@@ -14,13 +14,16 @@ using grpc::experimental::InterceptionHookPoints;
 
 class CallInterceptor : public grpc::experimental::Interceptor {
  public:
-  CallInterceptor(const CallObserver& observer, std::string method)
-      : observer_(observer), method_(std::move(method)) {}
+  CallInterceptor(const CallObserver& observer, const grpc::experimental::ServerRpcInfo& info)
+      : observer_(observer),
+        method_(info.method()),
+        is_unary_(info.type() == grpc::experimental::ServerRpcInfo::Type::UNARY) {}
 
   void Intercept(grpc::experimental::InterceptorBatchMethods* methods) override {
     if (methods->QueryInterceptionHookPoint(InterceptionHookPoints::PRE_SEND_STATUS)) {
-      observer_(method_, methods->GetSendStatus().error_code(),
-                std::chrono::steady_clock::now() - start_);
+      std::optional<std::chrono::nanoseconds> time;
+      if (is_unary_) time = std::chrono::steady_clock::now() - start_;
+      observer_(method_, methods->GetSendStatus().error_code(), time);
     }
     methods->Proceed();
   }
@@ -28,6 +31,7 @@ class CallInterceptor : public grpc::experimental::Interceptor {
  private:
   const CallObserver& observer_;
   const std::string method_;
+  const bool is_unary_;
   const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
@@ -37,7 +41,7 @@ class Factory : public grpc::experimental::ServerInterceptorFactoryInterface {
 
   grpc::experimental::Interceptor* CreateServerInterceptor(
       grpc::experimental::ServerRpcInfo* info) override {
-    return new CallInterceptor(observer_, info->method());
+    return new CallInterceptor(observer_, *info);
   }
 
  private:

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <functional>
+#include <optional>
 #include <string>
 
 namespace grpc {
@@ -11,8 +12,9 @@ class ServerBuilder;
 
 namespace slipway::controller {
 
-using CallObserver =
-    std::function<void(const std::string& method, int code, std::chrono::nanoseconds time)>;
+// `time` is nothing for streams.
+using CallObserver = std::function<void(const std::string& method, int code,
+                                        std::optional<std::chrono::nanoseconds> time)>;
 
 void AddMetricsInterceptor(grpc::ServerBuilder& builder, CallObserver observer);
 

@@ -101,6 +101,8 @@ struct Server::Parts {
   absl::Status Serve(const Config& config);
   absl::Status OpenFront(Guard::Openers openers, GrpcServerOptions options);
   EngineParts Connections();
+  // For the metrics page.
+  Present Look();
   // Once a day until stopped.
   void KeepHouse();
 };
@@ -110,6 +112,8 @@ absl::Status Server::Parts::Open(const Config& config) {
   RaiseFileLimit();
   SLIPWAY_RETURN_IF_ERROR(MakeFolders(state));
   SLIPWAY_ASSIGN_OR_RETURN(lock, LockState(state));
+  // Whoever holds the state is the one who acts.
+  metrics.Leads(true);
   SLIPWAY_ASSIGN_OR_RETURN(blobs, BlobStore::Open(state / "blobs"));
   SLIPWAY_ASSIGN_OR_RETURN(box, SecretBox::Open(state / "key"));
   SLIPWAY_ASSIGN_OR_RETURN(store,
@@ -237,15 +241,12 @@ absl::Status Server::Parts::Serve(const Config& config) {
   SLIPWAY_ASSIGN_OR_RETURN(const int resumed, engine->Resume());
   metrics.Resumed(resumed);
   if (config.metrics_address() != "off") {
-    SLIPWAY_ASSIGN_OR_RETURN(http, MetricsHttp::Start(config.metrics_address(), [this] {
-                               const std::vector<std::string> hosts = fleet->HostNames();
-                               for (const std::string& host : hosts) {
-                                 metrics.Host(host, fleet->Observe(host));
-                               }
-                               metrics.OnlyHosts({hosts.begin(), hosts.end()});
-                               metrics.CertificateEnds(certificates->OwnEnds());
-                               return metrics.Text();
-                             }));
+    MetricsHttpOptions options;
+    options.address = config.metrics_address();
+    options.token_file = config.metrics_token_file();
+    options.page = [this] { return metrics.Text(Look()); };
+    options.refused = [this](const std::string& why) { metrics.Refused("metrics", why); };
+    SLIPWAY_ASSIGN_OR_RETURN(http, MetricsHttp::Start(std::move(options)));
   }
   GrpcServerOptions local;
   local.socket = config.socket();
@@ -266,6 +267,26 @@ absl::Status Server::Parts::Serve(const Config& config) {
   }
   housekeeping = std::thread([this] { KeepHouse(); });
   return absl::OkStatus();
+}
+
+Present Server::Parts::Look() {
+  Present present;
+  for (const std::string& host : fleet->HostNames()) present.hosts[host] = fleet->Observe(host);
+  // A store that does not answer takes its own series away, and no others.
+  if (const auto running = store->ListRunning(); running.ok()) {
+    for (const auto& [app, id] : *running) present.deploying.insert(app);
+    constexpr int kPage = 500;
+    std::string last;
+    for (bool more = true; more;) {
+      const auto page = store->ListApplications(last, kPage);
+      if (!page.ok()) break;
+      for (const ApplicationRecord& record : *page) present.applications.push_back(record.app);
+      more = page->size() == kPage;
+      if (more) last = page->back().app;
+    }
+  }
+  present.certificate_ends = certificates->OwnEnds();
+  return present;
 }
 
 void Server::Parts::KeepHouse() {

@@ -119,7 +119,10 @@ absl::StatusOr<xpb::StepResult> Operations::Execute(
       xpb::JournalRecord record;
       xpb::Intent& intent = *record.mutable_intent();
       // An interrupted switch keeps what it wrote down for its own recovery.
-      if (const auto known = journal_.IntentOf(request.operation().id())) intent = *known;
+      if (const auto known = journal_.IntentOf(request.operation().id())) {
+        intent = *known;
+        ++run_again_;
+      }
       intent.set_app(request.operation().app());
       intent.set_operation_id(request.operation().id());
       intent.set_arguments_hash(arguments_hash);
@@ -276,6 +279,11 @@ void Operations::AwaitHousekeeping(const std::string& app) {
 uint64_t Operations::StaleEpochs() const {
   MutexLock lock(mutex_);
   return stale_epochs_;
+}
+
+uint64_t Operations::RunAgain() const {
+  MutexLock lock(mutex_);
+  return run_again_;
 }
 
 }  // namespace slipway::executor

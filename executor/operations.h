@@ -67,8 +67,9 @@ class Operations {
   // for its end. False, and nothing done, when one runs.
   bool WhileIdle(const std::string& app, const std::function<void()>& work);
 
-  // Epochs refused since the start.
+  // Since the start: epochs refused, and steps run again that a crash had interrupted.
   uint64_t StaleEpochs() const;
+  uint64_t RunAgain() const;
 
  private:
   struct Run {
@@ -102,6 +103,7 @@ class Operations {
   std::vector<std::shared_ptr<Run>> finished_ SLIPWAY_GUARDED_BY(mutex_);
   std::set<std::string> housekeeping_ SLIPWAY_GUARDED_BY(mutex_);
   uint64_t stale_epochs_ SLIPWAY_GUARDED_BY(mutex_) = 0;
+  uint64_t run_again_ SLIPWAY_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace slipway::executor

@@ -7,6 +7,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include <google/protobuf/struct.pb.h>
+#include <google/protobuf/util/json_util.h>
 
 #include "common/file.h"
 #include "common/manifest.h"
@@ -31,6 +33,25 @@ std::string ResolveRef(const fs::path& git, const std::string& ref) {
     if (absl::EndsWith(line, absl::StrCat(" ", ref))) return std::string(line.substr(0, 40));
   }
   return "";
+}
+
+// Of a push's event, when it is of this commit.
+std::optional<absl::Time> TimeOfHeadCommit(const fs::path& event_file, const std::string& id) {
+  const auto text = ReadFile(event_file);
+  google::protobuf::Struct event;
+  if (!text.ok() || !google::protobuf::util::JsonStringToMessage(*text, &event).ok()) return {};
+  const auto head = event.fields().find("head_commit");
+  if (head == event.fields().end()) return {};
+  const auto& fields = head->second.struct_value().fields();
+  const auto said = fields.find("id");
+  const auto timestamp = fields.find("timestamp");
+  if (said == fields.end() || said->second.string_value() != id || timestamp == fields.end()) {
+    return {};
+  }
+  absl::Time time;
+  const bool good =
+      absl::ParseTime(absl::RFC3339_full, timestamp->second.string_value(), &time, nullptr);
+  return good ? std::optional<absl::Time>(time) : std::nullopt;
 }
 
 }  // namespace
@@ -87,6 +108,9 @@ Commit ReadCommit(const fs::path& folder) {
     commit.id = sha;
     const char* ref = std::getenv("GITHUB_REF");
     if (ref != nullptr) commit.ref = ref;
+    if (const char* event = std::getenv("GITHUB_EVENT_PATH")) {
+      commit.time = TimeOfHeadCommit(event, commit.id);
+    }
     return commit;
   }
   for (fs::path at = folder; !at.empty(); at = at.parent_path()) {

@@ -2,10 +2,11 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
-#include <google/protobuf/timestamp.pb.h>
+#include "absl/time/time.h"
 
 #include "common/protos.h"
 
@@ -35,11 +36,12 @@ absl::StatusOr<pb::Manifest> ScanWorkingCopy(const ApplicationFile& application)
 struct Commit {
   // Empty outside a git repository.
   std::string id;
-  google::protobuf::Timestamp time;
+  // When it was made, where the workflow's event says so.
+  std::optional<absl::Time> time;
   // refs/heads/main; empty when HEAD is on no branch.
   std::string ref;
 };
-// GITHUB_SHA and GITHUB_REF, else HEAD of the repository around the folder, read without running git.
+// GITHUB_SHA and GITHUB_REF, with the time from the event in GITHUB_EVENT_PATH; else HEAD of the repository around the folder, read without running git.
 Commit ReadCommit(const std::filesystem::path& folder);
 
 }  // namespace slipway::cli

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 
 #include "absl/strings/str_cat.h"
 
@@ -55,6 +56,36 @@ bool SwitchBegun(const DeploymentRecord& deployment) {
   return std::any_of(
       deployment.rollouts.begin(), deployment.rollouts.end(),
       [](const RolloutRecord& rollout) { return FindStep(rollout, "switch") != nullptr; });
+}
+
+std::optional<Time> ProvenTime(const DeploymentRecord& deployment) {
+  std::optional<Time> proven;
+  for (const RolloutRecord& rollout : deployment.rollouts) {
+    // A switch that fails is taken back within the step itself.
+    for (const char* name : {"switch", "undo:switch"}) {
+      const StepRecord* step = FindStep(rollout, name);
+      if (step == nullptr || !step->start_time) continue;
+      const Time end = *step->start_time + std::chrono::floor<Time::duration>(step->duration);
+      proven = std::max(proven.value_or(end), end);
+    }
+  }
+  return proven;
+}
+
+std::optional<std::chrono::nanoseconds> TimeToRestore(const DeploymentRecord& deployment) {
+  const std::optional<Time> proven = ProvenTime(deployment);
+  if (!proven) return std::nullopt;
+  if (deployment.state == pb::DEPLOYMENT_STATE_SUCCEEDED &&
+      deployment.kind == pb::DEPLOYMENT_KIND_ROLLBACK) {
+    return *proven - deployment.create_time;
+  }
+  if (deployment.state != pb::DEPLOYMENT_STATE_ROLLED_BACK) return std::nullopt;
+  Time begun = *proven;
+  for (const RolloutRecord& rollout : deployment.rollouts) {
+    const StepRecord* step = FindStep(rollout, "switch");
+    if (step != nullptr && step->start_time) begun = std::min(begun, *step->start_time);
+  }
+  return *proven - begun;
 }
 
 std::string CancelTooLate(const DeploymentRecord& deployment) {

@@ -1,6 +1,9 @@
 // Questions about a deployment's stored state. Pure: no I/O, no clock.
 #pragma once
 
+#include <chrono>
+#include <optional>
+
 #include "absl/strings/string_view.h"
 
 #include "common/protos.h"
@@ -30,6 +33,13 @@ bool IsStuck(const RolloutRecord& rollout);
 
 // A switch was sent to some host.
 bool SwitchBegun(const DeploymentRecord& deployment);
+
+// When the last switch of the last host was proven, back or forth; nothing when none was sent.
+std::optional<Time> ProvenTime(const DeploymentRecord& deployment);
+
+// How long the better release took to serve: when somebody asked for a rollback, from then to ProvenTime(); when a
+// deployment was rolled back, from its first switch to ProvenTime(). Nothing for others.
+std::optional<std::chrono::nanoseconds> TimeToRestore(const DeploymentRecord& deployment);
 
 // Why a cancel cannot be granted any more; empty while it can.
 std::string CancelTooLate(const DeploymentRecord& deployment);

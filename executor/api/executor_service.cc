@@ -170,6 +170,12 @@ xpb::HostInfo ExecutorService::DescribeHost() {
   for (const auto& [outcome, times] : parts_.nginx.ReloadCounters())
     count(absl::StrCat("reloads:", outcome), times);
   count("stale_epoch", parts_.operations.StaleEpochs());
+  for (const auto& [outcome, times] : parts_.steps.Recovered())
+    count(absl::StrCat("resumes:", outcome), times);
+  count("resumes:again", parts_.operations.RunAgain());
+  if (const auto certificate = parts_.credentials.Present()) {
+    *host.mutable_certificate_expire_time() = ToProto(certificate->not_after);
+  }
   return host;
 }
 

@@ -169,11 +169,12 @@ void Steps::Recover() {
     if (!intent.has_switch_()) continue;
     const xpb::ApplicationFacts facts = parts_.journal.FactsOf(intent.app());
     const SwitchOutcome recovered = Settle(intent.switch_(), facts);
-    LogInfo("interrupted switch", {{"app", intent.app()},
-                                   {"operation", intent.operation_id()},
-                                   {"outcome", recovered.status.ok()           ? "finished"
-                                               : recovered.evidence.restored() ? "taken back"
-                                                                               : "open"}});
+    const std::string outcome = recovered.status.ok()           ? "finished"
+                                : recovered.evidence.restored() ? "taken_back"
+                                                                : "open";
+    ++recovered_[outcome];
+    LogInfo("interrupted switch",
+            {{"app", intent.app()}, {"operation", intent.operation_id()}, {"outcome", outcome}});
     xpb::JournalRecord record;
     if (recovered.status.ok()) {
       const StepOutcome finished = FinishSwitch(intent.app(), intent.switch_(), recovered);

@@ -3,6 +3,7 @@
 
 Run by an interpreter that has grpcio; SLIPWAY_PYTHON_CLIENT is the folder of the package with its stubs.
 """
+import datetime
 import os
 import pathlib
 import sys
@@ -45,10 +46,12 @@ def over_the_socket(check, client):
     os.chmod(f"{APP}/run.sh", 0o755)
     os.symlink("deep/large", f"{APP}/static/link")
     steps = []
-    done = client.deploy("hello", APP, commit="p1", message="from Python",
+    committed = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(minutes=1)
+    done = client.deploy("hello", APP, commit="p1", commit_time=committed, message="from Python",
                          on_event=lambda event: steps.append(event.step.name) if event.HasField("step") else None)
     check(state_of(done) == "succeeded" and stack.get(8080) == "hello from p1" and done.description == "from Python"
           and "switch" in steps, "a deployment, watched", str(steps))
+    check('slipway_deployment_lead_time_seconds_count{app="hello"} 1' in stack.get(9780, "/metrics"), "with its lead time")
     check(client.deploy("hello", APP, commit="p1") is None, "the same again is nothing to do")
     sent = slipway("plan", "--commit", "p1").stdout.splitlines()[0]
     check(sent.split(", ")[1].startswith("0 sent"), "the command names the same tree by the same digest", sent)

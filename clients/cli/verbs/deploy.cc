@@ -10,6 +10,7 @@
 #include "clients/cli/interruption.h"
 #include "clients/cli/plan_text.h"
 #include "clients/cli/verb.h"
+#include "common/durations.h"
 #include "common/names.h"
 #include "common/status.h"
 
@@ -23,6 +24,7 @@ struct Options {
   bool cancel_on_signal = false;
   bool verbose = false;
   std::string commit;
+  std::string commit_time;
   std::string message;
   std::vector<std::string> update;
 };
@@ -45,6 +47,22 @@ std::string CommitOf(const ApplicationFile& application, const Options& options)
   return options.commit.empty() ? ReadCommit(application.folder).id : options.commit;
 }
 
+// When the commit was made; nothing when nobody says.
+absl::StatusOr<std::optional<absl::Time>> CommitTimeOf(const ApplicationFile& application,
+                                                       const Options& options) {
+  if (options.commit_time.empty()) {
+    const Commit commit = ReadCommit(application.folder);
+    return commit.id == CommitOf(application, options) ? commit.time : std::nullopt;
+  }
+  absl::Time time;
+  if (!absl::ParseTime(absl::RFC3339_full, options.commit_time, &time, nullptr)) {
+    return Error(absl::StatusCode::kInvalidArgument, "BAD_TIME",
+                 absl::StrCat("--commit-time: '", options.commit_time, "' is no time"),
+                 "write it as 2026-11-24T08:30:00+01:00: git log -1 --format=%cI");
+  }
+  return time;
+}
+
 // The release of the working copy, sent and made.
 absl::StatusOr<pb::Release> MakeRelease(Session& session, client::ControllerClient& controller,
                                         const ApplicationFile& application,
@@ -58,6 +76,8 @@ absl::StatusOr<pb::Release> MakeRelease(Session& session, client::ControllerClie
   pb::CreateReleaseRequest create;
   create.set_parent(ApplicationName(application.spec.app()));
   create.set_commit(CommitOf(application, options));
+  SLIPWAY_ASSIGN_OR_RETURN(const auto commit_time, CommitTimeOf(application, options));
+  if (commit_time) *create.mutable_commit_time() = ToProto(absl::ToChronoTime(*commit_time));
   create.set_description(options.message);
   create.set_request_id(client::NewRequestId());
   for (bool last_try = false;; last_try = true) {
@@ -154,6 +174,8 @@ Verb DeployVerb() {
             app.AddFlag("--force", options->force, "Deploy also what already serves");
             app.AddFlag("--verbose,-v", options->verbose, "Show what compose prints");
             app.AddOption("--commit", options->commit, "Default: GITHUB_SHA, else git's HEAD");
+            app.AddOption("--commit-time", options->commit_time,
+                          "When it was made (git log -1 --format=%cI), for the lead time");
             app.AddOption("--update", options->update,
                           "Shared services to replace when their definition has changed")
                 .SeparatedBy(',');

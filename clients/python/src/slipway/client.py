@@ -1,6 +1,7 @@
 """The controller, as a program sees it."""
 from __future__ import annotations
 
+import datetime
 import hashlib
 import os
 import pathlib
@@ -150,6 +151,7 @@ class Client:
         folder: str | os.PathLike[str] = ".",
         *,
         commit: str = "",
+        commit_time: datetime.datetime | None = None,
         message: str = "",
         force: bool = False,
         wait: bool = True,
@@ -158,12 +160,15 @@ class Client:
         """Deploys the folder, or of a site what is published of it, by the spec that is stored, and waits for its end. None: this
         release serves everywhere already.
 
-        DeploymentFailed: it ended otherwise than well.
+        commit_time, with a time zone, is when the commit was made, for the lead time. DeploymentFailed: it ended otherwise than
+        well.
         """
         spec = self.application(app).spec
         create = releases_pb2.CreateReleaseRequest(
             parent=_application(app), commit=commit, description=message, request_id=_request_id()
         )
+        if commit_time is not None:
+            create.commit_time.FromDatetime(commit_time)
         if spec.HasField("site"):
             root = pathlib.Path(folder)
             create.manifest_digest = self._send_folder(root / spec.site.root, _ignore_rules(root))

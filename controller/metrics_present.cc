@@ -1,0 +1,139 @@
+#include "controller/metrics_present.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_split.h"
+#include <prometheus/client_metric.h>
+#include <prometheus/metric_family.h>
+
+#include "common/durations.h"
+#include "common/spec.h"
+
+namespace slipway::controller {
+namespace {
+
+using prometheus::ClientMetric;
+using prometheus::MetricFamily;
+using prometheus::MetricType;
+using Labels = std::vector<ClientMetric::Label>;
+
+double UnixSeconds(Time time) {
+  return std::chrono::duration<double>(time.time_since_epoch()).count();
+}
+
+void Put(MetricFamily& family, Labels labels, double value) {
+  ClientMetric& metric = family.metric.emplace_back();
+  metric.label = std::move(labels);
+  (family.type == MetricType::Counter ? metric.counter.value : metric.gauge.value) = value;
+}
+
+class Figures {
+ public:
+  void Host(const std::string& host, const HostObservation& seen) {
+    Put(connected_, {{"host", host}}, seen.connected ? 1 : 0);
+    if (!seen.last_seen) return;
+    Put(build_, {{"version", seen.info.version()}, {"role", "executor"}, {"host", host}}, 1);
+    if (seen.connected) {
+      Put(free_bytes_, {{"host", host}}, static_cast<double>(seen.info.free_bytes()));
+      Put(old_workers_, {{"host", host}}, seen.info.nginx_old_workers());
+    }
+    if (seen.info.has_certificate_expire_time()) {
+      Put(certificate_, {{"role", "executor"}, {"host", host}},
+          UnixSeconds(FromProto(seen.info.certificate_expire_time())));
+    }
+    for (const xpb::Counter& counter : seen.info.counters()) Count(host, counter);
+    for (const auto& [app, state] : seen.applications) {
+      ++active_[app][state.active_release()];
+      for (const xpb::SlotState& slot : state.slots()) {
+        if (!slot.running()) continue;
+        Put(release_,
+            {{"app", app},
+             {"host", host},
+             {"slot", SlotWord(slot.slot())},
+             {"release", slot.release()}},
+            1);
+      }
+    }
+  }
+
+  void Application(const std::string& app, bool deploying) {
+    Put(running_, {{"app", app}}, deploying ? 1 : 0);
+  }
+
+  void CertificateEnds(Time time) {
+    Put(certificate_, {{"role", "controller"}}, UnixSeconds(time));
+  }
+
+  std::vector<MetricFamily> All() && {
+    for (const auto& [app, releases] : active_) {
+      int hosts = 0;
+      int most = 0;
+      for (const auto& [release, count] : releases) {
+        hosts += count;
+        most = std::max(most, count);
+      }
+      Put(unconverged_, {{"app", app}}, hosts - most);
+    }
+    std::vector<MetricFamily> all;
+    for (MetricFamily* family :
+         {&connected_, &free_bytes_, &old_workers_, &reloads_, &stale_, &resumes_, &release_,
+          &unconverged_, &running_, &certificate_, &build_}) {
+      if (!family->metric.empty()) all.push_back(std::move(*family));
+    }
+    return all;
+  }
+
+ private:
+  // What the executor counts since its start.
+  void Count(const std::string& host, const xpb::Counter& counter) {
+    const std::pair<std::string, std::string> name =
+        absl::StrSplit(counter.name(), absl::MaxSplits(':', 1));
+    const auto& [what, outcome] = name;
+    if (what == "reloads") {
+      Put(reloads_, {{"host", host}, {"outcome", outcome}}, counter.value());
+    } else if (what == "stale_epoch") {
+      Put(stale_, {{"host", host}}, counter.value());
+    } else if (what == "resumes") {
+      Put(resumes_, {{"role", "executor"}, {"outcome", outcome}, {"host", host}}, counter.value());
+    }
+  }
+
+  static MetricFamily Gauge(const std::string& name, const std::string& help) {
+    return {"slipway_" + name, help, MetricType::Gauge, {}};
+  }
+  static MetricFamily Counter(const std::string& name, const std::string& help) {
+    return {"slipway_" + name, help, MetricType::Counter, {}};
+  }
+
+  MetricFamily connected_ = Gauge("executor_connected", "1 while the host's executor is connected");
+  MetricFamily free_bytes_ = Gauge("executor_free_bytes", "Free on the host's state folder");
+  MetricFamily old_workers_ = Gauge("nginx_old_workers", "nginx workers that are shutting down");
+  MetricFamily reloads_ =
+      Counter("nginx_reloads_total", "nginx reloads since the executor's start");
+  MetricFamily stale_ = Counter("stale_epoch_rejected_total", "Commands that executors fenced off");
+  MetricFamily resumes_ = Counter("journal_resumes_total", "Work taken up again after a restart");
+  MetricFamily release_ = Gauge("release_info", "What runs where; always 1");
+  MetricFamily unconverged_ = Gauge("hosts_unconverged", "Hosts on another release than most");
+  MetricFamily running_ =
+      Gauge("deployments_running", "Deployments that have not ended, at most one per application");
+  MetricFamily certificate_ =
+      Gauge("tls_cert_not_after_timestamp_seconds", "When a daemon's own certificate ends");
+  MetricFamily build_ = Gauge("build_info", "Always 1");
+  // For each application, how many hosts serve each release.
+  std::map<std::string, std::map<std::string, int>> active_;
+};
+
+}  // namespace
+
+std::vector<MetricFamily> FiguresOf(const Present& present) {
+  Figures figures;
+  for (const auto& [host, seen] : present.hosts) figures.Host(host, seen);
+  for (const std::string& app : present.applications) {
+    figures.Application(app, present.deploying.contains(app));
+  }
+  if (present.certificate_ends) figures.CertificateEnds(*present.certificate_ends);
+  return std::move(figures).All();
+}
+
+}  // namespace slipway::controller

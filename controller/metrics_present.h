@@ -1,0 +1,33 @@
+// The figures that are looked up at each scrape and kept nowhere: what hosts and applications are at that moment. What is not
+// there any more has no series any more.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "controller/fleet/fleet.h"
+#include "controller/store/records.h"
+
+namespace prometheus {
+struct MetricFamily;
+}
+
+namespace slipway::controller {
+
+struct Present {
+  std::map<std::string, HostObservation> hosts;
+  std::vector<std::string> applications;
+  // Applications with a deployment that has not ended.
+  std::set<std::string> deploying;
+  // Of the controller's own certificate.
+  std::optional<Time> certificate_ends;
+};
+
+// A host that was never heard of has `slipway_executor_connected` alone. While it is away, counters and releases stay as they
+// were last seen; its disk and its workers are not known then, and have no series.
+std::vector<prometheus::MetricFamily> FiguresOf(const Present& present);
+
+}  // namespace slipway::controller
