@@ -169,7 +169,7 @@ def success_deploys(check, runner):
     check(deploy.outputs == {"deployment": newest["name"].split("/")[-1], "state": "succeeded"} and newest["commit"] == commit("good"),
           "its outputs name the deployment, of the pushed commit", f"{deploy.outputs} {newest}")
     check(newest["description"] == "fix the cart" and deploy.environment["name"] == "production", "with its message and GitHub's environment", str(newest))
-    wanted = ("What runs now", f"| local | blue | 8000 | {newest['release'].split('/')[-1]} |", "What changed", "Timeline", "| health | done |", "Evidence")
+    wanted = ("What runs now", f"| local | blue | 8000 | {newest['release'].split('/')[-1]} |", "What changed", "| local | images built | slipway/gifty:", "Timeline", "| health | done |", "Evidence")
     check(all(part in deploy.summary for part in wanted), "the summary says what changed, when, and what runs", deploy.summary)
     check("::group::build" in deploy.log, "the log is in groups", deploy.log)
     environment = run("docker", "inspect", "--format", "{{json .Config.Env}}", *containers("slipway.app=gifty"))
