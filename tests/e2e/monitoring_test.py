@@ -30,7 +30,7 @@ MONITORING = SOURCE / "deploy/monitoring"
 PAGE = "http://127.0.0.1:9780/metrics"
 TOKEN = "scrape-5b1d9c"
 # A comparison with a number, which an alert has and a healthy run does not satisfy.
-COMPARISON = re.compile(r"\s(?:==|!=|>=|<=|<|>)\s*[0-9.e]+")
+COMPARISON = re.compile(r"\s(?:==|!=|>=|<=|<|>)\s*[0-9.]+(?:e[+-]?[0-9]+)?")
 RECORDED = re.compile(r"\b[a-z]+:slipway_[a-z0-9_:]+")
 METRIC = re.compile(r"(?<![:a-z])slipway_[a-z0-9_]+")
 
