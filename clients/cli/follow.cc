@@ -13,11 +13,9 @@
 namespace slipway::cli {
 namespace {
 
-JobReport Report(client::ControllerClient& controller, const pb::Deployment& ended,
-                 const std::optional<pb::Plan>& plan) {
+JobReport Report(client::ControllerClient& controller, const pb::Deployment& ended) {
   JobReport report;
   report.deployment = ended;
-  report.plan = plan;
   report.repository_url = RepositoryUrl();
   if (!ended.previous_release().empty()) {
     const auto previous = controller.GetRelease(ended.previous_release());
@@ -68,7 +66,7 @@ int FollowDeployment(Session& session, client::ControllerClient& controller,
   const auto ended = controller.GetDeployment(name);
   if (!ended.ok()) return Fail(session, ended.status());
   progress.ShowEnd(*ended);
-  if (session.output.github) TellJobOfEnd(Report(controller, *ended, options.plan));
+  if (session.output.github) TellJobOfEnd(Report(controller, *ended));
   if (session.output.json) session.output.JsonLine(*ended);
   return ExitCodeFor(*ended);
 }

@@ -1,8 +1,6 @@
 // Shows a deployment to its end.
 #pragma once
 
-#include <optional>
-
 #include "clients/cli/verb.h"
 
 namespace slipway::cli {
@@ -11,8 +9,6 @@ struct FollowOptions {
   bool show_logs = false;
   // The first signal asks the controller to cancel the deployment, and how that ends is shown; else it leaves at once.
   bool cancel_on_signal = false;
-  // For the page of a GitHub job.
-  std::optional<pb::Plan> plan;
 };
 
 // Answers the exit code for the outcome. Signals from HoldInterruptions() on are acted upon here. A GitHub job is told of begin

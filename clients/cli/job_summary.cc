@@ -9,7 +9,6 @@
 #include "absl/strings/str_replace.h"
 
 #include "clients/cli/output.h"
-#include "clients/cli/plan_text.h"
 #include "clients/cli/progress.h"
 #include "common/durations.h"
 #include "common/enum_word.h"
@@ -17,8 +16,6 @@
 
 namespace slipway::cli {
 namespace {
-
-constexpr int kShownFiles = 50;
 
 // One cell of a table, or a stretch of a line.
 std::string Cell(absl::string_view text) {
@@ -87,38 +84,28 @@ std::string WhatRuns(const pb::Application& application, const JobReport& report
   return part;
 }
 
-std::string Names(absl::string_view what,
-                  const google::protobuf::RepeatedPtrField<std::string>& names) {
+using Words = google::protobuf::RepeatedPtrField<std::string>;
+
+// One row for what a step changed on a host; none for nothing.
+std::string Change(const std::string& host, absl::string_view what, const Words& names) {
   if (names.empty()) return "";
-  return absl::StrCat("\nenvironment ", what, ": ", Cell(absl::StrJoin(names, ", ")), "\n");
+  return Row({Cell(host), std::string(what), Cell(absl::StrJoin(names, ", "))});
 }
 
-std::string Files(const pb::Plan& plan) {
-  std::vector<std::string> lines;
-  for (int i = 0; i < plan.files_size() && i < kShownFiles; ++i) {
-    lines.push_back(absl::StrCat(plan.files(i).change(), " ",
-                                 absl::StrReplaceAll(plan.files(i).path(), {{"\n", " "}})));
-  }
-  if (plan.files_size() > kShownFiles) {
-    lines.push_back(absl::StrCat("and ", plan.files_size() - kShownFiles, " more"));
-  }
-  const std::string title =
-      absl::StrCat(plan.files_size(), " files changed, ", plan.files_unchanged(), " unchanged");
-  return lines.empty() ? absl::StrCat("\n", title, "\n") : Folded(title, lines, false);
-}
-
-std::string Services(const pb::Plan& plan) {
-  std::string part = Head({"host", "service", "role", "", "image"});
-  bool any = false;
-  for (const pb::HostPlan& host : plan.hosts()) {
-    for (const pb::ServicePlan& service : host.services()) {
-      any = true;
-      absl::StrAppend(&part,
-                      Row({Cell(host.host()), Cell(service.service()), EnumWord(service.role()),
-                           ActionText(service, host.to()), Cell(ImageText(service))}));
-    }
-  }
-  return any ? part : "";
+std::string Changes(const std::string& host, const pb::Evidence& evidence) {
+  const pb::BuildEvidence& build = evidence.build();
+  const pb::SharedEvidence& shared = evidence.shared();
+  const pb::WorkersEvidence& workers = evidence.workers();
+  return absl::StrCat(
+      Change(host, "images built", build.built_images()),
+      Change(host, "images pulled", build.pulled_images()),
+      Change(host, "images as before", build.reused_images()),
+      Change(host, "shared services started", shared.started_services()),
+      Change(host, "shared services replaced", shared.updated_services()),
+      Change(host, "shared services defined anew, and left as they are", shared.changed_services()),
+      Change(host, "workers replaced", workers.replaced()),
+      Change(host, "workers as before", workers.unchanged()),
+      Change(host, "workers put back", workers.restored()));
 }
 
 std::string WhatChanged(const JobReport& report) {
@@ -132,13 +119,15 @@ std::string WhatChanged(const JobReport& report) {
     absl::StrAppend(&part, "\nfrom release ", Cell(ShortName(report.deployment.previous_release())),
                     ", commit ", CommitLink(report, before), "\n");
   } else {
-    absl::StrAppend(&part, "\nnothing of this application was deployed before\n");
+    absl::StrAppend(&part, "\nnothing of this application served before\n");
   }
-  if (!report.plan.has_value()) return part;
-  const pb::Plan& plan = *report.plan;
-  return absl::StrCat(part, Files(plan), Names("added", plan.environment_added()),
-                      Names("changed", plan.environment_changed()),
-                      Names("removed", plan.environment_removed()), Services(plan));
+  std::string rows;
+  for (const pb::HostRollout& rollout : report.deployment.rollouts()) {
+    for (const pb::Step& step : rollout.steps()) {
+      absl::StrAppend(&rows, Changes(rollout.host(), step.evidence()));
+    }
+  }
+  return rows.empty() ? part : absl::StrCat(part, Head({"host", "", ""}), rows);
 }
 
 std::string Timeline(const pb::Deployment& deployment) {

@@ -18,8 +18,6 @@ namespace slipway::cli {
 // What is known of a deployment that has ended. What could not be learnt is absent, and its part of the page with it.
 struct JobReport {
   pb::Deployment deployment;
-  // Made before the deployment began.
-  std::optional<pb::Plan> plan;
   // As it is now.
   std::optional<pb::Application> application;
   // Of the release that served before.

@@ -35,6 +35,33 @@ void ShowNames(const Output& output, absl::string_view what, Tone tone,
       absl::StrCat("environment ", output.Paint(tone, what), ": ", absl::StrJoin(names, ", ")));
 }
 
+std::string ActionText(const pb::ServicePlan& service, pb::Slot to) {
+  switch (service.action()) {
+    case pb::SERVICE_ACTION_START:
+      return service.role() == pb::SERVICE_ROLE_SLOTTED ? absl::StrCat("starts on ", SlotWord(to))
+                                                        : "starts";
+    case pb::SERVICE_ACTION_REPLACE:
+      return "is replaced after the switch";
+    case pb::SERVICE_ACTION_KEEP_CHANGED:
+      return "goes on, though defined anew";
+    case pb::SERVICE_ACTION_STOP:
+      return "stops";
+    default:
+      return "goes on";
+  }
+}
+
+std::string ImageText(const pb::ServicePlan& service) {
+  switch (service.image_action()) {
+    case pb::IMAGE_ACTION_BUILD:
+      return absl::StrCat(service.image(), ", to build");
+    case pb::IMAGE_ACTION_PULL:
+      return absl::StrCat(service.image(), ", to pull");
+    default:
+      return service.image();
+  }
+}
+
 void ShowServices(const Output& output, const pb::HostPlan& host) {
   if (host.services().empty()) return;
   std::vector<std::vector<std::string>> rows = {{"", "SERVICE", "ROLE", "", "IMAGE"}};
@@ -71,33 +98,6 @@ void ShowHost(const Output& output, const pb::HostPlan& host) {
 }
 
 }  // namespace
-
-std::string ActionText(const pb::ServicePlan& service, pb::Slot to) {
-  switch (service.action()) {
-    case pb::SERVICE_ACTION_START:
-      return service.role() == pb::SERVICE_ROLE_SLOTTED ? absl::StrCat("starts on ", SlotWord(to))
-                                                        : "starts";
-    case pb::SERVICE_ACTION_REPLACE:
-      return "is replaced after the switch";
-    case pb::SERVICE_ACTION_KEEP_CHANGED:
-      return "goes on, though defined anew";
-    case pb::SERVICE_ACTION_STOP:
-      return "stops";
-    default:
-      return "goes on";
-  }
-}
-
-std::string ImageText(const pb::ServicePlan& service) {
-  switch (service.image_action()) {
-    case pb::IMAGE_ACTION_BUILD:
-      return absl::StrCat(service.image(), ", to build");
-    case pb::IMAGE_ACTION_PULL:
-      return absl::StrCat(service.image(), ", to pull");
-    default:
-      return service.image();
-  }
-}
 
 int ShowPlan(Session& session, const pb::Plan& plan, bool up_to_date) {
   const Output& output = session.output;

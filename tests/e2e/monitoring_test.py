@@ -30,7 +30,7 @@ MONITORING = SOURCE / "deploy/monitoring"
 PAGE = "http://127.0.0.1:9780/metrics"
 TOKEN = "scrape-5b1d9c"
 # A comparison with a number, which an alert has and a healthy run does not satisfy.
-COMPARISON = re.compile(r"\s(?:==|!=|>=|<=|<|>)\s*[0-9.e]+")
+COMPARISON = re.compile(r"\s(?:==|!=|>=|<=|<|>)\s*[0-9.]+(?:e[+-]?[0-9]+)?")
 RECORDED = re.compile(r"\b[a-z]+:slipway_[a-z0-9_:]+")
 METRIC = re.compile(r"(?<![:a-z])slipway_[a-z0-9_]+")
 
@@ -54,7 +54,6 @@ class Prometheus:
         with open(folder / "log", "wb") as log:
             self.child = subprocess.Popen(["prometheus", f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data",
                                            f"--web.listen-address={address}"], stdout=log, stderr=log)
-        stack.until(30, lambda: self.number('up{job="slipway"}') == 1, "Prometheus scrapes the controller")
 
     def stop(self):
         self.child.terminate()
@@ -66,7 +65,7 @@ class Prometheus:
             with urllib.request.urlopen(f"{self.url}/{path}?{urllib.parse.urlencode(parameters)}", timeout=30) as response:
                 return json.load(response)["data"]
         except urllib.error.HTTPError as error:
-            raise LookupError(json.load(error).get("error", str(error))) from error
+            raise LookupError(error.read().decode()) from error
 
     def numbers(self, query, over_time=False):
         """Every finite number of the answer, at this moment or over the run."""
@@ -93,6 +92,7 @@ class Prometheus:
 def prometheus():
     one = Prometheus()
     try:
+        stack.until(30, lambda: one.number('up{job="slipway"}') == 1, "Prometheus scrapes the controller")
         yield one
     finally:
         one.stop()
@@ -233,7 +233,6 @@ def main():
     with stack.site():
         protect(check)
         with prometheus() as server:
-            stack.until(30, lambda: server.number("slipway_controller_is_leader") == 1, "the first figures")
             work(check)
             ended = 'sum(slipway_deployments_total{app="hello"})'
             stack.until(30, lambda: server.number(ended) == 6, "Prometheus has seen the whole run")

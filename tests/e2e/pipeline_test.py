@@ -5,10 +5,8 @@ controller that is reached by ssh:// with the PROD_* secrets, by tls:// with OID
 workflow_runner.py says what runs as on GitHub and what stands for it: checkout is a copied folder, setup-python the system's Python,
 and the releases and GitHub's OIDC provider are a small server on the loopback.
 """
-import base64
 import contextlib
 import hashlib
-import http.server
 import json
 import os
 import re
@@ -18,12 +16,12 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.parse
 
 import stack
 import yaml
+from github_server import ISSUER, REQUEST_TOKEN, GitHubServer
 from remote_host import RemoteHost
-from stack import BUILD, CLI, QUICKSTART, SITE, Checks, Daemon, containers, read, run, until, write
+from stack import CLI, QUICKSTART, SITE, Checks, Daemon, containers, read, run, until, write
 from workflow_expressions import Scope, holds
 from workflow_runner import Event, Runner, load, triggered
 
@@ -35,60 +33,7 @@ PORT = 8090
 # Not in this file, which the runner's checkout has too.
 CANARY = f"CANARY-{secrets.token_hex(8)}"
 AUDIENCE = "https://slipway.example"
-ISSUER = "https://issuer.example"
-REQUEST_TOKEN = f"CANARY-{secrets.token_hex(8)}"
 DEPLOY = "Deploy"
-
-
-class Server(http.server.ThreadingHTTPServer):
-    """GitHub, as far as a job asks it: the files of a release, and OIDC tokens for who may have them."""
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server_address[1]}"
-        self.asked = []
-        with open(CLI, "rb") as file:
-            self.program = file.read()
-        self.sums = f"{hashlib.sha256(self.program).hexdigest()}  slipway-linux-amd64\n".encode()
-        self.key = f"{SITE}/issuer.pem"
-        run("openssl", "genrsa", "-out", self.key, "2048")
-        modulus = run("openssl", "rsa", "-in", self.key, "-noout", "-modulus").strip().removeprefix("Modulus=")
-        write(f"{SITE}/jwks.json", json.dumps({"keys": [{"kty": "RSA", "alg": "RS256", "use": "sig", "kid": "k1", "e": "AQAB",
-                                                        "n": word(bytes.fromhex(modulus))}]}))
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-    def sign(self, claims):
-        signed = ".".join(word(json.dumps(part).encode()) for part in ({"alg": "RS256", "typ": "JWT", "kid": "k1"}, claims))
-        made = subprocess.run(["openssl", "dgst", "-sha256", "-sign", self.key], input=signed.encode(), capture_output=True, check=True)
-        return f"{signed}.{word(made.stdout)}"
-
-    def identify(self, audience):
-        now = int(time.time())
-        return self.sign({"iss": ISSUER, "aud": audience, "sub": "repo:acme/gifty:environment:production", "jti": f"id-{now}-{len(self.asked)}",
-                          "repository": "acme/gifty", "repository_id": "4711", "ref": "refs/heads/main", "environment": "production",
-                          "sha": commit("good"), "event_name": "push", "actor": "ann", "run_id": "99", "run_attempt": "1",
-                          "iat": now, "nbf": now - 5, "exp": now + 300})
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.server.asked.append(self.path)
-        where = urllib.parse.urlparse(self.path)
-        release = "/OWNER/slipway/releases/download/v0.1.0"
-        body = {f"{release}/SHA256SUMS": self.server.sums, f"{release}/slipway-linux-amd64": self.server.program}.get(where.path)
-        if where.path == "/oidc" and self.headers["Authorization"] == f"Bearer {REQUEST_TOKEN}":
-            audience = urllib.parse.parse_qs(where.query)["audience"][0]
-            body = json.dumps({"value": self.server.identify(audience)}).encode()
-        self.send_response(404 if body is None else 200)
-        self.end_headers()
-        self.wfile.write(body or b"")
-
-    def log_message(self, *_):
-        pass
-
-
-def word(data):
-    return base64.urlsafe_b64encode(data).decode().rstrip("=")
 
 
 def commit(name):
@@ -169,7 +114,7 @@ def success_deploys(check, runner):
     check(deploy.outputs == {"deployment": newest["name"].split("/")[-1], "state": "succeeded"} and newest["commit"] == commit("good"),
           "its outputs name the deployment, of the pushed commit", f"{deploy.outputs} {newest}")
     check(newest["description"] == "fix the cart" and deploy.environment["name"] == "production", "with its message and GitHub's environment", str(newest))
-    wanted = ("What runs now", f"| local | blue | 8000 | {newest['release'].split('/')[-1]} |", "What changed", "Timeline", "| health | done |", "Evidence")
+    wanted = ("What runs now", f"| local | blue | 8000 | {newest['release'].split('/')[-1]} |", "What changed", "| local | images built | slipway/gifty:", "Timeline", "| health | done |", "Evidence")
     check(all(part in deploy.summary for part in wanted), "the summary says what changed, when, and what runs", deploy.summary)
     check("::group::build" in deploy.log, "the log is in groups", deploy.log)
     environment = run("docker", "inspect", "--format", "{{json .Config.Env}}", *containers("slipway.app=gifty"))
@@ -244,7 +189,7 @@ def oidc_is_enough(check, runner, server):
 
 
 def client_is_fetched_once(check, server):
-    fetched = [path.split("/")[-1] for path in server.asked if path.startswith("/OWNER/slipway/releases/download/v0.1.0/")]
+    fetched = [path.split("/")[-1] for path in server.asked if path.startswith(server.release)]
     check(fetched == ["SHA256SUMS", "slipway-linux-amd64"], "the client is the release's, fetched once for all jobs of a machine", str(server.asked))
 
 
@@ -369,7 +314,7 @@ def main():
     with stack.site():
         try:
             write_gifty()
-            server = Server()
+            server = GitHubServer(re.search(r"VERSION ([0-9.]+)", read(f"{ROOT}/CMakeLists.txt").split("project(")[1])[1], commit("good"))
             let_everybody_in()
             host.start()
             # As packages put it.

@@ -1,7 +1,5 @@
 // slipway deploy: apply the application file, send what changed, create the deployment, show it to
 // its end.
-#include <optional>
-
 #include "absl/strings/str_cat.h"
 
 #include "clients/cli/application_file.h"
@@ -110,15 +108,6 @@ int Plan(Session& session, const Options& options) {
   return ShowPlan(session, planned->plan(), planned->up_to_date());
 }
 
-// For the page of a GitHub job alone, and never in the way of the deployment.
-std::optional<pb::Plan> PlanForJob(const Session& session, client::ControllerClient& controller,
-                                   pb::CreateDeploymentRequest request) {
-  if (!session.output.github) return std::nullopt;
-  request.set_validate_only(true);
-  const auto planned = controller.CreateDeployment(request);
-  return planned.ok() ? std::make_optional(planned->plan()) : std::nullopt;
-}
-
 int NothingToDo(const Session& session, const pb::Release& release) {
   session.output.Line(absl::StrCat("nothing to do: ", ShortName(release.name()),
                                    " already serves on every host (--force deploys it again)"));
@@ -141,8 +130,6 @@ int Deploy(Session& session, const Options& options) {
   request.set_request_id(client::NewRequestId());
   request.set_force(options.force);
   request.mutable_update_services()->Add(options.update.begin(), options.update.end());
-  const FollowOptions follow{options.verbose, options.cancel_on_signal,
-                             PlanForJob(session, **controller, request)};
   HoldInterruptions();
   const auto created = (*controller)->CreateDeployment(request);
   if (!created.ok()) return Fail(session, created.status());
@@ -157,7 +144,8 @@ int Deploy(Session& session, const Options& options) {
     session.output.Line(absl::StrCat(name, " has begun; `slipway watch ", name, "` shows it"));
     return kExitOk;
   }
-  return FollowDeployment(session, **controller, created->deployment(), follow);
+  return FollowDeployment(session, **controller, created->deployment(),
+                          {options.verbose, options.cancel_on_signal});
 }
 
 }  // namespace

@@ -35,21 +35,10 @@ JobReport Succeeded() {
   host.set_port(8001);
   host.set_warm_release("c0d458a03de6");
   host.mutable_warm_left()->set_seconds(600);
-  pb::Plan& plan = report.plan.emplace();
-  plan.set_files_unchanged(3);
-  pb::FileChange& file = *plan.add_files();
-  file.set_path("app/main.py");
-  file.set_change("changed");
-  plan.add_environment_added("API_KEY");
-  pb::HostPlan& planned = *plan.add_hosts();
-  planned.set_host("web-1");
-  planned.set_to(pb::SLOT_GREEN);
-  pb::ServicePlan& service = *planned.add_services();
-  service.set_service("api");
-  service.set_role(pb::SERVICE_ROLE_SLOTTED);
-  service.set_action(pb::SERVICE_ACTION_START);
-  service.set_image("slipway/gifty:1");
-  service.set_image_action(pb::IMAGE_ACTION_BUILD);
+  pb::HostRollout& rollout = *report.deployment.mutable_rollouts(0);
+  rollout.add_steps()->mutable_evidence()->mutable_build()->add_built_images("slipway/gifty:1");
+  rollout.add_steps()->mutable_evidence()->mutable_shared()->add_changed_services("database");
+  rollout.add_steps()->mutable_evidence()->mutable_workers()->add_replaced("scheduler");
   return report;
 }
 
@@ -61,7 +50,7 @@ TEST(JobSummary, SaysHowItEndedStepByStepAndShowsWhatFailedStepsSaw) {
   EXPECT_THAT(page, HasSubstr("| - | web-1 | health | failed | 0s | 503 instead of 200 |"));
   EXPECT_THAT(page, HasSubstr("<details open><summary>What health on web-1 saw"));
   EXPECT_THAT(page, Not(HasSubstr("What stage")));
-  EXPECT_THAT(page, HasSubstr("nothing of this application was deployed before"));
+  EXPECT_THAT(page, HasSubstr("nothing of this application served before"));
 }
 
 TEST(JobSummary, SaysWhatRunsNowAndWhatChanged) {
@@ -70,22 +59,20 @@ TEST(JobSummary, SaysWhatRunsNowAndWhatChanged) {
                               "[22222222](https://git.example/acme/gifty/commit/"));
   EXPECT_THAT(page, HasSubstr("| c0d458a03de6 for 10m0s |"));
   EXPECT_THAT(page, HasSubstr("[11111111 to 22222222](https://git.example/acme/gifty/compare/"));
-  EXPECT_THAT(page, HasSubstr("1 files changed, 3 unchanged"));
-  EXPECT_THAT(page, HasSubstr("changed app/main.py"));
-  EXPECT_THAT(page, HasSubstr("environment added: API\\_KEY"));
-  EXPECT_THAT(page,
-              HasSubstr("| web-1 | api | slotted | starts on green | slipway/gifty:1, to build |"));
+  EXPECT_THAT(page, HasSubstr("| web-1 | images built | slipway/gifty:1 |"));
+  EXPECT_THAT(
+      page, HasSubstr("| web-1 | shared services defined anew, and left as they are | database |"));
+  EXPECT_THAT(page, HasSubstr("| web-1 | workers replaced | scheduler |"));
 }
 
 TEST(JobSummary, TextsStayInTheirPlace) {
   JobReport report = Succeeded();
   report.deployment.set_commit("x](https://evil.example)");
-  report.plan->mutable_files(0)->set_path("````\n</details>");
   const std::string page = JobSummary(report);
   EXPECT_THAT(page, HasSubstr("not healthy \\| see &lt;b&gt;below&lt;/b&gt; what served goes on"));
   EXPECT_THAT(page, HasSubstr("commit x\\](https://evil.example),"));
-  // Their fences are longer than the ones in the texts.
-  EXPECT_THAT(page, HasSubstr("\n`````\nchanged ```` </details>\n`````\n"));
+  // Its fence is longer than the one in the text.
+  EXPECT_THAT(page, HasSubstr("\n`````\n"));
 }
 
 TEST(JobSummary, OfAnErrorSaysWhatToDo) {
