@@ -30,6 +30,7 @@ GIFTY = f"{SITE}/gifty"
 DOCS = f"{SITE}/docs-site"
 ADDRESS = "127.0.77.2"
 PORT = 8090
+DOCS_PORT = 8091
 # Not in this file, which the runner's checkout has too.
 CANARY = f"CANARY-{secrets.token_hex(8)}"
 AUDIENCE = "https://slipway.example"
@@ -245,9 +246,21 @@ def instant(text):
     return time.mktime(time.strptime(whole, "%Y-%m-%dT%H:%M:%S")) + float(f"0.{part or 0}")
 
 
-def documentation(check, server):
-    """The guide's branches: who triggers what, and that a build check finds errors. What is deployed is not of this test."""
+def write_docs():
+    """The template as a user copies it, with the names of this machine, and the server block that it needs."""
     shutil.copytree(f"{ROOT}/deploy/examples/docs", DOCS)
+    text = read(f"{DOCS}/slipway.yaml")
+    for old, new in (("[web-1]", "[local]"), ("http://127.0.0.1/", f"http://127.0.0.1:{DOCS_PORT}/")):
+        assert old in text, old
+        text = text.replace(old, new)
+    write(f"{DOCS}/slipway.yaml", text)
+    write(f"{SITE}/nginx/sites/docs.conf", "server { listen 127.0.0.1:%d; root %s/executor/sites/docs/current; }\n" % (DOCS_PORT, SITE))
+    stack.reload_nginx()
+
+
+def documentation(check, server, way):
+    """The guide's branches: who triggers what, that a build check finds errors, and that only what is merged is published."""
+    write_docs()
     write(f"{DOCS}/requirements.txt", "# mkdocs is the system's; no registry is asked.\n")
     caller = load(f"{DOCS}/.github/workflows/docs.yml")
     deploys = load(f"{ROOT}/.github/workflows/docs-site.yml")["jobs"]["deploy"]["if"]
@@ -259,12 +272,28 @@ def documentation(check, server):
         begun = triggered(caller, event, branch)
         check(begun == starts and (begun and holds(deploys, scope)) == deployed,
               f"a {event.replace('_', ' ')} to {branch} {'deploys' if deployed else 'only builds' if starts else 'does nothing'}")
-    runner = Runner(f"{SITE}/docs-runner", server.url, "acme/gifty", {"acme/gifty": DOCS, "OWNER/slipway": ROOT}, {}, {})
+    runner = Runner(f"{SITE}/docs-runner", server.url, "acme/gifty", {"acme/gifty": DOCS, "OWNER/slipway": ROOT}, *way)
     for event, ref in (("push", "refs/heads/documentation/start"), ("pull_request", "refs/pull/7/merge")):
         jobs = runner.run(f"{DOCS}/.github/workflows/docs.yml", Event(event, ref, commit("docs")))
         results = {name: job.result for name, job in jobs.items()}
         check(results == {"site": "success", "site/build": "success", "site/deploy": "skipped"}, f"the site is built on {ref}, and not deployed",
               str(results) + jobs["site/build"].log)
+    published = f"{SITE}/executor/sites/docs/current"
+    check(not os.path.lexists(published), "nothing is published by any of them")
+    for ref in ("refs/heads/documentation/start", "refs/pull/7/merge"):
+        # As a job of that ref would that somebody has edited to deploy.
+        shutil.rmtree(f"{DOCS}/site", ignore_errors=True)
+        run("mkdocs", "build", "-q", cwd=DOCS)
+        by_operator = subprocess.run([CLI, "apply"], cwd=DOCS, capture_output=True, text=True, check=False)
+        refused = subprocess.run([CLI, "deploy"], cwd=DOCS, capture_output=True, text=True, check=False, env=dict(os.environ, GITHUB_REF=ref, GITHUB_SHA=commit("docs")))
+        check(by_operator.returncode == 0 and refused.returncode == 8 and "only checked" in refused.stderr, f"the controller refuses {ref}, whatever a workflow says",
+              by_operator.stderr + refused.stdout + refused.stderr)
+    shutil.rmtree(f"{DOCS}/site")
+    for name in ("one", "two"):
+        write(f"{DOCS}/docs/{name}.md", f"# {name}\n")
+        deploy = runner.run(f"{DOCS}/.github/workflows/docs.yml", Event("push", "refs/heads/documentation", commit(name)))["site/deploy"]
+        check(deploy.result == "success" and f"<h1 id=\"{name}\">" in stack.get(DOCS_PORT, f"/{name}/"), f"what is merged is published: {name}", deploy.log)
+        check("| local | green |" in deploy.summary or "| local | blue |" in deploy.summary, "and the summary says what runs", deploy.summary)
     write(f"{DOCS}/docs/index.md", "[nowhere](nowhere.md)\n")
     jobs = runner.run(f"{DOCS}/.github/workflows/docs.yml", Event("pull_request", "refs/pull/7/merge", commit("docs")))
     check(jobs["site/build"].result == "failure" and "nowhere.md" in jobs["site/build"].log, "a link to nowhere fails the build", jobs["site/build"].log)
@@ -320,13 +349,14 @@ def main():
             # As packages put it.
             host.text("sh", "-c", f"mkdir -p /run/slipway && ln -s {SITE}/controller.sock /run/slipway/controller.sock")
             key = read(host.key)
-            runner = Runner(f"{SITE}/runner", server.url, "acme/gifty", {"acme/gifty": GIFTY, "OWNER/slipway": ROOT}, {
-                "PROD_SSH_HOST": ADDRESS, "PROD_SSH_PORT": str(host.port), "PROD_SSH_USER": "deploy", "PROD_SSH_KEY": key,
-                "PROD_ENV_FILE": f"SECRET={CANARY}\n"}, {"PROD_SSH_FINGERPRINT": host.fingerprint()})
+            way = ({"PROD_SSH_HOST": ADDRESS, "PROD_SSH_PORT": str(host.port), "PROD_SSH_USER": "deploy", "PROD_SSH_KEY": key},
+                   {"PROD_SSH_FINGERPRINT": host.fingerprint()})
+            runner = Runner(f"{SITE}/runner", server.url, "acme/gifty", {"acme/gifty": GIFTY, "OWNER/slipway": ROOT},
+                            dict(way[0], PROD_ENV_FILE=f"SECRET={CANARY}\n"), way[1])
             needles = [CANARY, REQUEST_TOKEN, key.splitlines()[1]]
             search = threading.Thread(target=command_lines_are_clean, args=(stop, needles, hits))
             search.start()
-            documentation(check, server)
+            documentation(check, server, way)
             failing_tests_stop_it(check, runner)
             success_deploys(check, runner)
             client_is_fetched_once(check, server)
