@@ -13,7 +13,11 @@
 namespace slipway::controller {
 namespace {
 
-// Each key of the application file that says where it stands, and its value.
+const char* OrNothing(const std::string& value) {
+  return value.empty() ? "nothing" : value.c_str();
+}
+
+// Each key of the application file that says where it stands, and by which rules it is deployed.
 std::vector<std::pair<std::string, std::string>> PlacementOf(const pb::ApplicationSpec& spec) {
   const std::set<std::string> hosts(spec.hosts().begin(), spec.hosts().end());
   return {{"kind", spec.has_site() ? "site" : "compose"},
@@ -23,7 +27,10 @@ std::vector<std::pair<std::string, std::string>> PlacementOf(const pb::Applicati
           {"nginx.upstream", spec.nginx().upstream()},
           {"nginx.file", spec.nginx().file()},
           {"nginx.marker", spec.nginx().marker()},
-          {"nginx.proof_ports", absl::StrJoin(spec.nginx().proof_ports(), ", ")}};
+          {"nginx.proof_ports", absl::StrJoin(spec.nginx().proof_ports(), ", ")},
+          {"policy.deploy_from", absl::StrJoin(spec.policy().deploy_from(), ", ")},
+          {"policy.check_only", absl::StrJoin(spec.policy().check_only(), ", ")},
+          {"policy.required_checks", absl::StrJoin(spec.policy().required_checks(), ", ")}};
 }
 
 }  // namespace
@@ -43,14 +50,13 @@ absl::Status CheckPlacement(const pb::ApplicationSpec* stored, const pb::Applica
   const auto after = PlacementOf(wished);
   for (size_t i = 0; i < before.size(); ++i) {
     if (before[i] == after[i]) continue;
-    changes.push_back(
-        absl::StrCat(before[i].first, " from ", before[i].second, " to ", after[i].second));
+    changes.push_back(absl::StrCat(before[i].first, " from ", OrNothing(before[i].second), " to ",
+                                   OrNothing(after[i].second)));
   }
   if (changes.empty()) return absl::OkStatus();
   return Error(absl::StatusCode::kPermissionDenied, "PLACEMENT",
-               absl::StrCat("this would change where ", wished.app(),
-                            " stands on its hosts, which is an operator's to say: ",
-                            absl::StrJoin(changes, "; ")),
+               absl::StrCat("this would change what of ", wished.app(),
+                            " is an operator's to say: ", absl::StrJoin(changes, "; ")),
                "let an operator say `slipway apply` with this file, then deploy");
 }
 

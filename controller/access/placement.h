@@ -1,5 +1,6 @@
-// Where an application stands on its hosts: which hosts, ports, compose project and nginx file are its own. Deploying takes them
-// as they are; by naming others an application could take over what is somebody else's there, so that is an operator's to say.
+// Where an application stands on its hosts, and by which policy it is deployed. Deploying takes both as they are: by naming other
+// hosts, ports, projects or files an application could take over what is somebody else's there, and by another policy it could
+// let itself in. So changing them is an operator's to say.
 #pragma once
 
 #include "absl/status/status.h"

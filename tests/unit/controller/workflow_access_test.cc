@@ -194,10 +194,17 @@ TEST_F(AccessTest, WhereAnApplicationStandsIsAnOperatorsToSay) {
       {"nginx.upstream", [](auto& spec) { spec.mutable_nginx()->set_upstream("vault"); }},
       {"nginx.file", [](auto& spec) { spec.mutable_nginx()->set_file("/etc/nginx/vault.conf"); }},
       {"nginx.marker", [](auto& spec) { spec.mutable_nginx()->set_marker("/srv/vault"); }},
-      {"nginx.proof_ports", [](auto& spec) {
+      {"nginx.proof_ports",
+       [](auto& spec) {
          spec.mutable_nginx()->add_proof_ports(1);
          spec.mutable_nginx()->add_proof_ports(2);
-       }}};
+       }},
+      {"policy.deploy_from",
+       [](auto& spec) { spec.mutable_policy()->add_deploy_from("refs/heads/mine"); }},
+      {"policy.check_only", [](auto& spec) { spec.mutable_policy()->add_check_only("refs/x"); }},
+      {"policy.required_checks",
+       [](auto& spec) { spec.mutable_policy()->add_required_checks("lint"); }},
+  };
   for (const auto& [key, change] : moves) {
     const absl::Status refused = try_it(change);
     EXPECT_EQ(DetailOf(refused).reason(), "PLACEMENT") << key;
