@@ -50,7 +50,7 @@ function(slipway_standalone program)
   endif()
 endfunction()
 
-# Libc too: it starts in half the time, and on any Linux. Its main() must say how names are looked up (SLIPWAY_STATIC).
+# Libc too: it starts sooner, and on any Linux. Its main() must say how names are looked up (SLIPWAY_STATIC).
 function(slipway_static program)
   slipway_standalone(${program})
   if(SLIPWAY_ARCHIVES)
