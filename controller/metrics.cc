@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <set>
 #include <utility>
 #include <vector>
@@ -40,7 +41,6 @@ const Histogram::BucketBoundaries kDays = {60, 300, 900, 3600, 14400, 86400, 604
 double Seconds(std::chrono::nanoseconds time) {
   return std::chrono::duration<double>(time).count();
 }
-double UnixSeconds(Time time) { return Seconds(time.time_since_epoch()); }
 
 template <typename Builder>
 auto& Make(prometheus::Registry& registry, Builder builder, const std::string& name,

@@ -1,6 +1,7 @@
 #include "controller/metrics_present.h"
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "absl/strings/str_split.h"
@@ -17,10 +18,6 @@ using prometheus::ClientMetric;
 using prometheus::MetricFamily;
 using prometheus::MetricType;
 using Labels = std::vector<ClientMetric::Label>;
-
-double UnixSeconds(Time time) {
-  return std::chrono::duration<double>(time.time_since_epoch()).count();
-}
 
 void Put(MetricFamily& family, Labels labels, double value) {
   ClientMetric& metric = family.metric.emplace_back();
@@ -125,6 +122,10 @@ class Figures {
 };
 
 }  // namespace
+
+double UnixSeconds(Time time) {
+  return std::chrono::duration<double>(time.time_since_epoch()).count();
+}
 
 std::vector<MetricFamily> FiguresOf(const Present& present) {
   Figures figures;

@@ -26,6 +26,9 @@ struct Present {
   std::optional<Time> certificate_ends;
 };
 
+// As Prometheus writes moments.
+double UnixSeconds(Time time);
+
 // A host that was never heard of has `slipway_executor_connected` alone. While it is away, counters and releases stay as they
 // were last seen; its disk and its workers are not known then, and have no series.
 std::vector<prometheus::MetricFamily> FiguresOf(const Present& present);

@@ -286,6 +286,8 @@ def mutual_tls_rotated_while_deploying(check, controller, host, remote):
                    f"{BUILD}/executor/slipway-executor", "--label", "role=web", **remote)
     check("tls://" in made.stdout, "a host is reached by tls:// as well", made.stdout)
     until(20, lambda: " connected " in slipway("hosts", "list", cwd="/").stdout, "the host by tls://")
+    ends = re.findall(r'^slipway_tls_cert_not_after_timestamp_seconds\{role="(\w+)"(?:,host="([^"]+)")?\} \d', stack.get(9780, "/metrics"), re.MULTILINE)
+    check(set(ends) == {("controller", ""), ("executor", "web-1")}, "the metrics say when both certificates end", str(ends))
 
     def serials():
         return len(json.loads(slipway("certificate", "list", "--output", "json").stdout).get("certificates", []))

@@ -187,6 +187,7 @@ TEST_F(OperationsTest, RunsAnInterruptedStepAgain) {
   Restart();
   ASSERT_TRUE(Execute(Build("gifty", "op", 1)).ok());
   EXPECT_THAT(Ran(), ElementsAre("op", "op"));
+  EXPECT_EQ(operations_->RunAgain(), 1u);
 }
 
 TEST_F(OperationsTest, LetsTwoCallersSeeOneRun) {
