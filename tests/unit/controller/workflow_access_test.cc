@@ -199,11 +199,6 @@ TEST_F(AccessTest, WhereAnApplicationStandsIsAnOperatorsToSay) {
          spec.mutable_nginx()->add_proof_ports(1);
          spec.mutable_nginx()->add_proof_ports(2);
        }},
-      {"policy.deploy_from",
-       [](auto& spec) { spec.mutable_policy()->add_deploy_from("refs/heads/mine"); }},
-      {"policy.check_only", [](auto& spec) { spec.mutable_policy()->add_check_only("refs/x"); }},
-      {"policy.required_checks",
-       [](auto& spec) { spec.mutable_policy()->add_required_checks("lint"); }},
   };
   for (const auto& [key, change] : moves) {
     const absl::Status refused = try_it(change);
@@ -214,6 +209,16 @@ TEST_F(AccessTest, WhereAnApplicationStandsIsAnOperatorsToSay) {
     EXPECT_TRUE(Call(local_, "", &pb::ApplicationService::Stub::ApplyApplication, request).ok())
         << key;
     EXPECT_TRUE(Call(local_, "", &pb::ApplicationService::Stub::ApplyApplication, apply).ok());
+  }
+  const std::vector<std::pair<std::string, Change>> rules = {
+      {"policy.deploy_from",
+       [](auto& spec) { spec.mutable_policy()->add_deploy_from("refs/heads/mine"); }},
+      {"policy.check_only", [](auto& spec) { spec.mutable_policy()->add_check_only("refs/x"); }},
+      {"policy.required_checks",
+       [](auto& spec) { spec.mutable_policy()->add_required_checks("lint"); }},
+  };
+  for (const auto& [key, change] : rules) {
+    EXPECT_THAT(std::string(try_it(change).message()), ::testing::HasSubstr(key + " from nothing"));
   }
   // Nor does a token for an application that nobody has placed yet place it.
   apply.mutable_spec()->set_app("fresh");
