@@ -92,11 +92,11 @@ def build(note):
     write(f"{FOLDER}/site/assets/app.{note}.css", note)
 
 
-def docs(*arguments, ref="refs/heads/documentation", **environment):
+def docs(*arguments, ref="refs/heads/documentation", stdin=""):
     """`slipway` as a job of that ref runs it."""
-    env = dict(os.environ, GITHUB_REF=ref, GITHUB_SHA="", **environment)
-    return subprocess.run([stack.CLI, *arguments], cwd=FOLDER, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True, timeout=120, check=False)
+    env = dict(os.environ, GITHUB_REF=ref, GITHUB_SHA="c0ffee")
+    return subprocess.run([stack.CLI, *arguments], cwd=FOLDER, env=env, input=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          text=True, timeout=120, check=False)
 
 
 def publish(check):
@@ -107,6 +107,8 @@ def publish(check):
           "a site that is not built yet is not deployed, and what to do is said", unbuilt[1].stdout)
 
     build("one")
+    # The example's upstream never comes here, and nginx reloads nothing without it.
+    os.remove(f"{SITE}/nginx/sites/hello.conf")
     server_block("current")
     plan = docs("plan")
     check(plan.returncode == 0 and "steps: preflight, stage, start, health, switch, prune, confirm" in plan.stdout,
@@ -118,7 +120,7 @@ def publish(check):
     check(not containers("slipway.app=docs", stopped=True), "no container has to do with it")
     again = docs("deploy")
     check("nothing to do" in again.stdout, "deploying it again is nothing to do", again.stdout)
-    secret = slipway("env", "set", "SECRET", cwd=FOLDER, stdin="x")
+    secret = docs("env", "set", "SECRET", stdin="x")
     check(secret.returncode == 8 and "public" in secret.stdout, "a site takes no secrets", secret.stdout)
 
 
@@ -129,10 +131,10 @@ def switch_under_load(check):
         done = docs("deploy", "-m", "the second one")
         second = mark()[1]
         began = time.monotonic()
-        back = slipway("rollback", cwd=FOLDER)
+        back = docs("rollback")
         took = time.monotonic() - began
         check(mark()[1] == first, "a rollback serves the first release again", mark())
-        forth = docs("deploy", "--force")
+    forth = docs("deploy", "--force")
     check(done.returncode == 0 and second != first, "the second release is deployed", done.stdout)
     check(back.returncode == 0 and "stage" not in back.stdout, f"back is one step, {took:.2f}s with the command's own start", back.stdout)
     check(forth.returncode == 0 and "two" in get("/note/")[1], "and forth again", forth.stdout)
@@ -140,7 +142,7 @@ def switch_under_load(check):
     states = [one["state"] for one in slipway_json("history", cwd=FOLDER)["deployments"]]
     check(states == ["DEPLOYMENT_STATE_SUCCEEDED"] * 4, "the history has all four", states)
     status = slipway("status", "docs", cwd=FOLDER).stdout
-    check(second in status and "blue" in status or "green" in status, "status shows what serves", status)
+    check(second in status, "status shows what serves", status)
 
 
 def refs_decide(check):
