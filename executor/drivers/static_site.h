@@ -46,8 +46,8 @@ class StaticSite final : public Workload {
 
   // The copy that `current` names; unspecified when there is none.
   pb::Slot Serving(const std::string& app) const;
-  // PREFLIGHT, with the cure, when nginx's workers could not read what is published, when nobody answers at the front door, or when
-  // nginx serves something else than the copy that is to serve.
+  // PREFLIGHT when nobody answers at the front door, FRONT_DOOR when nginx serves something else than the copy that should serve
+  // by now; both say what to do.
   absl::Status Preflight(const pb::ApplicationSpec& spec);
   // Reads the copy back and compares each file with the release; answers their number. RELEASE_CONTENT names the first that differs.
   absl::StatusOr<uint32_t> Verify(const StagedRelease& release, pb::Slot slot, Cancellation* stop);
