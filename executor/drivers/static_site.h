@@ -51,8 +51,7 @@ class StaticSite final : public Workload {
   absl::Status Preflight(const pb::ApplicationSpec& spec);
   // Reads the copy back and compares each file with the release; answers their number. RELEASE_CONTENT names the first that differs.
   absl::StatusOr<uint32_t> Verify(const StagedRelease& release, pb::Slot slot, Cancellation* stop);
-  // OK when nginx answers the copy's mark, and the page itself as the front door says. FRONT_DOOR otherwise, after a while in which
-  // nginx may have kept files open.
+  // OK when nginx answers the copy's mark at the front door; FRONT_DOOR, with the cure, otherwise.
   absl::Status Prove(const std::string& app, const pb::FrontDoor& door, pb::Slot slot);
   // Ends with `to` proven, or with the link where it was.
   SwitchOutcome Switch(const SiteSwitch& wanted);
