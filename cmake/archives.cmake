@@ -46,15 +46,21 @@ endfunction()
 # For a program all of whose libraries have archives: the compiler's own libraries too, and without what nobody calls.
 function(slipway_standalone program)
   if(SLIPWAY_ARCHIVES)
-    target_link_options(${program} PRIVATE -static-libstdc++ -static-libgcc -Wl,--gc-sections -Wl,--icf=safe -s)
+    slipway_trim(${program})
+    target_link_options(${program} PRIVATE -static-libstdc++ -static-libgcc)
   endif()
 endfunction()
 
-# Libc too: it starts sooner, and on any Linux. Its main() must say how names are looked up (SLIPWAY_STATIC).
+# Libc too: it starts sooner, and on any Linux. Its main() must say how names are looked up (SLIPWAY_STATIC). Not by
+# -static-libstdc++: what the compiler puts after that library would be taken dynamically again.
 function(slipway_static program)
-  slipway_standalone(${program})
   if(SLIPWAY_ARCHIVES)
+    slipway_trim(${program})
     target_link_options(${program} PRIVATE -static-pie)
     target_compile_definitions(${program} PRIVATE SLIPWAY_STATIC)
   endif()
+endfunction()
+
+function(slipway_trim program)
+  target_link_options(${program} PRIVATE -Wl,--gc-sections -Wl,--icf=safe -s)
 endfunction()

@@ -356,9 +356,9 @@ def main():
             needles = [CANARY, REQUEST_TOKEN, key.splitlines()[1]]
             search = threading.Thread(target=command_lines_are_clean, args=(stop, needles, hits))
             search.start()
-            documentation(check, server, way)
             failing_tests_stop_it(check, runner)
             success_deploys(check, runner)
+            documentation(check, server, way)
             client_is_fetched_once(check, server)
             broken_version_fails_truly(check, runner)
             cancelled_job_cancels_its_deployment(check, runner)

@@ -2,8 +2,8 @@
 
 Real: every `run:` step by bash, with the environment, files and signals that a runner gives; local composite actions; reusable
 workflows; conditions, outputs, and the order of jobs. Stand-ins: actions/checkout copies a folder, actions/setup-python makes a
-virtual environment of the system's Python, which must be of the wanted version. Artifacts, services, containers and matrices are
-not there.
+virtual environment of the system's Python, which must be of the wanted version, artifacts are folders of the run. Services,
+containers and matrices are not there.
 """
 import contextlib
 import dataclasses
@@ -205,11 +205,21 @@ class JobRun:
         for repository, folder in self.runner.repositories.items():
             if step["uses"].startswith(f"{repository}/"):
                 return self.run_action(folder + step["uses"].split("@")[0].removeprefix(repository), with_, env, repository)
-        stand_in = {"actions/checkout": self.check_out, "actions/setup-python": self.set_up_python}.get(step["uses"].split("@")[0])
+        stand_in = {"actions/checkout": self.check_out, "actions/setup-python": self.set_up_python, "actions/upload-artifact": self.keep,
+                    "actions/download-artifact": self.fetch}.get(step["uses"].split("@")[0])
         if stand_in is None:
             raise Unknown(step["uses"])
         stand_in(**{key.replace("-", "_"): value for key, value in with_.items()})
         return True, {}
+
+    def keep(self, name, path, retention_days="90"):
+        """Only within this run; a file that was kept under the name before is gone, as in a run of its own."""
+        kept = f"{self.runner.folder}/artifacts/{name}"
+        shutil.rmtree(kept, ignore_errors=True)
+        shutil.copytree(f"{self.workspace}/{path}", kept)
+
+    def fetch(self, name, path):
+        shutil.copytree(f"{self.runner.folder}/artifacts/{name}", f"{self.workspace}/{path}")
 
     def check_out(self, path=".", repository=None, ref=None, persist_credentials="true"):
         if persist_credentials != "false":
