@@ -83,7 +83,8 @@ void ShowHost(const Output& output, const pb::HostPlan& host) {
   output.Line(absl::StrCat(
       host.host(), ": ", SlotWord(host.from()),
       host.serving_release().empty() ? "" : absl::StrCat(" (", host.serving_release(), ")"), " -> ",
-      SlotWord(host.to()), " on port ", host.port(), ", ", host.free_bytes() >> 20, " MiB free"));
+      SlotWord(host.to()), host.port() == 0 ? "" : absl::StrCat(" on port ", host.port()), ", ",
+      host.free_bytes() >> 20, " MiB free"));
   ShowServices(output, host);
   for (absl::string_view line : absl::StrSplit(host.nginx_diff(), '\n', absl::SkipEmpty())) {
     output.Line(absl::StrCat("  ", output.Paint(line[0] == '+'   ? Tone::kGood
