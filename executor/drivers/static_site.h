@@ -74,10 +74,15 @@ class StaticSite final : public Workload {
   std::string ReleaseIn(const std::string& app, pb::Slot slot) const;
   absl::Status KeepTimes(const std::string& app, pb::Slot slot, const pb::Manifest& manifest) const;
   // static_site_switch.cc
+  pb::Slot LinkedTo(const std::string& app, const char* link) const;
   absl::Status PointTo(const std::string& app, const char* link, pb::Slot slot) const;
   absl::Status ProveWithin(const std::string& app, const pb::FrontDoor& door, pb::Slot slot,
                            std::chrono::nanoseconds time, pb::SwitchEvidence* evidence);
-  absl::Status GoBack(const SiteSwitch& wanted, const absl::Status& why, SwitchOutcome& outcome);
+  // Both halves: the mark, and the page itself.
+  absl::Status ProveSwitch(const SiteSwitch& wanted, pb::SwitchEvidence& evidence);
+  // `previous` is what that link named before; answers why, and how going back went.
+  absl::Status GoBack(const SiteSwitch& wanted, pb::Slot previous, const absl::Status& why,
+                      SwitchOutcome& outcome);
 
   ReleaseStore& releases_;
   Clock& clock_;

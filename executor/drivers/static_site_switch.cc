@@ -58,9 +58,11 @@ fs::path FirstClosedFolder(const fs::path& path) {
 
 }  // namespace
 
-pb::Slot StaticSite::Serving(const std::string& app) const {
+pb::Slot StaticSite::Serving(const std::string& app) const { return LinkedTo(app, kSiteCurrent); }
+
+pb::Slot StaticSite::LinkedTo(const std::string& app, const char* link) const {
   std::error_code error;
-  const fs::path target = fs::read_symlink(paths_.Site(app) / kSiteCurrent, error);
+  const fs::path target = fs::read_symlink(paths_.Site(app) / link, error);
   for (const pb::Slot slot : {pb::SLOT_BLUE, pb::SLOT_GREEN}) {
     if (target == SlotWord(slot)) return slot;
   }
@@ -134,31 +136,33 @@ absl::Status StaticSite::Preflight(const pb::ApplicationSpec& spec) {
   return Annotate(Prove(spec.app(), door, serving), "nginx does not serve what it should by now");
 }
 
+absl::Status StaticSite::ProveSwitch(const SiteSwitch& wanted, pb::SwitchEvidence& evidence) {
+  const pb::FrontDoor& door = wanted.front_door;
+  SLIPWAY_RETURN_IF_ERROR(ProveWithin(wanted.app, door, wanted.to, proof_time_, &evidence));
+  const auto page = Ask(door, "");
+  if (page.ok()) evidence.set_front_door_status(static_cast<uint32_t>(page->status));
+  if (page.ok() && page->status == static_cast<int>(door.status())) return absl::OkStatus();
+  return Failure(pb::FAILURE_REASON_FRONT_DOOR,
+                 absl::StrCat(door.url(), " (", door.host(), ") through nginx: ", Said(page, false),
+                              " instead of ", door.status()));
+}
+
 SwitchOutcome StaticSite::Switch(const SiteSwitch& wanted) {
   SwitchOutcome outcome;
   outcome.evidence.set_from(wanted.from);
   outcome.evidence.set_to(wanted.to);
   outcome.evidence.set_generation(wanted.generation);
   const auto start = clock_.Now();
+  const pb::Slot previous = LinkedTo(wanted.app, kSitePrevious);
   const auto change = [&]() -> absl::Status {
     // First what answers for the old pages: meanwhile both links name the same copy.
     SLIPWAY_RETURN_IF_ERROR(PointTo(wanted.app, kSitePrevious, wanted.from));
     SLIPWAY_RETURN_IF_ERROR(PointTo(wanted.app, kSiteCurrent, wanted.to));
     SLIPWAY_FAILPOINT("executor.switch.linked");
-    SLIPWAY_RETURN_IF_ERROR(
-        ProveWithin(wanted.app, wanted.front_door, wanted.to, proof_time_, &outcome.evidence));
-    const auto page = Ask(wanted.front_door, "");
-    if (page.ok()) outcome.evidence.set_front_door_status(static_cast<uint32_t>(page->status));
-    if (page.ok() && page->status == static_cast<int>(wanted.front_door.status())) {
-      return absl::OkStatus();
-    }
-    return Failure(pb::FAILURE_REASON_FRONT_DOOR,
-                   absl::StrCat(wanted.front_door.url(), " (", wanted.front_door.host(),
-                                ") through nginx: ", Said(page, false), " instead of ",
-                                wanted.front_door.status()));
+    return ProveSwitch(wanted, outcome.evidence);
   };
   outcome.status = change();
-  if (!outcome.status.ok()) outcome.status = GoBack(wanted, outcome.status, outcome);
+  if (!outcome.status.ok()) outcome.status = GoBack(wanted, previous, outcome.status, outcome);
   *outcome.evidence.mutable_total() = ToProto(clock_.Now() - start);
   return outcome;
 }
@@ -168,19 +172,19 @@ SwitchOutcome StaticSite::Recover(const SiteSwitch& wanted) {
   outcome.evidence.set_from(wanted.from);
   outcome.evidence.set_to(wanted.to);
   outcome.evidence.set_generation(wanted.generation);
-  const bool changed = Serving(wanted.app) == wanted.to;
-  outcome.status = changed ? ProveWithin(wanted.app, wanted.front_door, wanted.to, proof_time_,
-                                         &outcome.evidence)
-                           : absl::AbortedError("the link had not been changed yet");
-  if (!outcome.status.ok()) outcome.status = GoBack(wanted, outcome.status, outcome);
+  outcome.status = Serving(wanted.app) == wanted.to
+                       ? ProveSwitch(wanted, outcome.evidence)
+                       : absl::AbortedError("the link had not been changed yet");
+  if (outcome.status.ok()) return outcome;
+  // What `previous` named is not known any more; nobody needs it for more than old pages.
+  outcome.status = GoBack(wanted, pb::SLOT_UNSPECIFIED, outcome.status, outcome);
   return outcome;
 }
 
-// Answers why, and how going back went.
-absl::Status StaticSite::GoBack(const SiteSwitch& wanted, const absl::Status& why,
-                                SwitchOutcome& outcome) {
+absl::Status StaticSite::GoBack(const SiteSwitch& wanted, pb::Slot previous,
+                                const absl::Status& why, SwitchOutcome& outcome) {
   absl::Status back = PointTo(wanted.app, kSiteCurrent, wanted.from);
-  if (back.ok()) back = PointTo(wanted.app, kSitePrevious, pb::SLOT_UNSPECIFIED);
+  if (back.ok()) back = PointTo(wanted.app, kSitePrevious, previous);
   if (back.ok() && wanted.from != pb::SLOT_UNSPECIFIED) {
     back = ProveWithin(wanted.app, wanted.front_door, wanted.from, proof_time_, nullptr);
   }

@@ -89,6 +89,23 @@ def watching_goes_on(check, client, controller):
           "a watch over the controller's death", str(seen))
 
 
+def a_site(check, client):
+    """Only what its root holds is published."""
+    folder = f"{SITE}/pages"
+    stack.write(f"{folder}/slipway.yaml", "app: pages\nhosts: [local]\nsite: {front_door: {url: \"http://127.0.0.1:8090/\"}}\n")
+    stack.write(f"{folder}/.slipwayignore", "*.draft\n")
+    stack.write(f"{folder}/source.md", "not published")
+    stack.write(f"{folder}/site/next.draft", "not published either")
+    stack.write(f"{folder}/site/index.html", "published")
+    published = f"{SITE}/executor/sites/pages/current"
+    stack.write(f"{SITE}/nginx/sites/pages.conf", f"server {{ listen 127.0.0.1:8090; root {published}; }}\n")
+    stack.reload_nginx()
+    run(stack.CLI, "apply", cwd=folder)
+    done = client.deploy("pages", folder, commit="s1")
+    check(done.state == deployments_pb2.DEPLOYMENT_STATE_SUCCEEDED and stack.get(8090) == "published"
+          and sorted(os.listdir(published)) == ["index.html", "slipway-release.txt"], "a site", str(done))
+
+
 def by_token_and_tls(check):
     token = slipway("token", "create", "py", "--app", "hello").stdout.splitlines()[0]
     viewer = slipway("token", "create", "eye", "--role", "viewer").stdout.splitlines()[0]
@@ -137,6 +154,7 @@ def main():
         run(stack.CLI, "apply", cwd=APP)
         with Client(f"unix://{SITE}/controller.sock", actor="pytester") as client:
             over_the_socket(check, client)
+            a_site(check, client)
             watching_goes_on(check, client, controller)
         by_token_and_tls(check)
     return check.exit_code()

@@ -17,6 +17,7 @@
 #include "common/spec.h"
 #include "executor/drivers/http_client.h"
 #include "executor/failure.h"
+#include "tests/support/file_tree.h"
 #include "tests/support/nginx_host.h"
 #include "tests/support/request_load.h"
 
@@ -24,6 +25,7 @@ namespace slipway::executor {
 namespace {
 
 namespace fs = std::filesystem;
+using ::slipway::testing::FileTree;
 using ::slipway::testing::NginxHost;
 using ::slipway::testing::RequestLoad;
 using ::testing::HasSubstr;
@@ -69,22 +71,10 @@ class StaticSiteTest : public ::testing::Test {
     return Sha256Of(content);
   }
 
-  static pb::Manifest ManifestOf(const Files& files) {
-    pb::Manifest manifest;
-    for (const auto& [path, content] : files) {
-      pb::ManifestEntry& entry = *manifest.add_entries();
-      entry.set_path(path);
-      entry.set_type(pb::FILE_TYPE_REGULAR);
-      entry.set_digest(Sha256Of(content));
-      entry.set_size(content.size());
-    }
-    return manifest;
-  }
-
   // What the steps stage and start do.
   StagedRelease Publish(const std::string& release, const Files& files, pb::Slot slot) {
     for (const auto& [path, content] : files) Put(content);
-    const std::string digest = Put(SerializeManifest(ManifestOf(files)));
+    const std::string digest = Put(SerializeManifest(FileTree(files)));
     EXPECT_TRUE(MakeFolders(paths_.Generated(kApp, release)).ok());
     EXPECT_TRUE(
         WriteFileAtomically(paths_.Generated(kApp, release) / "manifest", digest, 0600).ok());
@@ -197,6 +187,37 @@ TEST_F(StaticSiteTest, PutsTheLinkBackWhenThePageIsNotAnsweredAsAsked) {
   EXPECT_EQ(Get("/").body, "one");
 }
 
+TEST_F(StaticSiteTest, AnswersTheWarmCopysAssetsAlsoAfterGoingBackToItFailed) {
+  Publish("aaaaaaaaaaaa", {{"other.html", "one"}, {"app.1.css", "old style"}}, pb::SLOT_BLUE);
+  Publish("bbbbbbbbbbbb", {{"index.html", "two"}}, pb::SLOT_GREEN);
+  StartNginx();
+  SiteSwitch first = To(pb::SLOT_BLUE);
+  first.front_door.set_status(403);
+  ASSERT_TRUE(site_->Switch(first).status.ok());
+  ASSERT_TRUE(site_->Switch(To(pb::SLOT_GREEN)).status.ok());
+  // Blue has no page that its front door would take now.
+  const SwitchOutcome back = site_->Switch(To(pb::SLOT_BLUE));
+  EXPECT_EQ(ReasonOf(back.status), pb::FAILURE_REASON_FRONT_DOOR);
+  EXPECT_TRUE(back.evidence.restored());
+  EXPECT_EQ(Get("/").body, "two");
+  EXPECT_EQ(Get("/app.1.css").body, "old style");
+}
+
+TEST_F(StaticSiteTest, TakesBackAnInterruptedSwitchToAPageThatIsNotAnsweredAsAsked) {
+  Publish("aaaaaaaaaaaa", {{"index.html", "one"}}, pb::SLOT_BLUE);
+  StartNginx();
+  ASSERT_TRUE(site_->Switch(To(pb::SLOT_BLUE)).status.ok());
+  Publish("bbbbbbbbbbbb", {{"other.html", "two"}}, pb::SLOT_GREEN);
+  const SiteSwitch interrupted = To(pb::SLOT_GREEN);
+  const fs::path folder = paths_.Site(kApp);
+  fs::create_symlink("green", folder / "current.new");
+  fs::rename(folder / "current.new", folder / kSiteCurrent);
+  const SwitchOutcome recovered = site_->Recover(interrupted);
+  EXPECT_EQ(ReasonOf(recovered.status), pb::FAILURE_REASON_FRONT_DOOR);
+  EXPECT_TRUE(recovered.evidence.restored());
+  EXPECT_EQ(Get("/").body, "one");
+}
+
 TEST_F(StaticSiteTest, LeavesNoLinkWhenTheFirstReleaseIsNotServed) {
   Publish("aaaaaaaaaaaa", {{"index.html", "one"}}, pb::SLOT_BLUE);
   StartNginx("elsewhere");
@@ -288,15 +309,14 @@ TEST_F(StaticSiteTest, KeepsTheTagOfWhatDidNotChangeAndGivesWhatDidAnother) {
 
 TEST_F(StaticSiteTest, RefusesAReleaseWithoutAnIndexOrWithAMarkOfItsOwn) {
   const StagedRelease release{kApp, "aaaaaaaaaaaa", spec_};
-  EXPECT_TRUE(site_->Prepare(release, ManifestOf({{"index.html", "one"}}), "", {}).ok());
-  EXPECT_THAT(site_->Prepare(release, ManifestOf({{"page.html", "one"}}), "", {}).ToString(),
+  EXPECT_TRUE(site_->Prepare(release, FileTree({{"index.html", "one"}}), "", {}).ok());
+  EXPECT_THAT(site_->Prepare(release, FileTree({{"page.html", "one"}}), "", {}).ToString(),
               HasSubstr("site has no index.html"));
-  EXPECT_THAT(
-      site_
-          ->Prepare(release, ManifestOf({{"index.html", "one"}, {"slipway-release.txt", "x"}}), "",
-                    {})
-          .ToString(),
-      HasSubstr("slipway-release.txt"));
+  EXPECT_THAT(site_
+                  ->Prepare(release,
+                            FileTree({{"index.html", "one"}, {"slipway-release.txt", "x"}}), "", {})
+                  .ToString(),
+              HasSubstr("slipway-release.txt"));
 }
 
 }  // namespace

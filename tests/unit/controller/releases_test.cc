@@ -7,7 +7,7 @@
 #include "common/status.h"
 #include "controller/store/sqlite_store.h"
 #include "tests/contract/store_contract.h"
-#include "tests/support/one_file_tree.h"
+#include "tests/support/file_tree.h"
 #include "tests/support/temporary_folder.h"
 
 namespace slipway::controller {

@@ -16,7 +16,7 @@
 #include "common/manifest.h"
 #include "common/status.h"
 #include "tests/support/fake_executor.h"
-#include "tests/support/one_file_tree.h"
+#include "tests/support/file_tree.h"
 #include "tests/support/unix_channel.h"
 
 #include "slipway/v1/applications.grpc.pb.h"

@@ -5,17 +5,18 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "common/digest.h"
 #include "common/file.h"
 #include "common/spec.h"
 #include "executor/drivers/compose_document.h"
 #include "executor/failure.h"
 #include "executor/paths.h"
+#include "tests/support/file_tree.h"
 
 namespace slipway::executor {
 namespace {
 
 using nlohmann::json;
+using ::slipway::testing::FileTree;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::UnorderedElementsAre;
@@ -24,18 +25,6 @@ std::vector<std::string> Keys(const json& object) {
   std::vector<std::string> keys;
   for (const auto& item : object.items()) keys.push_back(item.key());
   return keys;
-}
-
-pb::Manifest ManifestOf(const std::vector<std::pair<std::string, std::string>>& files) {
-  pb::Manifest manifest;
-  for (const auto& [path, content] : files) {
-    pb::ManifestEntry& entry = *manifest.add_entries();
-    entry.set_path(path);
-    entry.set_type(pb::FILE_TYPE_REGULAR);
-    entry.set_digest(Sha256Of(content));
-    entry.set_size(content.size());
-  }
-  return manifest;
 }
 
 pb::ApplicationSpec Spec() {
@@ -79,7 +68,7 @@ class ComposeCut : public ::testing::TestWithParam<const char*> {
   json& Service(const char* name) { return input_.document["services"][name]; }
 
   std::string text_;
-  pb::Manifest manifest_ = ManifestOf({{"Dockerfile", "FROM x"}, {"app.py", "1"}});
+  pb::Manifest manifest_ = FileTree({{"Dockerfile", "FROM x"}, {"app.py", "1"}});
   CutInput input_;
 };
 
@@ -207,10 +196,10 @@ TEST_P(ComposeCut, BuildsEqualBuildsOnce) {
 
 TEST_P(ComposeCut, NamesABuildByWhatGoesIntoIt) {
   const std::string digest = Cut().builds[0].digest;
-  const pb::Manifest changed = ManifestOf({{"Dockerfile", "FROM x"}, {"app.py", "2"}});
+  const pb::Manifest changed = FileTree({{"Dockerfile", "FROM x"}, {"app.py", "2"}});
   input_.manifest = &changed;
   EXPECT_NE(Cut().builds[0].digest, digest);
-  const pb::Manifest renamed = ManifestOf({{"Dockerfile", "FROM x"}, {"app2.py", "1"}});
+  const pb::Manifest renamed = FileTree({{"Dockerfile", "FROM x"}, {"app2.py", "1"}});
   input_.manifest = &renamed;
   EXPECT_NE(Cut().builds[0].digest, digest);
   input_.manifest = &manifest_;
@@ -232,15 +221,15 @@ TEST_P(ComposeCut, GivesTheSameImagesAndDefinitionsInAnotherReleaseFolder) {
 
 TEST_P(ComposeCut, CountsOnlyTheFilesOfTheContext) {
   Service("api")["build"]["context"] = "/release/web";
-  pb::Manifest manifest = ManifestOf({{"other", "1"}, {"web-old/x", "1"}, {"web/Dockerfile", "1"}});
+  pb::Manifest manifest = FileTree({{"other", "1"}, {"web-old/x", "1"}, {"web/Dockerfile", "1"}});
   input_.manifest = &manifest;
   const CutResult before = Cut();
   ASSERT_EQ(before.builds.size(), 2u);
   EXPECT_EQ(before.builds[0].context, "web");
-  manifest = ManifestOf({{"other", "2"}, {"web-old/x", "2"}, {"web/Dockerfile", "1"}});
+  manifest = FileTree({{"other", "2"}, {"web-old/x", "2"}, {"web/Dockerfile", "1"}});
   EXPECT_EQ(Cut().images.at("api"), before.images.at("api"));
   EXPECT_NE(Cut().images.at("bot"), before.images.at("bot"));
-  manifest = ManifestOf({{"other", "1"}, {"web-old/x", "1"}, {"web/Dockerfile", "2"}});
+  manifest = FileTree({{"other", "1"}, {"web-old/x", "1"}, {"web/Dockerfile", "2"}});
   EXPECT_NE(Cut().images.at("api"), before.images.at("api"));
 }
 
