@@ -1,38 +1,23 @@
-// slipway-controller: reads its configuration, serves until SIGTERM.
+// slipway-controller: serves until SIGTERM; makes backups and restores them.
 #include <cstdio>
 #include <cstdlib>
 #include <string>
-#include <vector>
 
-#include "common/file.h"
+#include <CLI/CLI.hpp>
+
+#include "common/clock.h"
 #include "common/grpc_server.h"
 #include "common/logging.h"
 #include "common/service_manager.h"
 #include "common/status.h"
-#include "common/yaml_proto.h"
+#include "controller/backup.h"
+#include "controller/config.h"
 #include "controller/rollout/rollout_steps.h"
 #include "controller/server.h"
 
-#include "slipway/config/v1/config.pb.h"
-
 namespace {
 
-constexpr char kHelp[] =
-    "slipway-controller: holds the state and the history of deployments and runs them\n"
-    "\n"
-    "  --config FILE      default /etc/slipway/controller.yaml\n"
-    "  --version          print the version\n"
-    "  --help             print this\n"
-#ifdef SLIPWAY_FAILPOINTS
-    "  --list-failpoints  points at which a test may kill this program (SLIPWAY_FAILPOINT=NAME)\n"
-#endif
-    "\n"
-    "Example of a configuration:\n"
-    "  state: /var/lib/slipway/controller\n"
-    "  socket: /run/slipway/controller.sock\n"
-    "  metrics_address: 127.0.0.1:9780\n"
-    "  hosts:\n"
-    "    - {name: web-1, address: \"unix:///run/slipway/executor.sock\"}\n";
+using slipway::config::v1::ControllerConfig;
 
 int Fail(const absl::Status& status) {
   std::fprintf(stderr, "slipway-controller: %s\n", std::string(status.message()).c_str());
@@ -52,13 +37,7 @@ int ListFailpoints() {
 }
 #endif
 
-int Run(const std::string& file) {
-  absl::StatusOr<std::string> text = slipway::ReadFile(file);
-  if (!text.ok()) return Fail(slipway::Annotate(text.status(), file));
-  slipway::config::v1::ControllerConfig config;
-  if (const absl::Status read = slipway::ParseYaml(*text, file, config); !read.ok()) {
-    return Fail(read);
-  }
+int Serve(const ControllerConfig& config) {
   slipway::BlockStopSignals();
   const auto server = slipway::controller::Server::Start(config);
   if (!server.ok()) return Fail(server.status());
@@ -68,30 +47,57 @@ int Run(const std::string& file) {
   return 0;
 }
 
+int BackUp(const ControllerConfig& config, const std::string& into, int keep) {
+  const auto backup = slipway::controller::MakeBackup(config, into, keep, slipway::SystemClock());
+  if (!backup.ok()) return Fail(backup.status());
+  std::printf("%s\n", backup->folder.c_str());
+  return 0;
+}
+
+int Restore(const ControllerConfig& config, const std::string& from) {
+  const absl::Status restored =
+      slipway::controller::RestoreBackup(config, from, slipway::SystemClock());
+  if (!restored.ok()) return Fail(restored);
+  std::printf("%s is restored; start the controller\n", config.state().c_str());
+  return 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   // gRPC's own log is for its developers; what an operator needs to know stands in ours.
   setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
-  std::string file = "/etc/slipway/controller.yaml";
-  for (int i = 1; i < argc; ++i) {
-    const std::string argument = argv[i];
-    if (argument == "--config" && i + 1 < argc) {
-      file = argv[++i];
-    } else if (argument == "--version") {
-      std::printf("slipway-controller %s\n", SLIPWAY_VERSION);
-      return 0;
-    } else if (argument == "--help") {
-      std::fputs(kHelp, stdout);
-      return 0;
+  CLI::App app("Slipway's controller: holds the state and the history of deployments and runs them",
+               "slipway-controller");
+  std::string file = slipway::controller::kDefaultConfigPath;
+  app.add_option("--config", file, "Configuration file")->capture_default_str();
+  app.set_version_flag("--version", "slipway-controller " SLIPWAY_VERSION);
 #ifdef SLIPWAY_FAILPOINTS
-    } else if (argument == "--list-failpoints") {
-      return ListFailpoints();
+  bool list_failpoints = false;
+  app.add_flag("--list-failpoints", list_failpoints,
+               "Points at which a test may kill this program (SLIPWAY_FAILPOINT=NAME)");
 #endif
-    } else {
-      std::fprintf(stderr, "slipway-controller: unknown argument %s\n\n%s", argv[i], kHelp);
-      return 2;
-    }
-  }
-  return Run(file);
+  app.fallthrough();
+  app.require_subcommand(0, 1);
+  app.add_subcommand("serve", "Run the daemon; the default");
+  std::string folder;
+  int keep = 0;
+  CLI::App* backup = app.add_subcommand(
+      "backup", "Copy the state into a new folder below this one, also while the daemon runs");
+  backup->add_option("FOLDER", folder, "Such as /var/backups/slipway")->required();
+  backup->add_option("--keep", keep, "Remove older backups there beyond this many; default: none")
+      ->check(CLI::Range(1, 10'000));
+  CLI::App* restore = app.add_subcommand(
+      "restore", "Put a backup into an empty state folder; the daemon is stopped");
+  restore->add_option("BACKUP", folder, "Such as /var/backups/slipway/20261125T073000Z")
+      ->required();
+  CLI11_PARSE(app, argc, argv);
+#ifdef SLIPWAY_FAILPOINTS
+  if (list_failpoints) return ListFailpoints();
+#endif
+  const auto config = slipway::controller::LoadConfig(file);
+  if (!config.ok()) return Fail(config.status());
+  if (backup->parsed()) return BackUp(*config, folder, keep);
+  if (restore->parsed()) return Restore(*config, folder);
+  return Serve(*config);
 }

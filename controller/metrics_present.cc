@@ -58,6 +58,8 @@ class Figures {
     Put(running_, {{"app", app}}, deploying ? 1 : 0);
   }
 
+  void Backup(std::optional<Time> time) { Put(backup_, {}, time ? UnixSeconds(*time) : 0); }
+
   void CertificateEnds(Time time) {
     Put(certificate_, {{"role", "controller"}}, UnixSeconds(time));
   }
@@ -75,7 +77,7 @@ class Figures {
     std::vector<MetricFamily> all;
     for (MetricFamily* family :
          {&connected_, &free_bytes_, &old_workers_, &reloads_, &stale_, &resumes_, &release_,
-          &unconverged_, &running_, &certificate_, &build_}) {
+          &unconverged_, &running_, &backup_, &certificate_, &build_}) {
       if (!family->metric.empty()) all.push_back(std::move(*family));
     }
     return all;
@@ -114,6 +116,7 @@ class Figures {
   MetricFamily unconverged_ = Gauge("hosts_unconverged", "Hosts on another release than most");
   MetricFamily running_ =
       Gauge("deployments_running", "Deployments that have not ended, at most one per application");
+  MetricFamily backup_ = Gauge("backup_timestamp_seconds", "When the newest backup was begun");
   MetricFamily certificate_ =
       Gauge("tls_cert_not_after_timestamp_seconds", "When a daemon's own certificate ends");
   MetricFamily build_ = Gauge("build_info", "Always 1");
@@ -133,6 +136,7 @@ std::vector<MetricFamily> FiguresOf(const Present& present) {
   for (const std::string& app : present.applications) {
     figures.Application(app, present.deploying.contains(app));
   }
+  figures.Backup(present.backup);
   if (present.certificate_ends) figures.CertificateEnds(*present.certificate_ends);
   return std::move(figures).All();
 }

@@ -22,6 +22,8 @@ struct Present {
   std::vector<std::string> applications;
   // Applications with a deployment that has not ended.
   std::set<std::string> deploying;
+  // When the newest backup was begun; nothing when there is none.
+  std::optional<Time> backup;
   // Of the controller's own certificate.
   std::optional<Time> certificate_ends;
 };

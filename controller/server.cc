@@ -1,8 +1,6 @@
 #include "controller/server.h"
 
-#include <fcntl.h>
 #include <filesystem>
-#include <sys/file.h>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -20,8 +18,10 @@
 #include "controller/access/certificates.h"
 #include "controller/access/upkeep.h"
 #include "controller/api/front.h"
+#include "controller/backup.h"
 #include "controller/catalog/applications.h"
 #include "controller/catalog/releases.h"
+#include "controller/config.h"
 #include "controller/fleet/fleet.h"
 #include "controller/fleet/host_registry.h"
 #include "controller/metrics.h"
@@ -29,41 +29,13 @@
 #include "controller/rollout/admission.h"
 #include "controller/rollout/engine.h"
 #include "controller/rollout/event_hub.h"
+#include "controller/state_folder.h"
 #include "controller/store/secret_box.h"
 #include "controller/store/sqlite_store.h"
 
 namespace slipway::controller {
-namespace {
 
 using Config = slipway::config::v1::ControllerConfig;
-
-void ApplyDefaults(Config& config) {
-  if (config.state().empty()) config.set_state("/var/lib/slipway/controller");
-  if (config.socket().empty()) config.set_socket("/run/slipway/controller.sock");
-  const std::filesystem::path ssh = std::filesystem::path(config.state()) / "ssh";
-  if (config.ssh().key().empty()) config.mutable_ssh()->set_key(ssh / "id_ed25519");
-  if (config.ssh().known_hosts().empty())
-    config.mutable_ssh()->set_known_hosts(ssh / "known_hosts");
-  if (config.github().issuer().empty()) {
-    config.mutable_github()->set_issuer("https://token.actions.githubusercontent.com");
-  }
-  if (config.metrics_address().empty()) config.set_metrics_address("127.0.0.1:9780");
-}
-
-// Held as long as the descriptor is open, and not a moment longer, however the process ends.
-absl::StatusOr<UniqueFd> LockState(const std::filesystem::path& folder) {
-  const std::filesystem::path file = folder / "lock";
-  UniqueFd fd(open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!fd) return ErrnoError(absl::StrCat("open ", file.string()));
-  if (flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
-    return Error(absl::StatusCode::kFailedPrecondition, "STATE_IN_USE",
-                 absl::StrCat("another controller uses ", folder.string()),
-                 "stop it, or give this one another state folder");
-  }
-  return fd;
-}
-
-}  // namespace
 
 // In the order in which they come up; destroyed the other way round.
 struct Server::Parts {
@@ -108,16 +80,16 @@ struct Server::Parts {
 };
 
 absl::Status Server::Parts::Open(const Config& config) {
-  state = config.state();
+  const StateFolder folder(config.state());
+  state = folder.Root();
   RaiseFileLimit();
-  SLIPWAY_RETURN_IF_ERROR(MakeFolders(state));
-  SLIPWAY_ASSIGN_OR_RETURN(lock, LockState(state));
+  SLIPWAY_ASSIGN_OR_RETURN(lock, folder.Lock());
   // Whoever holds the state is the one who acts.
   metrics.Leads(true);
-  SLIPWAY_ASSIGN_OR_RETURN(blobs, BlobStore::Open(state / "blobs"));
-  SLIPWAY_ASSIGN_OR_RETURN(box, SecretBox::Open(state / "key"));
+  SLIPWAY_ASSIGN_OR_RETURN(blobs, BlobStore::Open(folder.Blobs()));
+  SLIPWAY_ASSIGN_OR_RETURN(box, SecretBox::Open(folder.Key()));
   SLIPWAY_ASSIGN_OR_RETURN(store,
-                           SqliteStore::Open(state / "state.db", SystemClock(),
+                           SqliteStore::Open(folder.Database(), SystemClock(),
                                              [this](auto time) { metrics.Committed(time); }));
   const absl::Status intact = store->VerifyHistory();
   metrics.HistoryIntact(intact.ok());
@@ -125,7 +97,7 @@ absl::Status Server::Parts::Open(const Config& config) {
     LogError("the history is broken", {{"problem", std::string(intact.message())}});
   }
   SLIPWAY_ASSIGN_OR_RETURN(certificates,
-                           Certificates::Open(state / "tls", config.tls(), *store, SystemClock()));
+                           Certificates::Open(folder.Tls(), config.tls(), *store, SystemClock()));
   return Connect(config);
 }
 
@@ -139,7 +111,7 @@ absl::Status Server::Parts::Connect(const Config& config) {
   dial.tls_check = [this](const CertificateFacts& facts) {
     return certificates->CheckNotRevoked(facts);
   };
-  dial.relay_folder = state / "relay";
+  dial.relay_folder = StateFolder(state).Relay();
   SLIPWAY_ASSIGN_OR_RETURN(ssh_public_key, MakeSshKey(config.ssh().key(), "slipway-controller"));
   // What a killed controller left behind.
   std::error_code ignored;
@@ -208,25 +180,26 @@ absl::Status Server::Parts::Assemble(const Config& config) {
 }
 
 absl::Status Server::Parts::OpenFront(Guard::Openers openers, GrpcServerOptions options) {
-  const FrontParts parts{*store,
-                         *box,
-                         *blobs,
-                         hub,
-                         *fleet,
-                         *registry,
-                         *applications,
-                         *releases,
-                         *checks,
-                         *admission,
-                         *preview,
-                         *tokens,
-                         *trusts,
-                         *enrolments,
-                         *certificates,
-                         *audit,
-                         *upkeep,
-                         {SLIPWAY_VERSION, SystemClock().WallNow(), ssh_public_key, state,
-                          [this] { return metrics.IsHistoryIntact(); }}};
+  const FrontParts parts{
+      *store,
+      *box,
+      *blobs,
+      hub,
+      *fleet,
+      *registry,
+      *applications,
+      *releases,
+      *checks,
+      *admission,
+      *preview,
+      *tokens,
+      *trusts,
+      *enrolments,
+      *certificates,
+      *audit,
+      *upkeep,
+      {SLIPWAY_VERSION, SystemClock().WallNow(), ssh_public_key, state,
+       [this] { return metrics.IsHistoryIntact(); }, [this] { return NewestBackup(*store); }}};
   options.configure = [this](grpc::ServerBuilder& builder) { metrics.Intercept(builder); };
   Guard guard(openers, *tokens, *certificates, SystemClock(),
               [this](const std::string& kind, const std::string& reason) {
@@ -285,6 +258,7 @@ Present Server::Parts::Look() {
       if (more) last = page->back().app;
     }
   }
+  present.backup = NewestBackup(*store);
   present.certificate_ends = certificates->OwnEnds();
   return present;
 }

@@ -13,7 +13,44 @@ std::string SignedBytes(const xpb::HistoryHead& head) {
                       head.time().nanos(), "\n", head.hash());
 }
 
+std::string SignedBytes(const store::v1::RestoreRecord& record) {
+  return absl::StrCat("slipway history restored\n", record.sequence(), "\n",
+                      record.time().seconds(), ".", record.time().nanos());
+}
+
 }  // namespace
+
+absl::Status RecordRestore(Store& store, const Certificates& certificates,
+                           const HistoryRecord& last, Time now, const Actor& actor,
+                           const std::string& backup) {
+  store::v1::RestoreRecord record;
+  record.set_sequence(last.sequence);
+  *record.mutable_time() = ToProto(now);
+  if (certificates.HasAuthority()) {
+    SLIPWAY_ASSIGN_OR_RETURN(*record.mutable_signature(), certificates.Sign(SignedBytes(record)));
+  }
+  return store.PutRecord(
+      {kRestoreKind, kNewestId, record.SerializeAsString(), std::nullopt},
+      HistoryDraft{"", actor, "restore", backup,
+                   absl::StrCat("ok; what came after row ", last.sequence, " is lost")});
+}
+
+std::optional<store::v1::RestoreRecord> Audit::Restored() {
+  const auto body = store_.GetRecord(kRestoreKind, kNewestId);
+  const auto authority = certificates_.AuthorityPem();
+  store::v1::RestoreRecord record;
+  if (!body.ok() || !authority.ok() || !record.ParseFromString(*body) ||
+      !VerifyBytes(*authority, SignedBytes(record), record.signature()).ok()) {
+    return std::nullopt;
+  }
+  return record;
+}
+
+bool Audit::WasLostByRestore(const xpb::HistoryHead& kept) {
+  const auto restored = Restored();
+  return restored && kept.sequence() > restored->sequence() &&
+         FromProto(kept.time()) < FromProto(restored->time());
+}
 
 absl::StatusOr<xpb::HistoryHead> Audit::SignedHead() {
   SLIPWAY_ASSIGN_OR_RETURN(const auto newest, store_.ListHistory("", 0, 1));
@@ -31,6 +68,7 @@ std::string Audit::ProblemWith(const xpb::HistoryHead& kept) {
   if (!authority.ok() || !VerifyBytes(*authority, SignedBytes(kept), kept.signature()).ok()) {
     return "the head that it keeps is not signed by this controller's authority";
   }
+  if (WasLostByRestore(kept)) return "";
   const auto rows = store_.ListHistory("", kept.sequence() + 1, 1);
   if (!rows.ok()) return std::string(rows.status().message());
   if (rows->empty() || rows->front().sequence != kept.sequence()) {
@@ -55,6 +93,10 @@ absl::StatusOr<pb::VerifyHistoryResponse> Audit::Verify() {
     response.add_problems(std::string(whole.message()));
   } else if (!whole.ok()) {
     return whole;
+  }
+  if (const auto restored = Restored()) {
+    response.set_lost_after(restored->sequence());
+    *response.mutable_restore_time() = restored->time();
   }
   for (const HostConfig& host : fleet_.Hosts()) {
     pb::KeptHead& kept = *response.add_kept();

@@ -2,6 +2,9 @@
 // that was written anew from some row on no longer fits what the hosts remember.
 #pragma once
 
+#include <optional>
+#include <string>
+
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
@@ -10,9 +13,16 @@
 #include "controller/fleet/fleet.h"
 #include "controller/store/store.h"
 
+#include "slipway/store/v1/records.pb.h"
 #include "slipway/v1/deployments.pb.h"
 
 namespace slipway::controller {
+
+// Says in the store, signed, that what came after this row of the history was lost when a backup was restored: hosts may remember
+// it. With a row in the history of its own. Unsigned, and so of no effect on what hosts remember, without a built-in authority.
+absl::Status RecordRestore(Store& store, const Certificates& certificates,
+                           const HistoryRecord& last, Time now, const Actor& actor,
+                           const std::string& backup);
 
 // Safe from several threads.
 class Audit {
@@ -24,10 +34,15 @@ class Audit {
   absl::StatusOr<xpb::HistoryHead> SignedHead();
   // Walks the chain and asks every host for the head that it keeps.
   absl::StatusOr<pb::VerifyHistoryResponse> Verify();
-  // With a head that a host keeps; empty when the chain of the store still goes through it.
+  // With a head that a host keeps; empty when the chain of the store still goes through it, or when it was lost by a restore.
   std::string ProblemWith(const xpb::HistoryHead& kept);
+  // It is from between a backup and the time when that was restored.
+  bool WasLostByRestore(const xpb::HistoryHead& kept);
 
  private:
+  // Nothing when there was none, or somebody else has written it.
+  std::optional<store::v1::RestoreRecord> Restored();
+
   Store& store_;
   Certificates& certificates_;
   Fleet& fleet_;

@@ -99,9 +99,15 @@ absl::StatusOr<std::unique_ptr<Certificates>> Certificates::Open(
   return certificates;
 }
 
+std::vector<std::filesystem::path> Certificates::AuthorityFiles(
+    const std::filesystem::path& folder) {
+  return {folder / "authority.key", folder / "authority.pem"};
+}
+
 absl::Status Certificates::OpenAuthority() {
-  const auto key_file = folder_ / "authority.key";
-  const auto certificate_file = folder_ / "authority.pem";
+  const auto files = AuthorityFiles(folder_);
+  const auto& key_file = files[0];
+  const auto& certificate_file = files[1];
   SLIPWAY_RETURN_IF_ERROR(MakeFolders(folder_));
   files_ = FilesIn(folder_);
   auto key = ReadFile(key_file);

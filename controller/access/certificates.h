@@ -29,6 +29,9 @@ class Certificates {
       const std::filesystem::path& folder, const slipway::config::v1::ControllerTls& config,
       Store& store, Clock& clock);
 
+  // Key and certificate of the built-in authority, in this folder.
+  static std::vector<std::filesystem::path> AuthorityFiles(const std::filesystem::path& folder);
+
   // What the controller shows as server and as client.
   const TlsFiles& Files() const { return files_; }
   // False with files of your own: no certificate can be made then.

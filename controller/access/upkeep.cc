@@ -148,7 +148,7 @@ absl::Status Upkeep::LookAfter(const std::string& host, GrpcExecutorClient& clie
     LogError("the history was changed", {{"host", host}, {"problem", problem}});
     return absl::OkStatus();
   }
-  SLIPWAY_RETURN_IF_ERROR(client.KeepHistoryHead(*head));
+  SLIPWAY_RETURN_IF_ERROR(client.KeepHistoryHead(*head, audit_.WasLostByRestore(kept)));
   delivered.head = head->sequence();
   return absl::OkStatus();
 }

@@ -81,11 +81,12 @@ grpc::Status HostsService::GetServerInfo(grpc::ServerContext* context,
     *response->mutable_start_time() = slipway::ToProto(about_.start_time);
     response->set_ssh_public_key(about_.ssh_public_key);
     SLIPWAY_ASSIGN_OR_RETURN(*response->mutable_authority_pem(), certificates_.AuthorityPem());
+    const Time now = std::chrono::system_clock::now();
     for (pb::Finding& finding :
-         CheckController(about_.state, about_.history_intact(), certificates_, fleet_,
-                         std::chrono::system_clock::now())) {
+         CheckController(about_.state, about_.history_intact(), certificates_, fleet_, now)) {
       *response->add_findings() = std::move(finding);
     }
+    *response->add_findings() = CheckBackup(about_.backup(), now);
     return absl::OkStatus();
   });
 }

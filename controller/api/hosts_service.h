@@ -25,6 +25,8 @@ class HostsService : public pb::HostService::Service {
     std::string ssh_public_key;
     std::filesystem::path state;
     std::function<bool()> history_intact;
+    // When the newest backup was begun.
+    std::function<std::optional<Time>()> backup;
   };
   HostsService(const Guard& guard, Store& store, Fleet& fleet, HostRegistry& registry,
                Enrolments& enrolments, Certificates& certificates, About about)

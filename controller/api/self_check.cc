@@ -10,6 +10,8 @@ namespace slipway::controller {
 namespace {
 
 constexpr uint64_t kLittleSpace = 1ULL << 30;
+// As the alert has it.
+constexpr std::chrono::hours kBackupLasts{48};
 constexpr std::chrono::seconds kClockMayDiffer{5};
 constexpr std::chrono::seconds kClockLeeway{60};
 
@@ -65,6 +67,17 @@ std::vector<pb::Finding> CheckController(const std::filesystem::path& state, boo
                                           host.address, " lead to it?")));
   }
   return findings;
+}
+
+pb::Finding CheckBackup(std::optional<Time> newest, Time now) {
+  const char* cure = "slipway-controller backup FOLDER, every day (docs/operating.md)";
+  if (!newest) return Found(pb::FINDING_LEVEL_WARNING, "backup", "none was ever made", cure);
+  const std::string age = FormatDuration(now - *newest);
+  if (now - *newest > kBackupLasts) {
+    return Found(pb::FINDING_LEVEL_WARNING, "backup", absl::StrCat("the newest is ", age, " old"),
+                 cure);
+  }
+  return Found(pb::FINDING_LEVEL_OK, "backup", absl::StrCat(age, " old"));
 }
 
 pb::Finding CheckClock(Time before, Time there, Time after) {

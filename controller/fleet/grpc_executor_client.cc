@@ -225,10 +225,11 @@ absl::Status GrpcExecutorClient::InstallCertificate(const xpb::InstallCertificat
   return Heard(Stub()->InstallCertificate(call.context(), request, &response));
 }
 
-absl::Status GrpcExecutorClient::KeepHistoryHead(const xpb::HistoryHead& head) {
+absl::Status GrpcExecutorClient::KeepHistoryHead(const xpb::HistoryHead& head, bool after_restore) {
   Call call(*this, kQuick);
   xpb::KeepHistoryHeadRequest request;
   *request.mutable_head() = head;
+  request.set_after_restore(after_restore);
   xpb::KeepHistoryHeadResponse response;
   return Heard(Stub()->KeepHistoryHead(call.context(), request, &response));
 }

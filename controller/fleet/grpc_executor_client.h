@@ -40,7 +40,7 @@ class GrpcExecutorClient : public ExecutorClient {
   // For controller/access/upkeep.h. UNIMPLEMENTED from an executor of before there were certificates.
   absl::StatusOr<xpb::CreateCertificateRequestResponse> CreateCertificateRequest();
   absl::Status InstallCertificate(const xpb::InstallCertificateRequest& request);
-  absl::Status KeepHistoryHead(const xpb::HistoryHead& head);
+  absl::Status KeepHistoryHead(const xpb::HistoryHead& head, bool after_restore);
   // Sequence 0 when the host keeps none.
   absl::StatusOr<xpb::HistoryHead> GetHistoryHead();
 

@@ -109,4 +109,13 @@ absl::Status Migrate(Database& database) {
   return absl::OkStatus();
 }
 
+absl::Status CheckMigrated(Database& database) {
+  SLIPWAY_ASSIGN_OR_RETURN(const int64_t version, Version(database));
+  if (version == static_cast<int64_t>(kSteps.size())) return absl::OkStatus();
+  return Error(
+      absl::StatusCode::kFailedPrecondition, "SCHEMA_DIFFERS",
+      absl::StrCat("the database has schema ", version, ", this program's is ", kSteps.size()),
+      "use the slipway-controller that runs, or restart it with this edition first");
+}
+
 }  // namespace slipway::controller

@@ -134,6 +134,11 @@ inline std::string DeploymentId(Time created, const std::string& release) {
                       release.substr(0, 6));
 }
 
+// Records that there is one of: the newest backup, and the last restore.
+inline constexpr char kBackupKind[] = "backup";
+inline constexpr char kRestoreKind[] = "restore";
+inline constexpr char kNewestId[] = "newest";
+
 struct HistoryRecord {
   uint64_t sequence = 0;
   Time time;

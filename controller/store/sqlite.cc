@@ -1,5 +1,6 @@
 #include "controller/store/sqlite.h"
 
+#include <cerrno>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <vector>
@@ -84,14 +85,18 @@ bool Statement::IsNull(int column) const {
 }
 
 absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path) {
-  // SQLite gives its -wal and -shm files the mode of the database, so that is set before anything is in it.
+  // SQLite gives its -wal and -shm files the mode of the database, so that is set before anything is in it. A file that is there is
+  // not opened: closing it again would drop the locks that another connection of this process holds on it, and a second process
+  // could take the log of the first away.
   {
-    const UniqueFd fd(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-    if (!fd) return ErrnoError(absl::StrCat("open ", path));
+    const UniqueFd fd(open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+    if (!fd && errno != EEXIST) return ErrnoError(absl::StrCat("open ", path));
   }
   sqlite3* handle = nullptr;
   const int result =
-      sqlite3_open_v2(path.c_str(), &handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, nullptr);
+      sqlite3_open_v2(
+          path.c_str(), &handle,
+          SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, nullptr);
   std::unique_ptr<Database> database(new Database(handle));
   if (result != SQLITE_OK) return database->LastError(absl::StrCat("open ", path));
   sqlite3_extended_result_codes(handle, 1);

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 
 #include "common/durations.h"
+#include "common/file.h"
 #include "common/names.h"
 #include "common/status.h"
 #include "controller/store/migrations.h"
@@ -21,6 +22,19 @@ absl::StatusOr<std::unique_ptr<SqliteStore>> SqliteStore::Open(const std::string
   SLIPWAY_RETURN_IF_ERROR(reader->Execute("PRAGMA query_only=ON"));
   return std::unique_ptr<SqliteStore>(
       new SqliteStore(std::move(writer), std::move(reader), clock, std::move(observer)));
+}
+
+absl::Status SqliteStore::Copy(const std::string& from, const std::string& to, Clock& clock) {
+  {
+    SLIPWAY_ASSIGN_OR_RETURN(const auto database, Database::Open(from));
+    SLIPWAY_RETURN_IF_ERROR(CheckMigrated(*database));
+    // Made here for its mode: SQLite fills an empty file.
+    SLIPWAY_RETURN_IF_ERROR(WriteFileAtomically(to, "", 0600));
+    Statement copy(*database, "VACUUM INTO ?");
+    SLIPWAY_RETURN_IF_ERROR(copy.Bind(to).Run());
+  }
+  SLIPWAY_ASSIGN_OR_RETURN(const auto copy, Open(to, clock));
+  return copy->VerifyHistory();
 }
 
 SqliteStore::SqliteStore(std::unique_ptr<Database> writer, std::unique_ptr<Database> reader,

@@ -25,6 +25,10 @@ class SqliteStore : public Store {
   static absl::StatusOr<std::unique_ptr<SqliteStore>> Open(const std::string& path, Clock& clock,
                                                            CommitObserver observer = nullptr);
 
+  // A consistent copy in a new file, also while another process uses the database; its history is verified. FAILED_PRECONDITION
+  // (reason SCHEMA_DIFFERS) when the database is not of this program's schema; DATA_LOSS when the history does not hold.
+  static absl::Status Copy(const std::string& from, const std::string& to, Clock& clock);
+
   absl::StatusOr<Applied> ApplyApplication(const pb::ApplicationSpec& spec, const Request& request,
                                            const Actor& actor) override;
   absl::StatusOr<ApplicationRecord> GetApplication(const std::string& app) override;

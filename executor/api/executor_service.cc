@@ -271,7 +271,8 @@ grpc::Status ExecutorService::KeepHistoryHead(grpc::ServerContext* context,
   const auto kept = parts_.journal.HistoryHead();
   const bool other = kept && kept->sequence() == request->head().sequence() &&
                      kept->hash() != request->head().hash();
-  if (other || (kept && kept->sequence() > request->head().sequence())) {
+  const bool newer = kept && kept->sequence() > request->head().sequence();
+  if ((other || newer) && !request->after_restore()) {
     return ToGrpc(Error(
         absl::StatusCode::kFailedPrecondition, "OLDER_HEAD",
         absl::StrCat("this host remembers ", other ? "another row " : "row ", kept->sequence(),

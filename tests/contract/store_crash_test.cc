@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include <gmock/gmock.h>
@@ -117,6 +118,57 @@ TEST_F(StoreCrash, LeavesNothingHalfDoneWhenTheDiskIsFull) {
   EXPECT_GT(failures, 10);
   EXPECT_EQ(store->GetDeployment("gifty", id)->state, pb::DEPLOYMENT_STATE_FAILED);
   EXPECT_TRUE(store->VerifyHistory().ok());
+}
+
+// A process of its own that opens the database when it is told to, writes a row, closes it again and answers.
+class OtherProcess {
+ public:
+  explicit OtherProcess(const std::filesystem::path& file) {
+    EXPECT_EQ(pipe(ask_), 0);
+    EXPECT_EQ(pipe(answer_), 0);
+    child_ = fork();
+    if (child_ != 0) return;
+    char byte = 0;
+    if (read(ask_[0], &byte, 1) != 1) _exit(1);
+    uint64_t rows = 0;
+    {
+      const auto store = SqliteStore::Open(file, SystemClock());
+      if (!store.ok() || !(*store)->VerifyHistory().ok()) _exit(2);
+      if (!(*store)->AppendHistory({"gifty", "other", "act", "row", "ok"}).ok()) _exit(3);
+      rows = (*store)->ListHistory("", 0, 1)->front().sequence;
+    }
+    static_cast<void>(write(answer_[1], &rows, sizeof(rows)));
+    _exit(0);
+  }
+  ~OtherProcess() {
+    for (const int end : {ask_[0], ask_[1], answer_[0], answer_[1]}) close(end);
+    waitpid(child_, nullptr, 0);
+  }
+
+  // How many rows it saw, its own included; 0 when it failed.
+  uint64_t Go() {
+    close(std::exchange(answer_[1], -1));
+    uint64_t rows = 0;
+    EXPECT_EQ(write(ask_[1], "x", 1), 1);
+    return read(answer_[0], &rows, sizeof(rows)) == sizeof(rows) ? rows : 0;
+  }
+
+ private:
+  int ask_[2] = {-1, -1};
+  int answer_[2] = {-1, -1};
+  pid_t child_ = 0;
+};
+
+TEST_F(StoreCrash, KeepsEveryRowWhenAnotherProcessOpensAndClosesTheDatabaseMeanwhile) {
+  OtherProcess first(folder_ / "state.db");
+  OtherProcess second(folder_ / "state.db");
+  const auto store = Open();
+  const auto append = [&] { return store->AppendHistory({"gifty", "ann", "act", "row", "ok"}); };
+  ASSERT_TRUE(append().ok());
+  EXPECT_EQ(first.Go(), 2u);
+  EXPECT_EQ(store->ListHistory("", 0, 1)->front().sequence, 2u);
+  ASSERT_TRUE(append().ok());
+  EXPECT_EQ(second.Go(), 4u) << "and sees what was written since";
 }
 
 TEST_F(StoreCrash, FindsEveryKindOfTampering) {

@@ -214,6 +214,14 @@ def nothing_is_unused_or_made_up(check, server, exported):
     check(listed == set(exported), "docs/metrics.md lists what is exported", str(listed ^ set(exported)))
 
 
+def backups_are_seen(check, server):
+    """Before there is one, `0` is what makes the alert fire."""
+    check(server.number("slipway_backup_timestamp_seconds") == 0, "no backup yet")
+    begun = time.time()
+    run(f"{stack.BUILD}/controller/slipway-controller", "--config", f"{SITE}/controller.yaml", "backup", f"{SITE}/backups")
+    stack.until(30, lambda: (server.number("slipway_backup_timestamp_seconds") or 0) >= int(begun), "the backup is seen")
+
+
 def figures_are_true(check, server):
     """The run was chosen, so what its figures must be is known."""
     outcomes = {("deploy", "succeeded"): 3, ("deploy", "failed_before_switch"): 1, ("deploy", "rolled_back"): 1, ("rollback", "succeeded"): 1}
@@ -234,6 +242,7 @@ def main():
         protect(check)
         with prometheus() as server:
             work(check)
+            backups_are_seen(check, server)
             ended = 'sum(slipway_deployments_total{app="hello"})'
             stack.until(30, lambda: server.number(ended) == 6, "Prometheus has seen the whole run")
             stack.until(30, lambda: (server.number("app:slipway_change_failures:increase7d") or 0) > 1.5, "the rules have seen it, too")

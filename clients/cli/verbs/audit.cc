@@ -30,6 +30,11 @@ int Verify(Session& session) {
         : asked ? output.Paint(Tone::kGood, absl::StrCat("agrees up to row ", kept.sequence()))
                 : output.Paint(Tone::kQuiet, "keeps no head yet")));
   }
+  if (verified->has_restore_time()) {
+    output.Line(output.Paint(
+        Tone::kQuiet, absl::StrCat("a backup was restored at ", UtcText(verified->restore_time()),
+                                   ": what came after row ", verified->lost_after(), " is lost")));
+  }
   for (const std::string& problem : verified->problems()) {
     output.Error(absl::StrCat("slipway: ", problem));
   }

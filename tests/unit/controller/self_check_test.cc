@@ -25,5 +25,16 @@ TEST(SelfCheck, SaysHowFarAHostsClockIsOff) {
   EXPECT_THAT(behind.cure(), HasSubstr("timedatectl"));
 }
 
+TEST(SelfCheck, WarnsOfAnOldBackupAndOfNone) {
+  const Time now{seconds(10'000'000)};
+  EXPECT_EQ(CheckBackup(now - std::chrono::hours(26), now).level(), pb::FINDING_LEVEL_OK);
+  const pb::Finding old = CheckBackup(now - std::chrono::hours(49), now);
+  EXPECT_EQ(old.level(), pb::FINDING_LEVEL_WARNING);
+  EXPECT_THAT(old.text(), HasSubstr("49h"));
+  const pb::Finding none = CheckBackup(std::nullopt, now);
+  EXPECT_EQ(none.level(), pb::FINDING_LEVEL_WARNING);
+  EXPECT_THAT(none.cure(), HasSubstr("slipway-controller backup"));
+}
+
 }  // namespace
 }  // namespace slipway::controller

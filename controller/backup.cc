@@ -1,0 +1,224 @@
+#include "controller/backup.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <functional>
+#include <string>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+
+#include "common/durations.h"
+#include "common/file.h"
+#include "common/status.h"
+#include "common/user.h"
+#include "controller/access/audit.h"
+#include "controller/access/certificates.h"
+#include "controller/state_folder.h"
+#include "controller/store/sqlite_store.h"
+
+#include "slipway/store/v1/records.pb.h"
+
+namespace slipway::controller {
+namespace {
+
+namespace fs = std::filesystem;
+using Config = config::v1::ControllerConfig;
+using CopyFile = std::function<absl::Status(const fs::path& from, const fs::path& to)>;
+
+constexpr char kPartial[] = ".partial-";
+
+Actor Here() { return {UserName(), "slipway-controller on its own machine"}; }
+
+std::string NameOf(Time time) {
+  return absl::FormatTime("%Y%m%dT%H%M%SZ", absl::FromChrono(time), absl::UTCTimeZone());
+}
+
+bool IsBackupName(const std::string& name) {
+  constexpr absl::string_view kPattern = "dddddddd?dddddd?";
+  if (name.size() != kPattern.size() || name[8] != 'T' || name.back() != 'Z') return false;
+  for (size_t i = 0; i < name.size(); ++i) {
+    if (kPattern[i] == 'd' && !absl::ascii_isdigit(static_cast<unsigned char>(name[i])))
+      return false;
+  }
+  return true;
+}
+
+absl::Status FileError(const fs::path& path, const std::error_code& error) {
+  errno = error.value();
+  return ErrnoError(path.string());
+}
+
+absl::Status Copy(const fs::path& from, const fs::path& to) {
+  std::error_code error;
+  fs::copy_file(from, to, fs::copy_options::overwrite_existing, error);
+  return error ? FileError(from, error) : absl::OkStatus();
+}
+
+// For files that are never changed in place.
+absl::Status LinkOrCopy(const fs::path& from, const fs::path& to) {
+  std::error_code error;
+  fs::create_hard_link(from, to, error);
+  return error ? Copy(from, to) : absl::OkStatus();
+}
+
+// The regular files below a folder; without the folder there are none. One that goes meanwhile is left out.
+absl::Status CopyFiles(const fs::path& from, const fs::path& to, const CopyFile& copy) {
+  std::error_code error;
+  if (!fs::exists(from, error)) return absl::OkStatus();
+  SLIPWAY_RETURN_IF_ERROR(MakeFolders(to));
+  for (fs::recursive_directory_iterator one(from, error), end; !error && one != end;
+       one.increment(error)) {
+    const fs::path target = to / fs::relative(one->path(), from, error);
+    const fs::file_status kind = one->symlink_status(error);
+    if (fs::is_directory(kind)) {
+      SLIPWAY_RETURN_IF_ERROR(MakeFolders(target));
+    } else if (fs::is_regular_file(kind)) {
+      const absl::Status copied = copy(one->path(), target);
+      if (!copied.ok() && !absl::IsNotFound(copied)) return copied;
+    }
+  }
+  return error ? FileError(from, error) : absl::OkStatus();
+}
+
+// What stands beside the database, from one state folder to another.
+absl::Status CopyBeside(const StateFolder& from, const StateFolder& to, const CopyFile& copy_blob) {
+  SLIPWAY_RETURN_IF_ERROR(Copy(from.Key(), to.Key()));
+  SLIPWAY_RETURN_IF_ERROR(CopyFiles(from.Ssh(), to.Ssh(), Copy));
+  // Its own certificate is made anew when it is missing.
+  SLIPWAY_RETURN_IF_ERROR(MakeFolders(to.Tls()));
+  for (const fs::path& file : Certificates::AuthorityFiles(from.Tls())) {
+    std::error_code error;
+    if (!fs::exists(file, error)) continue;
+    SLIPWAY_RETURN_IF_ERROR(Copy(file, to.Tls() / file.filename()));
+  }
+  return CopyFiles(from.Blobs(), to.Blobs(), copy_blob);
+}
+
+absl::StatusOr<int> RemoveOldest(const fs::path& into, int keep) {
+  std::error_code error;
+  std::vector<fs::path> backups;
+  for (fs::directory_iterator one(into, error), end; !error && one != end; one.increment(error)) {
+    if (IsBackupName(one->path().filename())) backups.push_back(one->path());
+  }
+  std::sort(backups.begin(), backups.end());
+  int removed = 0;
+  for (; !error && backups.size() > static_cast<size_t>(keep); ++removed) {
+    fs::remove_all(backups.front(), error);
+    backups.erase(backups.begin());
+  }
+  if (error) return FileError(into, error);
+  return removed;
+}
+
+absl::Status Fill(const StateFolder& from, const StateFolder& to, Clock& clock) {
+  SLIPWAY_RETURN_IF_ERROR(SqliteStore::Copy(from.Database(), to.Database(), clock));
+  // After the database, so that every file is there which a release of the copy is made of.
+  SLIPWAY_RETURN_IF_ERROR(CopyBeside(from, to, LinkOrCopy));
+  return SyncFileSystem(to.Root());
+}
+
+absl::Status Remember(const StateFolder& state, const fs::path& folder, Time time, Clock& clock) {
+  SLIPWAY_ASSIGN_OR_RETURN(const auto store, SqliteStore::Open(state.Database(), clock));
+  store::v1::BackupRecord record;
+  *record.mutable_time() = ToProto(time);
+  record.set_folder(folder.string());
+  return store->PutRecord({kBackupKind, kNewestId, record.SerializeAsString(), std::nullopt},
+                          HistoryDraft{"", Here(), "backup", folder.string(), "ok"});
+}
+
+// The daemon could not read what another user has put there.
+absl::Status CheckUser(const fs::path& folder) {
+  struct stat facts {};
+  if (stat(folder.c_str(), &facts) != 0 || facts.st_uid == geteuid()) return absl::OkStatus();
+  return Error(absl::StatusCode::kFailedPrecondition, "OTHER_USER",
+               absl::StrCat(folder.string(), " belongs to another user (uid ", facts.st_uid, ")"),
+               absl::StrCat("run this as that user: sudo -u '#", facts.st_uid, "' ..."));
+}
+
+absl::Status Mark(const StateFolder& state, const fs::path& database, const Config& config,
+                  const fs::path& from, Clock& clock) {
+  SLIPWAY_ASSIGN_OR_RETURN(const auto store, SqliteStore::Open(database, clock));
+  SLIPWAY_RETURN_IF_ERROR(store->VerifyHistory());
+  SLIPWAY_ASSIGN_OR_RETURN(const auto newest, store->ListHistory("", 0, 1));
+  SLIPWAY_ASSIGN_OR_RETURN(const auto certificates,
+                           Certificates::Open(state.Tls(), config.tls(), *store, clock));
+  return RecordRestore(*store, *certificates, newest.empty() ? HistoryRecord() : newest.front(),
+                       clock.WallNow(), Here(), fs::absolute(from).lexically_normal().string());
+}
+
+}  // namespace
+
+absl::StatusOr<Backup> MakeBackup(const Config& config, const fs::path& into, int keep,
+                                  Clock& clock) {
+  const StateFolder state(config.state());
+  std::error_code error;
+  if (!fs::exists(state.Database(), error)) {
+    return Error(absl::StatusCode::kFailedPrecondition, "NO_STATE",
+                 absl::StrCat("there is no ", state.Database().string()),
+                 "is `state` in the configuration file the folder of the controller that runs?");
+  }
+  const Time begun = clock.WallNow();
+  Backup backup;
+  backup.folder = fs::absolute(into).lexically_normal() / NameOf(begun);
+  const StateFolder partial(backup.folder.parent_path() / (kPartial + NameOf(begun)));
+  SLIPWAY_RETURN_IF_ERROR(MakeFolders(partial.Root()));
+  absl::Status made = Fill(state, partial, clock);
+  if (made.ok()) {
+    fs::rename(partial.Root(), backup.folder, error);
+    made = error ? FileError(backup.folder, error) : SyncFolder(backup.folder.parent_path());
+  }
+  if (!made.ok()) {
+    fs::remove_all(partial.Root(), error);
+    return made;
+  }
+  SLIPWAY_RETURN_IF_ERROR(Remember(state, backup.folder, begun, clock));
+  if (keep > 0) {
+    SLIPWAY_ASSIGN_OR_RETURN(backup.removed, RemoveOldest(backup.folder.parent_path(), keep));
+  }
+  return backup;
+}
+
+std::optional<Time> NewestBackup(Store& store) {
+  store::v1::BackupRecord record;
+  const auto body = store.GetRecord(kBackupKind, kNewestId);
+  if (!body.ok() || !record.ParseFromString(*body)) return std::nullopt;
+  return FromProto(record.time());
+}
+
+absl::Status RestoreBackup(const Config& config, const fs::path& from, Clock& clock) {
+  const StateFolder backup(from);
+  const StateFolder state(config.state());
+  std::error_code error;
+  if (!fs::exists(backup.Database(), error) || !fs::exists(backup.Key(), error)) {
+    return Error(absl::StatusCode::kFailedPrecondition, "NOT_A_BACKUP",
+                 absl::StrCat(from.string(), " is no backup: it has no state.db, or no key"),
+                 "name the folder that `slipway-controller backup` has made, such as "
+                 "/var/backups/slipway/20261125T073000Z");
+  }
+  SLIPWAY_RETURN_IF_ERROR(CheckUser(state.Root()));
+  SLIPWAY_ASSIGN_OR_RETURN(const UniqueFd lock, state.Lock());
+  if (fs::exists(state.Database(), error)) {
+    return Error(absl::StatusCode::kFailedPrecondition, "STATE_EXISTS",
+                 absl::StrCat(state.Root().string(), " holds a state already"),
+                 absl::StrCat("move it away first, and keep it: mv ", state.Root().string(), " ",
+                              state.Root().string(), ".old"));
+  }
+  // Under its own name only when everything else is there: without it a state folder is an empty one.
+  const fs::path database = state.Root() / "state.db.restored";
+  for (const char* left : {"", "-wal", "-shm"}) fs::remove(database.string() + left, error);
+  SLIPWAY_RETURN_IF_ERROR(Copy(backup.Database(), database));
+  SLIPWAY_RETURN_IF_ERROR(CopyBeside(backup, state, Copy));
+  SLIPWAY_RETURN_IF_ERROR(Mark(state, database, config, from, clock));
+  SLIPWAY_RETURN_IF_ERROR(SyncFileSystem(state.Root()));
+  fs::rename(database, state.Database(), error);
+  if (error) return FileError(database, error);
+  return SyncFolder(state.Root());
+}
+
+}  // namespace slipway::controller

@@ -1,0 +1,21 @@
+// The controller's configuration file with its defaults; the keys are in proto/slipway/config/v1/config.proto.
+#pragma once
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+#include "slipway/config/v1/config.pb.h"
+
+namespace slipway::controller {
+
+inline constexpr char kDefaultConfigPath[] = "/etc/slipway/controller.yaml";
+
+// NOT_FOUND without such a file; INVALID_ARGUMENT that says where for what it cannot mean.
+absl::StatusOr<config::v1::ControllerConfig> LoadConfig(const std::string& path);
+
+// What config.proto names as default, where nothing is set.
+void ApplyDefaults(config::v1::ControllerConfig& config);
+
+}  // namespace slipway::controller
