@@ -217,6 +217,15 @@ absl::StatusOr<pb::Deployment> ControllerClient::Cancel(const std::string& name)
   return std::move(*response.mutable_deployment());
 }
 
+absl::StatusOr<pb::Deployment> ControllerClient::Resume(const std::string& name) {
+  pb::ResumeDeploymentRequest request;
+  request.set_name(name);
+  request.set_request_id(NewRequestId());
+  SLIPWAY_ASSIGN_OR_RETURN(pb::ResumeDeploymentResponse response,
+                           Call(&pb::DeploymentService::Stub::ResumeDeployment, request));
+  return std::move(*response.mutable_deployment());
+}
+
 absl::Status ControllerClient::Watch(const std::string& name, uint64_t after,
                                      const std::function<bool(const pb::Event&)>& sink) {
   auto pause = milliseconds(100);

@@ -99,6 +99,7 @@ class ControllerClient {
       const pb::ListDeploymentsRequest& request);
   absl::StatusOr<pb::ListHistoryResponse> ListHistory(const pb::ListHistoryRequest& request);
   absl::StatusOr<pb::Deployment> Cancel(const std::string& name);
+  absl::StatusOr<pb::Deployment> Resume(const std::string& name);
   // Calls `sink` with each event after `after`, across lost connections, until the deployment has
   // ended or the sink answers false.
   absl::Status Watch(const std::string& name, uint64_t after,

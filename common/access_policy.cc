@@ -40,6 +40,7 @@ const std::vector<Rule>& Table() {
       {"/slipway.v1.DeploymentService/ListDeployments", kViewer, kApp, "parent"},
       {"/slipway.v1.DeploymentService/WatchDeployment", kViewer, kApp, "name"},
       {"/slipway.v1.DeploymentService/CancelDeployment", kDeployer, kApp, "name"},
+      {"/slipway.v1.DeploymentService/ResumeDeployment", kDeployer, kApp, "name"},
       {"/slipway.v1.DeploymentService/StreamLogs", kViewer, kApp, "name"},
       {"/slipway.v1.DeploymentService/ListHistory", kViewer, kApp, "parent"},
       {"/slipway.v1.DeploymentService/VerifyHistory", kViewer, kAll, ""},

@@ -59,6 +59,7 @@ class CondVar {
     return in_time;
   }
   void NotifyAll() { condition_.notify_all(); }
+  void NotifyOne() { condition_.notify_one(); }
 
  private:
   std::condition_variable condition_;

@@ -1,10 +1,13 @@
 #include "common/spec.h"
 
+#include <algorithm>
 #include <set>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 
 #include "common/durations.h"
 #include "common/names.h"
@@ -139,15 +142,15 @@ absl::Status CheckNginx(const pb::NginxSpec& nginx) {
 }
 
 absl::Status CheckSite(const pb::ApplicationSpec& spec) {
-  const std::pair<const char*, bool> others[] = {{"compose", spec.has_compose()},
-                                                 {"slots", spec.has_slots()},
-                                                 {"health", spec.has_health()},
-                                                 {"nginx", spec.has_nginx()},
-                                                 {"hooks", spec.has_hooks()},
-                                                 {"rollout", spec.has_rollout()},
-                                                 {"port_variable", !spec.port_variable().empty()}};
+  const std::pair<const char*, bool> others[] = {
+      {"compose", spec.has_compose()}, {"slots", spec.has_slots()},
+      {"health", spec.has_health()},   {"nginx", spec.has_nginx()},
+      {"hooks", spec.has_hooks()},     {"port_variable", !spec.port_variable().empty()}};
   for (const auto& [key, given] : others) {
     if (given) return Wrong(key, "says nothing of a site", "leave it out, or leave `site` out");
+  }
+  if (spec.rollout().has_bake() || spec.rollout().has_drain()) {
+    return Wrong("rollout", "a site has no bake and no drain", "leave them out");
   }
   if (!IsRelativePath(spec.site().root())) {
     return Wrong("site.root", "must be a folder beside slipway.yaml");
@@ -172,6 +175,37 @@ absl::Status CheckHooks(const pb::HooksSpec& hooks) {
       if (FromProto(hook.timeout()) <= seconds(0)) {
         return Wrong("hooks", absl::StrCat(hook.name(), " needs a timeout above 0s"));
       }
+    }
+  }
+  return absl::OkStatus();
+}
+
+// A number, or a percentage: `10`, `25%`.
+struct Batch {
+  uint32_t number = 0;
+  bool percent = false;
+};
+
+absl::StatusOr<Batch> ParseBatch(absl::string_view text) {
+  Batch batch;
+  batch.percent = absl::ConsumeSuffix(&text, "%");
+  const uint32_t most = batch.percent ? 100 : 100'000;
+  if (!absl::SimpleAtoi(text, &batch.number) || batch.number < 1 || batch.number > most) {
+    return Wrong("rollout.batch", "must be a number of hosts, or a percentage from 1% to 100%",
+                 "for example `batch: 25%`");
+  }
+  return batch;
+}
+
+absl::Status CheckRollout(const pb::ApplicationSpec& spec) {
+  const pb::RolloutSpec& rollout = spec.rollout();
+  SLIPWAY_RETURN_IF_ERROR(ParseBatch(rollout.batch()).status());
+  const std::set<std::string> hosts(spec.hosts().begin(), spec.hosts().end());
+  std::set<std::string> seen;
+  for (const std::string& host : rollout.canary()) {
+    if (!hosts.contains(host) || !seen.insert(host).second) {
+      return Wrong("rollout.canary",
+                   absl::StrCat("'", host, "' is not among `hosts`, or stands twice"));
     }
   }
   return absl::OkStatus();
@@ -215,6 +249,13 @@ void ApplyComposeDefaults(pb::ApplicationSpec& spec) {
   if (!rollout.has_drain()) *rollout.mutable_drain() = ToProto(seconds(30));
 }
 
+void ApplyRolloutDefaults(pb::RolloutSpec& rollout) {
+  if (rollout.batch().empty()) rollout.set_batch("25%");
+  if (rollout.on_failure() == pb::FAILURE_POLICY_UNSPECIFIED) {
+    rollout.set_on_failure(pb::FAILURE_POLICY_ALL_OR_NOTHING);
+  }
+}
+
 absl::Status CheckComposeApplication(const pb::ApplicationSpec& spec) {
   SLIPWAY_RETURN_IF_ERROR(CheckCompose(spec.compose()));
   if (!IsPort(spec.slots().blue()) || !IsPort(spec.slots().green()) ||
@@ -241,6 +282,7 @@ void ApplyDefaults(pb::ApplicationSpec& spec) {
       spec.mutable_site()->mutable_front_door()->set_status(200);
     }
   }
+  ApplyRolloutDefaults(*spec.mutable_rollout());
   pb::KeepSpec& keep = *spec.mutable_keep();
   if (!keep.has_warm()) *keep.mutable_warm() = ToProto(minutes(10));
   if (keep.releases() == 0) keep.set_releases(5);
@@ -256,6 +298,7 @@ absl::Status ValidateSpec(const pb::ApplicationSpec& spec) {
     }
   }
   SLIPWAY_RETURN_IF_ERROR(spec.has_site() ? CheckSite(spec) : CheckComposeApplication(spec));
+  SLIPWAY_RETURN_IF_ERROR(CheckRollout(spec));
   const std::pair<const char*, const google::protobuf::Duration&> windows[] = {
       {"rollout.bake", spec.rollout().bake()},
       {"rollout.drain", spec.rollout().drain()},
@@ -269,6 +312,12 @@ absl::Status ValidateSpec(const pb::ApplicationSpec& spec) {
   }
   if (spec.keep().releases() < 2) return Wrong("keep.releases", "must be at least 2");
   return absl::OkStatus();
+}
+
+size_t BatchSize(const pb::RolloutSpec& rollout, size_t hosts) {
+  const auto batch = ParseBatch(rollout.batch().empty() ? "25%" : rollout.batch());
+  if (!batch.ok()) return 1;
+  return batch->percent ? std::max<size_t>(1, (hosts * batch->number + 99) / 100) : batch->number;
 }
 
 uint32_t PortOf(const pb::ApplicationSpec& spec, pb::Slot slot) {

@@ -24,6 +24,8 @@ uint32_t PortOf(const pb::ApplicationSpec& spec, pb::Slot slot);
 // The slot whose port this is; unspecified when it is neither's.
 pb::Slot SlotOfPort(const pb::ApplicationSpec& spec, uint32_t port);
 pb::Slot OtherSlot(pb::Slot slot);
+// How many of this many hosts are switched at once, at least 1; a percentage is rounded up.
+size_t BatchSize(const pb::RolloutSpec& rollout, size_t hosts);
 // "blue", "green"; "none" when unspecified.
 std::string SlotWord(pb::Slot slot);
 

@@ -49,8 +49,9 @@ auto& Make(prometheus::Registry& registry, Builder builder, const std::string& n
 }
 
 constexpr std::array kKinds = {pb::DEPLOYMENT_KIND_DEPLOY, pb::DEPLOYMENT_KIND_ROLLBACK};
-constexpr std::array kOutcomes = {"succeeded", "failed_before_switch", "rolled_back",
-                                  "failed_after_switch", "cancelled"};
+constexpr std::array kOutcomes = {"succeeded",   "failed_before_switch",
+                                  "rolled_back", "failed_after_switch",
+                                  "cancelled",   "partial"};
 // Why most releases go; another reason's series begins with its first.
 constexpr std::array kRollbackReasons = {"asked", "bake", "reload_not_effective", "front_door",
                                          "container_died"};
@@ -65,6 +66,8 @@ std::string OutcomeOf(const DeploymentRecord& deployment) {
       return "rolled_back";
     case pb::DEPLOYMENT_STATE_CANCELLED:
       return "cancelled";
+    case pb::DEPLOYMENT_STATE_PARTIAL:
+      return "partial";
     default:
       return "failed_after_switch";
   }

@@ -52,15 +52,19 @@ std::string DeploymentNameOf(const std::string& app, const std::string& deployme
 }
 
 int FollowDeployment(Session& session, client::ControllerClient& controller,
-                     const pb::Deployment& deployment, const FollowOptions& options) {
+                     const pb::Deployment& deployment, const FollowOptions& options,
+                     uint64_t after) {
   const std::string name = deployment.name();
   if (session.output.github) TellJobOfBegin(deployment);
   const auto handler = TakeInterruptions(session, controller, name, options.cancel_on_signal);
   if (!session.output.json) session.output.Line(absl::StrCat("deployment ", ShortName(name)));
   Progress progress(session.output, options.show_logs || session.output.github);
-  const absl::Status watched = controller.Watch(name, 0, [&](const pb::Event& event) {
+  const absl::Status watched = controller.Watch(name, after, [&](const pb::Event& event) {
     progress.Show(event);
-    return true;
+    if (event.state().state() != pb::DEPLOYMENT_STATE_PAUSED) return true;
+    // Of an earlier time, unless it still waits.
+    const auto now = controller.GetDeployment(name);
+    return !now.ok() || now->state() != pb::DEPLOYMENT_STATE_PAUSED;
   });
   if (!watched.ok()) return Fail(session, watched);
   const auto ended = controller.GetDeployment(name);

@@ -11,10 +11,12 @@ struct FollowOptions {
   bool cancel_on_signal = false;
 };
 
-// Answers the exit code for the outcome. Signals from HoldInterruptions() on are acted upon here. A GitHub job is told of begin
+// Answers the exit code for the outcome; a deployment that waits for a person ends it too. `after` is the last event that is not
+// shown. Signals from HoldInterruptions() on are acted upon here. A GitHub job is told of begin
 // and end.
 int FollowDeployment(Session& session, client::ControllerClient& controller,
-                     const pb::Deployment& deployment, const FollowOptions& options);
+                     const pb::Deployment& deployment, const FollowOptions& options,
+                     uint64_t after = 0);
 
 // The full resource name of DEPLOYMENT (empty for the newest) of the application.
 std::string DeploymentNameOf(const std::string& app, const std::string& deployment);

@@ -116,6 +116,8 @@ Tone StateTone(pb::DeploymentState state) {
       return Tone::kBad;
     case pb::DEPLOYMENT_STATE_ROLLED_BACK:
     case pb::DEPLOYMENT_STATE_CANCELLED:
+    case pb::DEPLOYMENT_STATE_PAUSED:
+    case pb::DEPLOYMENT_STATE_PARTIAL:
       return Tone::kWarning;
     default:
       return Tone::kPlain;

@@ -134,11 +134,12 @@ void Progress::ShowEnd(const pb::Deployment& deployment) {
   const auto took = FromProto(deployment.end_time()) - FromProto(deployment.create_time());
   output_.Line(
       absl::StrCat(output_.Paint(StateTone(deployment.state()), StateWord(deployment.state())),
-                   " in ", FormatDuration(took), ": ",
-                   output_.github ? OneLine(deployment.message()) : deployment.message()));
+                   deployment.has_end_time() ? absl::StrCat(" in ", FormatDuration(took)) : "",
+                   ": ", output_.github ? OneLine(deployment.message()) : deployment.message()));
   if (deployment.state() == pb::DEPLOYMENT_STATE_FAILED ||
       deployment.state() == pb::DEPLOYMENT_STATE_ROLLED_BACK ||
-      deployment.state() == pb::DEPLOYMENT_STATE_NEEDS_ATTENTION) {
+      deployment.state() == pb::DEPLOYMENT_STATE_NEEDS_ATTENTION ||
+      deployment.state() == pb::DEPLOYMENT_STATE_PARTIAL) {
     output_.Line(absl::StrCat("more: slipway why ", ShortName(deployment.name())));
   }
 }
@@ -212,6 +213,10 @@ int ExitCodeFor(const pb::Deployment& deployment) {
       return kExitCancelled;
     case pb::DEPLOYMENT_STATE_NEEDS_ATTENTION:
       return kExitNeedsAttention;
+    case pb::DEPLOYMENT_STATE_PAUSED:
+      return kExitPaused;
+    case pb::DEPLOYMENT_STATE_PARTIAL:
+      return kExitPartial;
     default:
       return kExitError;
   }

@@ -27,6 +27,8 @@ enum ExitCode : int {
   kExitCancelled = 6,
   kExitUnreachable = 7,
   kExitRefused = 8,
+  kExitPaused = 9,
+  kExitPartial = 10,
 };
 
 struct Verb {
@@ -55,6 +57,8 @@ Verb WhyVerb();
 Verb LogsVerb();
 Verb RollbackVerb();
 Verb CancelVerb();
+Verb AbortVerb();
+Verb ResumeVerb();
 Verb EnvVerb();
 Verb HostsVerb();
 Verb CheckVerb();

@@ -80,6 +80,7 @@ absl::Status DeploymentsService::Create(const Caller& caller,
     wish.update_services.push_back(service);
   }
   wish.force = request.force() || !wish.update_services.empty();
+  wish.hold_before_flip = request.hold_before_flip();
   wish.actor = caller.actor;
   if (request.validate_only()) {
     SLIPWAY_ASSIGN_OR_RETURN(*response.mutable_plan(), preview_.Of(wish));
@@ -144,6 +145,18 @@ absl::Status DeploymentsService::Cancel(const Caller& caller,
   SLIPWAY_ASSIGN_OR_RETURN(
       const DeploymentRecord record,
       admission_.Cancel(ref.app, ref.deployment, RequestOf(request, request.request_id()),
+                        caller.actor));
+  *response.mutable_deployment() = ToProto(record);
+  return absl::OkStatus();
+}
+
+absl::Status DeploymentsService::Resume(const Caller& caller,
+                                        const pb::ResumeDeploymentRequest& request,
+                                        pb::ResumeDeploymentResponse& response) {
+  SLIPWAY_ASSIGN_OR_RETURN(const DeploymentRef ref, ParseDeploymentName(request.name()));
+  SLIPWAY_ASSIGN_OR_RETURN(
+      const DeploymentRecord record,
+      admission_.Resume(ref.app, ref.deployment, RequestOf(request, request.request_id()),
                         caller.actor));
   *response.mutable_deployment() = ToProto(record);
   return absl::OkStatus();
@@ -230,6 +243,12 @@ grpc::Status DeploymentsService::CancelDeployment(grpc::ServerContext* context,
                                                   pb::CancelDeploymentResponse* response) {
   return Serve(guard_, *context, *request,
                [&](const Caller& caller) { return Cancel(caller, *request, *response); });
+}
+grpc::Status DeploymentsService::ResumeDeployment(grpc::ServerContext* context,
+                                                  const pb::ResumeDeploymentRequest* request,
+                                                  pb::ResumeDeploymentResponse* response) {
+  return Serve(guard_, *context, *request,
+               [&](const Caller& caller) { return Resume(caller, *request, *response); });
 }
 grpc::Status DeploymentsService::StreamLogs(grpc::ServerContext* context,
                                             const pb::StreamLogsRequest* request,

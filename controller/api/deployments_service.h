@@ -42,6 +42,9 @@ class DeploymentsService : public DeploymentServiceBase {
                                pb::ListDeploymentsResponse* response) override;
   grpc::ServerWriteReactor<pb::WatchDeploymentResponse>* WatchDeployment(
       grpc::CallbackServerContext* context, const pb::WatchDeploymentRequest* request) override;
+  grpc::Status ResumeDeployment(grpc::ServerContext* context,
+                                const pb::ResumeDeploymentRequest* request,
+                                pb::ResumeDeploymentResponse* response) override;
   grpc::Status CancelDeployment(grpc::ServerContext* context,
                                 const pb::CancelDeploymentRequest* request,
                                 pb::CancelDeploymentResponse* response) override;
@@ -63,6 +66,8 @@ class DeploymentsService : public DeploymentServiceBase {
   absl::Status Get(const pb::GetDeploymentRequest& request, pb::GetDeploymentResponse& response);
   absl::Status List(const pb::ListDeploymentsRequest& request,
                     pb::ListDeploymentsResponse& response);
+  absl::Status Resume(const Caller& caller, const pb::ResumeDeploymentRequest& request,
+                      pb::ResumeDeploymentResponse& response);
   absl::Status Cancel(const Caller& caller, const pb::CancelDeploymentRequest& request,
                       pb::CancelDeploymentResponse& response);
   absl::Status Logs(grpc::ServerContext& context, const pb::StreamLogsRequest& request,

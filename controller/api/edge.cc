@@ -12,7 +12,7 @@
 #include "common/names.h"
 #include "common/status.h"
 #include "controller/access/ref_policy.h"
-#include "controller/rollout/decide.h"
+#include "controller/rollout/state.h"
 
 namespace slipway::controller {
 
@@ -91,6 +91,7 @@ pb::Deployment ToProto(const DeploymentRecord& record) {
   *message.mutable_create_time() = slipway::ToProto(record.create_time);
   if (record.end_time) *message.mutable_end_time() = slipway::ToProto(*record.end_time);
   message.set_cancel_requested(record.cancel_requested);
+  message.set_hold_before_flip(record.hold_before_flip);
   message.set_last_event(record.last_event);
   message.set_description(record.description);
   for (const RolloutRecord& rollout : record.rollouts) {

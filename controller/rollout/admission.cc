@@ -7,6 +7,7 @@
 
 #include "common/names.h"
 #include "common/status.h"
+#include "controller/rollout/crew.h"
 #include "controller/rollout/rollout_steps.h"
 #include "controller/rollout/state.h"
 
@@ -14,6 +15,8 @@ namespace slipway::controller {
 namespace {
 // The answer to a request that found nothing to do.
 constexpr char kUpToDate[] = "up_to_date";
+// Hosts that are asked at a time.
+constexpr size_t kWidth = 64;
 }  // namespace
 
 std::string PreviousRelease(const std::vector<DeploymentRecord>& served,
@@ -34,17 +37,21 @@ std::string PreviousRelease(const std::vector<DeploymentRecord>& served,
 }
 
 std::vector<xpb::ApplicationState> Admission::Inspect(const pb::ApplicationSpec& spec) {
-  std::vector<xpb::ApplicationState> states;
-  for (const std::string& host : spec.hosts()) {
-    const auto client = hosts_(host);
-    if (client == nullptr) continue;
+  std::vector<std::optional<xpb::ApplicationState>> seen(static_cast<size_t>(spec.hosts_size()));
+  InParallel(seen.size(), kWidth, [&](size_t i) {
+    const auto client = hosts_(spec.hosts(static_cast<int>(i)));
+    if (client == nullptr) return;
     const auto answer = client->Inspect(spec.app());
-    if (!answer.ok()) continue;
+    if (!answer.ok()) return;
     // A host that has never heard of the application says nothing, which is an answer.
-    xpb::ApplicationState& state = states.emplace_back();
+    xpb::ApplicationState& state = seen[i].emplace();
     for (const auto& one : answer->applications()) {
       if (one.app() == spec.app()) state = one;
     }
+  });
+  std::vector<xpb::ApplicationState> states;
+  for (auto& state : seen) {
+    if (state) states.push_back(*std::move(state));
   }
   return states;
 }
@@ -103,6 +110,7 @@ absl::StatusOr<Admitted> Admission::Admit(const Wish& wish, const Request& reque
   record.description = release.description;
   record.actor = wish.actor;
   record.update_services = wish.update_services;
+  record.hold_before_flip = wish.hold_before_flip;
   record.plan_version = kPlanVersion;
   for (const std::string& host : spec.hosts()) {
     record.rollouts.emplace_back().host = host;
@@ -136,6 +144,14 @@ absl::StatusOr<DeploymentRecord> Admission::Cancel(const std::string& app, const
                  DeploymentName(app, record.id));
   }
   engine_.Cancel(app, record.id);
+  return store_.GetDeployment(app, record.id);
+}
+
+absl::StatusOr<DeploymentRecord> Admission::Resume(const std::string& app, const std::string& id,
+                                                   const Request& request, const Actor& actor) {
+  SLIPWAY_ASSIGN_OR_RETURN(const DeploymentRecord record, store_.GetDeployment(app, id));
+  SLIPWAY_RETURN_IF_ERROR(store_.RequestResume(app, record.id, request, actor));
+  engine_.Release(app, record.id);
   return store_.GetDeployment(app, record.id);
 }
 

@@ -22,6 +22,8 @@ struct Wish {
   bool force = false;
   // Shared services, see CreateDeploymentRequest.
   std::vector<std::string> update_services;
+  // It stops before the first switch.
+  bool hold_before_flip = false;
   Actor actor;
 };
 
@@ -49,6 +51,9 @@ class Admission {
   absl::StatusOr<Admitted> Admit(const Wish& wish, const Request& request);
   // FAILED_PRECONDITION (reason CANCEL_TOO_LATE) when it has ended, or can only be rolled back.
   absl::StatusOr<DeploymentRecord> Cancel(const std::string& app, const std::string& id,
+                                          const Request& request, const Actor& actor);
+  // Lets a paused deployment go on. FAILED_PRECONDITION (reason NOT_PAUSED).
+  absl::StatusOr<DeploymentRecord> Resume(const std::string& app, const std::string& id,
                                           const Request& request, const Actor& actor);
   // What the hosts of a spec say now; those that do not answer are left out.
   std::vector<xpb::ApplicationState> Inspect(const pb::ApplicationSpec& spec);

@@ -11,6 +11,17 @@ namespace {
 using std::chrono::minutes;
 using std::chrono::nanoseconds;
 
+StepDefinition HookStep(const pb::Hook& hook, Phase phase, OnFailure on_failure) {
+  StepDefinition step{absl::StrCat("hook:", hook.name()),
+                      phase,
+                      on_failure,
+                      FromProto(hook.timeout()) + kMargin,
+                      command::RunHook(hook.name()),
+                      when::IsDeploy};
+  step.once = hook.once();
+  return step;
+}
+
 }  // namespace
 
 std::vector<StepDefinition> BlueGreen(const pb::ApplicationSpec& spec) {
@@ -31,9 +42,7 @@ std::vector<StepDefinition> BlueGreen(const pb::ApplicationSpec& spec) {
       {"health", kPrepare, kUndo, health, command::Health, when::NotWarm},
   };
   for (const pb::Hook& hook : spec.hooks().before_switch()) {
-    steps.push_back({absl::StrCat("hook:", hook.name()), kPrepare, kUndo,
-                     FromProto(hook.timeout()) + kMargin, command::RunHook(hook.name()),
-                     when::IsDeploy});
+    steps.push_back(HookStep(hook, kPrepare, kUndo));
   }
 
   // Let it serve, proven, and watch it while the old one still stands by.
@@ -47,9 +56,7 @@ std::vector<StepDefinition> BlueGreen(const pb::ApplicationSpec& spec) {
       {"retire", kFinish, kWarn, minutes(2), command::Retire, when::SomethingServedBefore});
   steps.push_back({"workers", kFinish, kAttention, minutes(5), command::Workers, when::HasWorkers});
   for (const pb::Hook& hook : spec.hooks().after_switch()) {
-    steps.push_back({absl::StrCat("hook:", hook.name()), kFinish, kAttention,
-                     FromProto(hook.timeout()) + kMargin, command::RunHook(hook.name()),
-                     when::IsDeploy});
+    steps.push_back(HookStep(hook, kFinish, kAttention));
   }
   steps.push_back({"prune", kFinish, kWarn, minutes(5), command::Prune, when::IsDeploy});
 

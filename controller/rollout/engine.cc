@@ -49,6 +49,12 @@ void Engine::Cancel(const std::string& app, const std::string& id) {
   if (found != runs_.end()) found->second->Cancel();
 }
 
+void Engine::Release(const std::string& app, const std::string& id) {
+  MutexLock lock(mutex_);
+  const auto found = runs_.find({app, id});
+  if (found != runs_.end()) found->second->Release();
+}
+
 // Threads that have ended are joined at the next start at the latest, which costs no waiting.
 std::vector<std::unique_ptr<Engine::Run>> Engine::Reap() {
   std::vector<std::unique_ptr<Run>> ended;

@@ -1,7 +1,8 @@
 // Runs deployments: intend, act, probe, record. What the decider wants is stored before it is dispatched, and what a host
 // answers is stored before the next thing is decided.
 //
-// One thread per running deployment. Killed at any instant, the next engine's Resume() goes on: a step that was dispatched
+// One thread per running deployment decides, and one more for each step that is under way on a host waits for it; what has come
+// back meanwhile is stored in one go. Killed at any instant, the next engine's Resume() goes on: a step that was dispatched
 // without a recorded answer is sent again under the same operation id, and the executor, which probes and remembers, attaches
 // to it or repeats its answer.
 //
@@ -63,8 +64,10 @@ class Engine {
   absl::StatusOr<int> Resume();
   // Runs a deployment that the store holds; nothing happens when it runs already.
   void Start(const std::string& app, const std::string& id);
-  // Wakes the deployment after the store has taken the request, and asks the host to stop what may be stopped.
+  // After the store has taken the request: hosts are asked to stop what may be stopped.
   void Cancel(const std::string& app, const std::string& id);
+  // After the store has taken the request: a paused deployment goes on.
+  void Release(const std::string& app, const std::string& id);
   // No run is interrupted, and none will go on: call it before the clients are shut down.
   void Stop();
 

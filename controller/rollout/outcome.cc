@@ -1,6 +1,7 @@
 #include "controller/rollout/outcome.h"
 
 #include <algorithm>
+#include <map>
 #include <vector>
 
 #include "absl/strings/match.h"
@@ -13,49 +14,109 @@
 namespace slipway::controller {
 namespace {
 
-bool ServesEverywhere(const DeploymentRecord& deployment) {
-  return !deployment.rollouts.empty() &&
-         std::all_of(deployment.rollouts.begin(), deployment.rollouts.end(),
-                     [](const RolloutRecord& one) { return Serves(one) && !IsStuck(one); });
+// More hosts than these are counted, not named.
+constexpr size_t kNamed = 5;
+
+bool IsBad(const StepRecord& step) {
+  return step.state == pb::STEP_STATE_FAILED || step.state == pb::STEP_STATE_UNKNOWN;
 }
 
-// "release 3f2c1a on blue", per host when they differ.
-std::string WhatServedBefore(const DeploymentRecord& deployment) {
+// "web-1 and web-2 serve..." has to stay readable for a thousand hosts: what many have in common is said once.
+std::string Grouped(const std::map<std::string, std::vector<std::string>>& hosts_by_text,
+                    absl::string_view between, absl::string_view separator) {
   std::vector<std::string> parts;
+  for (const auto& [text, hosts] : hosts_by_text) {
+    if (hosts.size() > kNamed) {
+      parts.push_back(absl::StrCat(hosts.size(), " hosts", between, text));
+      continue;
+    }
+    for (const std::string& host : hosts) parts.push_back(absl::StrCat(host, between, text));
+  }
+  return absl::StrJoin(parts, separator);
+}
+
+// Observed, on every host that went all the way.
+bool ServesWhereItShould(const DeploymentRecord& deployment) {
+  bool any = false;
+  for (const RolloutRecord& rollout : deployment.rollouts) {
+    if (IsStuck(rollout) || IsFenced(rollout)) return false;
+    any |= Serves(rollout);
+  }
+  return any;
+}
+
+std::string WhatServedBefore(const DeploymentRecord& deployment) {
+  std::map<std::string, std::vector<std::string>> hosts;
   for (const RolloutRecord& rollout : deployment.rollouts) {
     const pb::PreflightEvidence seen = PreflightOf(rollout);
     if (!seen.active_release().empty()) {
-      parts.push_back(absl::StrCat(rollout.host, " serves release ", seen.active_release(), " on ",
-                                   SlotWord(seen.active_slot())));
+      hosts[absl::StrCat("release ", seen.active_release(), " on ", SlotWord(seen.active_slot()))]
+          .push_back(rollout.host);
     } else if (seen.adopted_port() != 0) {
-      parts.push_back(
-          absl::StrCat(rollout.host, " serves the older version on port ", seen.adopted_port()));
+      hosts[absl::StrCat("the older version on port ", seen.adopted_port())].push_back(
+          rollout.host);
     }
   }
-  return absl::StrJoin(parts, ", ");
+  return Grouped(hosts, " serves ", ", ");
 }
 
 std::string Sentence(absl::string_view text) {
   return text.empty() ? "" : absl::StrCat(text, ". ");
 }
 
+// Of hosts that went all the way.
 std::string Warnings(const DeploymentRecord& deployment) {
-  std::vector<std::string> parts;
+  std::map<std::string, std::vector<std::string>> hosts;
   for (const RolloutRecord& rollout : deployment.rollouts) {
+    if (StaysBehind(rollout)) continue;
     for (const StepRecord& step : rollout.steps) {
-      if (step.state != pb::STEP_STATE_FAILED && step.state != pb::STEP_STATE_UNKNOWN) continue;
-      parts.push_back(absl::StrCat(step.name, " on ", rollout.host, ": ", step.summary));
+      if (IsBad(step)) hosts[absl::StrCat(step.name, ": ", step.summary)].push_back(rollout.host);
     }
+  }
+  std::vector<std::string> parts;
+  for (const auto& [text, names] : hosts) {
+    const size_t colon = text.find(": ");
+    parts.push_back(absl::StrCat(
+        text.substr(0, colon), " on ",
+        names.size() > kNamed ? absl::StrCat(names.size(), " hosts") : absl::StrJoin(names, ", "),
+        text.substr(colon)));
   }
   return absl::StrJoin(parts, "; ");
 }
 
-// Hosts that could not be brought back, with the reason.
+// Why a host that stays behind does.
+std::string WhyBehind(const RolloutRecord& rollout) {
+  for (const StepRecord& step : rollout.steps) {
+    const bool undone =
+        step.state == pb::STEP_STATE_COMPENSATED && step.reason != pb::FAILURE_REASON_UNSPECIFIED;
+    if (IsBad(step) || undone) return absl::StrCat(step.name, " failed: ", step.summary);
+  }
+  return "it was not reached";
+}
+
+std::string StayBehind(const DeploymentRecord& deployment) {
+  std::map<std::string, std::vector<std::string>> hosts;
+  for (const RolloutRecord& rollout : deployment.rollouts) {
+    if (StaysBehind(rollout)) hosts[WhyBehind(rollout)].push_back(rollout.host);
+  }
+  return Grouped(hosts, " (", "); ") + (hosts.empty() ? "" : ")");
+}
+
+constexpr char kNewOwner[] =
+    "it obeys a newer owner: somebody rolled back locally on the host, or another controller took "
+    "over; nothing further was touched there";
+
+// Hosts that could not be brought back, or are nobody's to bring back, with the reason.
 std::vector<std::string> LeftBehind(const DeploymentRecord& deployment) {
   std::vector<std::string> parts;
   for (const RolloutRecord& rollout : deployment.rollouts) {
     const StepRecord* undo = FindStep(rollout, "undo:start");
-    if (IsStuck(rollout)) {
+    if (IsFenced(rollout)) {
+      // Before a switch it is as it was.
+      if (FindStep(rollout, "switch") != nullptr) {
+        parts.push_back(absl::StrCat(rollout.host, ": ", kNewOwner));
+      }
+    } else if (IsStuck(rollout)) {
       const StepRecord* step = FindStep(rollout, "undo:switch");
       if (step == nullptr) step = FindStep(rollout, "switch");
       const bool unknown = step->state == pb::STEP_STATE_UNKNOWN;
@@ -79,25 +140,61 @@ bool WentBack(const RolloutRecord& rollout) {
   return step != nullptr && step->state == pb::STEP_STATE_COMPENSATED;
 }
 
+bool FailedAndServes(const RolloutRecord& rollout) {
+  const StepRecord* bake = FindStep(rollout, "bake");
+  return Serves(rollout) && bake != nullptr && IsBad(*bake);
+}
+
+Outcome Attention(Outcome outcome, std::string message) {
+  outcome.state = pb::DEPLOYMENT_STATE_NEEDS_ATTENTION;
+  outcome.message = std::move(message);
+  return outcome;
+}
+
+// Hosts that were given up on the way and are not as they were before.
+std::string NotTakenBack(const DeploymentRecord& deployment) {
+  DeploymentRecord given_up;
+  given_up.release = deployment.release;
+  for (const RolloutRecord& rollout : deployment.rollouts) {
+    if (StaysBehind(rollout) || FailedAndServes(rollout)) given_up.rollouts.push_back(rollout);
+  }
+  return absl::StrJoin(LeftBehind(given_up), "; ");
+}
+
 }  // namespace
 
 Outcome FinishedOutcome(const DeploymentRecord& deployment) {
   Outcome outcome;
-  outcome.serves = ServesEverywhere(deployment);
+  outcome.reason = deployment.reason;
+  outcome.serves = ServesWhereItShould(deployment);
   const std::string late = deployment.cancel_requested ? "The cancel came too late. " : "";
-  const std::string warnings = Warnings(deployment);
-  if (deployment.reason != pb::FAILURE_REASON_UNSPECIFIED || !outcome.serves) {
-    outcome.state = pb::DEPLOYMENT_STATE_NEEDS_ATTENTION;
-    outcome.reason = deployment.reason;
-    outcome.message = absl::StrCat(
-        late, "Release ", deployment.release, outcome.serves ? " serves" : " was switched to",
-        ", but ", deployment.message, ". Mend it and deploy again, or go back: `slipway rollback ",
-        deployment.app, "`");
-    return outcome;
+  const std::string given_up = NotTakenBack(deployment);
+  const std::string& app = deployment.app;
+  if (!given_up.empty()) {
+    return Attention(
+        outcome, absl::StrCat(late, "Release ", deployment.release, " serves, but NOT UNDONE on ",
+                              given_up, ". A person must look: `slipway status ", app,
+                              "` and `slipway why ", app, "`"));
   }
-  outcome.state = pb::DEPLOYMENT_STATE_SUCCEEDED;
-  outcome.message = absl::StrCat(late, "Release ", deployment.release, " serves on every host",
-                                 warnings.empty() ? "" : ". Warnings: ", warnings);
+  if (deployment.reason != pb::FAILURE_REASON_UNSPECIFIED || !outcome.serves) {
+    return Attention(
+        outcome,
+        absl::StrCat(late, "Release ", deployment.release,
+                     outcome.serves ? " serves" : " was switched to", ", but ", deployment.message,
+                     ". Mend it and deploy again, or go back: `slipway rollback ", app, "`"));
+  }
+  const std::string warnings = Warnings(deployment);
+  const std::string behind = StayBehind(deployment);
+  const auto count = std::count_if(deployment.rollouts.begin(), deployment.rollouts.end(),
+                                   [](const auto& rollout) { return !StaysBehind(rollout); });
+  outcome.state = behind.empty() ? pb::DEPLOYMENT_STATE_SUCCEEDED : pb::DEPLOYMENT_STATE_PARTIAL;
+  outcome.message =
+      absl::StrCat(late, "Release ", deployment.release, " serves on ",
+                   behind.empty() ? "every host"
+                                  : absl::StrCat(count, " of ", deployment.rollouts.size(),
+                                                 " hosts. It does not on ", behind,
+                                                 ". Mend them and deploy again"),
+                   warnings.empty() ? "" : ". Warnings: ", warnings);
   return outcome;
 }
 
@@ -106,18 +203,18 @@ Outcome UndoneOutcome(const DeploymentRecord& deployment) {
   outcome.reason = deployment.reason;
   const std::vector<std::string> left = LeftBehind(deployment);
   const std::string before = WhatServedBefore(deployment);
-  const bool went_back =
-      std::any_of(deployment.rollouts.begin(), deployment.rollouts.end(), WentBack);
   const std::string why = absl::StrCat("See `slipway why ", deployment.app, "`");
   if (!left.empty()) {
-    outcome.state = pb::DEPLOYMENT_STATE_NEEDS_ATTENTION;
-    outcome.serves = ServesEverywhere(deployment);
-    outcome.message =
-        absl::StrCat(Sentence(deployment.message), "NOT UNDONE on ", absl::StrJoin(left, "; "),
-                     ". A person must look: `slipway status ", deployment.app,
-                     "` and `slipway why ", deployment.app, "`");
-    return outcome;
+    outcome.serves =
+        ServesWhereItShould(deployment) &&
+        std::none_of(deployment.rollouts.begin(), deployment.rollouts.end(), StaysBehind);
+    return Attention(
+        outcome, absl::StrCat(Sentence(deployment.message), "NOT UNDONE on ",
+                              absl::StrJoin(left, "; "), ". A person must look: `slipway status ",
+                              deployment.app, "` and `slipway why ", deployment.app, "`"));
   }
+  const bool went_back =
+      std::any_of(deployment.rollouts.begin(), deployment.rollouts.end(), WentBack);
   const bool cancelled = deployment.reason == pb::FAILURE_REASON_CANCELLED;
   outcome.state = cancelled   ? pb::DEPLOYMENT_STATE_CANCELLED
                   : went_back ? pb::DEPLOYMENT_STATE_ROLLED_BACK
@@ -125,37 +222,36 @@ Outcome UndoneOutcome(const DeploymentRecord& deployment) {
   const char* truth = went_back        ? "The previous release serves again, proven"
                       : before.empty() ? "Nothing serves this application yet"
                                        : "What served before was not touched";
-  outcome.message = absl::StrCat(Sentence(deployment.message), truth, before.empty() ? "" : ": ",
-                                 before, cancelled ? "" : ". ", cancelled ? "" : why);
-  return outcome;
-}
-
-Outcome FencedOutcome(const DeploymentRecord& deployment, size_t host) {
-  Outcome outcome;
-  outcome.reason = pb::FAILURE_REASON_STALE_EPOCH;
-  // After a switch has begun it is the host's new owner, not we, who knows what serves.
-  outcome.state =
-      SwitchBegun(deployment) ? pb::DEPLOYMENT_STATE_NEEDS_ATTENTION : pb::DEPLOYMENT_STATE_FAILED;
-  outcome.message = absl::StrCat(
-      deployment.rollouts.at(host).host,
-      " obeys a newer owner: somebody rolled back locally on the host, or another controller took "
-      "over. This deployment touched nothing further. See `slipway status ",
-      deployment.app, "`");
+  std::string owner;
+  for (const RolloutRecord& rollout : deployment.rollouts) {
+    if (IsFenced(rollout)) absl::StrAppend(&owner, rollout.host, ": ", kNewOwner, ". ");
+  }
+  outcome.message =
+      absl::StrCat(Sentence(deployment.message), owner, truth, before.empty() ? "" : ": ", before,
+                   cancelled ? "" : ". ", cancelled ? "" : why);
   return outcome;
 }
 
 pb::DeploymentState HostOutcome(const RolloutRecord& rollout, const Outcome& outcome) {
-  if (IsStuck(rollout)) return pb::DEPLOYMENT_STATE_NEEDS_ATTENTION;
+  const bool cancelled = outcome.state == pb::DEPLOYMENT_STATE_CANCELLED;
+  const StepRecord* removal = FindStep(rollout, "undo:start");
+  if (IsStuck(rollout) || (removal != nullptr && IsBad(*removal))) {
+    return pb::DEPLOYMENT_STATE_NEEDS_ATTENTION;
+  }
+  if (IsFenced(rollout)) {
+    return FindStep(rollout, "switch") == nullptr ? pb::DEPLOYMENT_STATE_FAILED
+                                                  : pb::DEPLOYMENT_STATE_NEEDS_ATTENTION;
+  }
   if (WentBack(rollout)) {
-    return outcome.state == pb::DEPLOYMENT_STATE_CANCELLED ? pb::DEPLOYMENT_STATE_CANCELLED
-                                                           : pb::DEPLOYMENT_STATE_ROLLED_BACK;
+    return cancelled ? pb::DEPLOYMENT_STATE_CANCELLED : pb::DEPLOYMENT_STATE_ROLLED_BACK;
   }
   if (Serves(rollout)) {
-    return outcome.state == pb::DEPLOYMENT_STATE_SUCCEEDED ? pb::DEPLOYMENT_STATE_SUCCEEDED
-                                                           : pb::DEPLOYMENT_STATE_NEEDS_ATTENTION;
+    const bool good = outcome.state == pb::DEPLOYMENT_STATE_SUCCEEDED ||
+                      outcome.state == pb::DEPLOYMENT_STATE_PARTIAL;
+    return good && !FailedAndServes(rollout) ? pb::DEPLOYMENT_STATE_SUCCEEDED
+                                             : pb::DEPLOYMENT_STATE_NEEDS_ATTENTION;
   }
-  return outcome.state == pb::DEPLOYMENT_STATE_CANCELLED ? pb::DEPLOYMENT_STATE_CANCELLED
-                                                         : pb::DEPLOYMENT_STATE_FAILED;
+  return cancelled ? pb::DEPLOYMENT_STATE_CANCELLED : pb::DEPLOYMENT_STATE_FAILED;
 }
 
 }  // namespace slipway::controller

@@ -11,7 +11,7 @@ struct Outcome {
   pb::DeploymentState state = pb::DEPLOYMENT_STATE_UNSPECIFIED;
   pb::FailureReason reason = pb::FAILURE_REASON_UNSPECIFIED;
   std::string message;
-  // The new release was observed on every host.
+  // The new release was observed on every host that does not stay behind.
   bool serves = false;
 };
 
@@ -19,8 +19,6 @@ struct Outcome {
 Outcome FinishedOutcome(const DeploymentRecord& deployment);
 // Everything that can be undone was.
 Outcome UndoneOutcome(const DeploymentRecord& deployment);
-// The host has another owner.
-Outcome FencedOutcome(const DeploymentRecord& deployment, size_t host);
 
 pb::DeploymentState HostOutcome(const RolloutRecord& rollout, const Outcome& outcome);
 

@@ -52,18 +52,14 @@ pb::FailureReason ReasonOf(const absl::Status& status) {
 Engine::Run::Run(Engine& engine, std::string app, std::string id)
     : engine_(engine), app_(std::move(app)), id_(std::move(id)), thread_([this] {
         Main();
-        {
-          MutexLock lock(mutex_);
-          done_ = true;
-          changed_.NotifyAll();
-        }
+        MutexLock lock(mutex_);
+        done_ = true;
       }) {}
 
 Engine::Run::~Run() {
   Stop();
   thread_.join();
-  // Made by Cancel(), which nobody calls any more.
-  if (canceller_.joinable()) canceller_.join();
+  crew_.reset();
 }
 
 void Engine::Run::Stop() {
@@ -74,9 +70,14 @@ void Engine::Run::Stop() {
 
 void Engine::Run::Cancel() {
   MutexLock lock(mutex_);
-  cancelled_ = true;
+  cancelled_ = asked_ = true;
   changed_.NotifyAll();
-  if (!canceller_.joinable()) canceller_ = std::thread([this] { TellHostToStop(); });
+}
+
+void Engine::Run::Release() {
+  MutexLock lock(mutex_);
+  released_ = asked_ = true;
+  changed_.NotifyAll();
 }
 
 bool Engine::Run::Done() {
@@ -89,41 +90,20 @@ bool Engine::Run::Stopping() {
   return stopping_;
 }
 
-bool Engine::Run::Pause(std::chrono::nanoseconds time) {
+bool Engine::Run::Pause(std::chrono::nanoseconds time, Action* action) {
   const auto deadline = steady_clock::now() + time;
   MutexLock lock(mutex_);
-  while (!stopping_ && (!cancelled_ || cancel_seen_) && changed_.WaitUntil(mutex_, deadline)) {
+  const auto hurry = [action] { return action != nullptr && action->stop && !action->hurried; };
+  while (!stopping_ && !hurry() && changed_.WaitUntil(mutex_, deadline)) {
   }
-  if (cancelled_) cancel_seen_ = true;
+  if (hurry()) action->hurried = true;
   return stopping_;
 }
 
-void Engine::Run::TellHostToStop() {
-  while (true) {
-    std::string operation;
-    std::string host;
-    {
-      MutexLock lock(mutex_);
-      while (!stopping_ && !done_ && operation_.empty()) changed_.Wait(mutex_);
-      if (stopping_ || done_) return;
-      operation = operation_;
-      host = operation_host_;
-    }
-    const auto client = engine_.parts_.host(host);
-    const bool told = client != nullptr && client->Cancel(app_, operation).ok();
-    if (told || client == nullptr) return;
-    // The request may have overtaken the operation, or the host cannot be reached at the moment.
-    const auto deadline = steady_clock::now() + engine_.times_.first_pause;
-    MutexLock lock(mutex_);
-    while (!stopping_ && operation_ == operation && changed_.WaitUntil(mutex_, deadline)) {
-    }
-  }
-}
-
-absl::StatusOr<RolloutContext> Engine::Run::LoadContext() {
+absl::StatusOr<RolloutContext> Engine::Run::LoadContext(const DeploymentRecord& state) {
   RolloutContext context;
   SLIPWAY_ASSIGN_OR_RETURN(const ReleaseRecord release,
-                           engine_.store_.GetRelease(app_, state_.release));
+                           engine_.store_.GetRelease(app_, state.release));
   environment_revision_ = release.environment_revision;
   context.manifest_digest = release.manifest_digest;
   SLIPWAY_ASSIGN_OR_RETURN(context.spec, engine_.store_.GetSpec(app_, release.spec_revision));
@@ -136,57 +116,92 @@ absl::StatusOr<RolloutContext> Engine::Run::LoadContext() {
   return context;
 }
 
-void Engine::Run::Main() {
+std::optional<DeploymentRecord> Engine::Run::Load() {
   auto pause = engine_.times_.first_pause;
   while (true) {
     absl::StatusOr<DeploymentRecord> state = engine_.store_.GetDeployment(app_, id_);
     if (state.ok()) {
-      state_ = *std::move(state);
-      absl::StatusOr<RolloutContext> context = LoadContext();
+      absl::StatusOr<RolloutContext> context = LoadContext(*state);
       if (context.ok()) {
         context_ = *std::move(context);
-        break;
+        return *std::move(state);
       }
       state = context.status();
     }
     LogError(
         "cannot read a deployment",
         {{"app", app_}, {"deployment", id_}, {"error", std::string(state.status().message())}});
-    if (Pause(pause)) return;
+    if (Pause(pause, nullptr)) return std::nullopt;
     pause = std::min(pause * 2, engine_.times_.longest_pause);
   }
-  RolloutInput input;
-  while (true) {
-    {
-      MutexLock lock(mutex_);
-      input.cancel_requested = cancelled_ || state_.cancel_requested;
-    }
-    input.time = engine_.clock_.WallNow();
-    Decision decision = Decide(context_, state_, input);
+}
+
+void Engine::Run::Main() {
+  std::optional<DeploymentRecord> stored = Load();
+  if (!stored) return;
+  Decider decider(context_, *std::move(stored));
+  std::vector<RolloutInput> inputs;
+  Moment moment;
+  do {
+    moment.time = engine_.clock_.WallNow();
+    Decision decision = decider.Take(inputs, moment);
     if (decision.changed && !Record(decision.transition)) return;
-    state_ = decision.transition.deployment;
-    if (input.kind != RolloutInput::Kind::kResume) {
-      const RolloutRecord& rollout = state_.rollouts.at(input.host);
-      const StepRecord& step = rollout.steps.at(input.position);
-      SLIPWAY_FAILPOINT(Failpoint(step.name, "recorded"));
-      if (engine_.parts_.step_ended) engine_.parts_.step_ended(state_, rollout.host, step);
-    }
-    if (engine_.parts_.progressed) engine_.parts_.progressed(state_);
-    if (!decision.dispatch && engine_.parts_.deployment_ended) {
-      engine_.parts_.deployment_ended(state_);
+    Tell(decider.State(), inputs);
+    if (decision.ended && engine_.parts_.deployment_ended) {
+      engine_.parts_.deployment_ended(decider.State());
     }
     // Last, so that whoever sees the event also sees the figures.
     engine_.hub_.Publish(app_, id_);
-    if (!decision.dispatch) {
-      LogInfo(
-          "deployment ended",
-          {{"app", app_}, {"deployment", id_}, {"state", pb::DeploymentState_Name(state_.state)}});
+    if (decision.ended) {
+      LogInfo("deployment ended", {{"app", app_},
+                                   {"deployment", id_},
+                                   {"state", pb::DeploymentState_Name(decider.State().state)}});
       return;
     }
-    std::optional<RolloutInput> next = Act(*decision.dispatch);
-    if (!next) return;
-    input = *std::move(next);
+    for (Dispatch& dispatch : decision.dispatches) Begin(std::move(dispatch), decider.State());
+    for (const size_t host : decision.stops) {
+      MutexLock lock(mutex_);
+      const auto found = actions_.find(host);
+      if (found == actions_.end() || std::exchange(found->second->stop, true)) continue;
+      changed_.NotifyAll();
+      crew_->Submit([this, action = found->second] { TellHostToStop(*action); });
+    }
+  } while (AwaitInputs(inputs, moment));
+}
+
+void Engine::Run::Begin(Dispatch dispatch, const DeploymentRecord& state) {
+  const RolloutRecord& rollout = state.rollouts.at(dispatch.host);
+  auto action = std::make_shared<Action>();
+  action->host = rollout.host;
+  action->step = rollout.steps.at(dispatch.position).name;
+  SLIPWAY_FAILPOINT(Failpoint(action->step, "intended"));
+  action->dispatch = std::move(dispatch);
+  {
+    MutexLock lock(mutex_);
+    actions_[action->dispatch.host] = action;
   }
+  crew_->Submit([this, action] { Act(*action); });
+}
+
+void Engine::Run::Tell(const DeploymentRecord& state, const std::vector<RolloutInput>& inputs) {
+  for (const RolloutInput& input : inputs) {
+    const RolloutRecord& rollout = state.rollouts.at(input.host);
+    const StepRecord& step = rollout.steps.at(input.position);
+    SLIPWAY_FAILPOINT(Failpoint(step.name, "recorded"));
+    if (engine_.parts_.step_ended) engine_.parts_.step_ended(state, rollout.host, step);
+  }
+  if (engine_.parts_.progressed) engine_.parts_.progressed(state);
+}
+
+bool Engine::Run::AwaitInputs(std::vector<RolloutInput>& inputs, Moment& moment) {
+  MutexLock lock(mutex_);
+  while (!stopping_ && ended_.empty() && !asked_) changed_.Wait(mutex_);
+  inputs.clear();
+  inputs.swap(ended_);
+  moment.cancel_requested = cancelled_;
+  moment.resume_requested = std::exchange(released_, false);
+  asked_ = false;
+  return !stopping_;
 }
 
 bool Engine::Run::Record(const Transition& transition) {
@@ -199,8 +214,25 @@ bool Engine::Run::Record(const Transition& transition) {
         "cannot record a deployment's progress",
         {{"app", app_}, {"deployment", id_}, {"error", std::string(stored.status().message())}});
     if (absl::IsAborted(stored.status())) return false;
-    if (Pause(pause)) return false;
+    if (Pause(pause, nullptr)) return false;
     pause = std::min(pause * 2, engine_.times_.longest_pause);
+  }
+}
+
+void Engine::Run::TellHostToStop(Action& action) {
+  while (true) {
+    {
+      MutexLock lock(mutex_);
+      if (stopping_ || action.ended) return;
+    }
+    const auto client = engine_.parts_.host(action.host);
+    const std::string& operation = action.dispatch.request.operation().id();
+    if (client == nullptr || client->Cancel(app_, operation).ok()) return;
+    // The request may have overtaken the operation, or the host cannot be reached at the moment.
+    const auto deadline = steady_clock::now() + engine_.times_.first_pause;
+    MutexLock lock(mutex_);
+    while (!stopping_ && !action.ended && changed_.WaitUntil(mutex_, deadline)) {
+    }
   }
 }
 
@@ -230,65 +262,63 @@ absl::StatusOr<xpb::StepResult> Engine::Run::Attempt(const xpb::ExecuteRequest& 
   return client->Execute(request, [&log](const pb::LogLine& line) { log.Add(line); });
 }
 
-std::optional<RolloutInput> Engine::Run::Act(const Dispatch& dispatch) {
-  const RolloutRecord& rollout = state_.rollouts.at(dispatch.host);
-  const std::string& name = rollout.steps.at(dispatch.position).name;
-  SLIPWAY_FAILPOINT(Failpoint(name, "intended"));
-  RolloutInput input;
-  input.host = dispatch.host;
-  input.position = dispatch.position;
-  xpb::ExecuteRequest request = dispatch.request;
+absl::StatusOr<xpb::StepResult> Engine::Run::Attempts(Action& action,
+                                                      xpb::ExecuteRequest& request) {
   // Without its environment the command is not sent at all.
-  const absl::Status ready = AddEnvironment(request);
-  absl::StatusOr<xpb::StepResult> result = xpb::StepResult();
-  LogBuffer log(engine_.store_, engine_.hub_, app_, id_, rollout.host, name);
-  {
-    MutexLock lock(mutex_);
-    operation_ = dispatch.stoppable ? request.operation().id() : "";
-    operation_host_ = rollout.host;
-    changed_.NotifyAll();
-  }
-  const auto start = steady_clock::now();
-  const auto timeout =
-      engine_.times_.deadline.count() > 0 ? engine_.times_.deadline : dispatch.timeout;
+  SLIPWAY_RETURN_IF_ERROR(AddEnvironment(request));
+  LogBuffer log(engine_.store_, engine_.hub_, app_, id_, action.host, action.step);
+  const auto deadline = steady_clock::now() + TimeoutOf(action.dispatch);
   auto pause = engine_.times_.first_pause;
   while (true) {
-    if (Stopping()) return std::nullopt;
-    result = ready.ok() ? Attempt(request, rollout.host, log) : ready;
-    if (Stopping()) return std::nullopt;
-    if (result.ok() || !IsPassing(result.status())) break;
-    if (steady_clock::now() - start + pause > timeout) break;
-    if (Pause(pause)) return std::nullopt;
+    auto result = Attempt(request, action.host, log);
+    const bool last = result.ok() || !IsPassing(result.status()) || Stopping() ||
+                      steady_clock::now() + pause > deadline || Pause(pause, &action);
+    if (last) {
+      log.Flush();
+      return result;
+    }
     pause = std::min(pause * 2, engine_.times_.longest_pause);
   }
-  log.Flush();
-  {
-    MutexLock lock(mutex_);
-    operation_.clear();
-    changed_.NotifyAll();
-  }
-  SLIPWAY_FAILPOINT(Failpoint(name, "acted"));
+}
+
+void Engine::Run::Act(Action& action) {
+  RolloutInput input;
+  input.host = action.dispatch.host;
+  input.position = action.dispatch.position;
+  const auto start = steady_clock::now();
+  xpb::ExecuteRequest request = action.dispatch.request;
+  const absl::StatusOr<xpb::StepResult> result = Attempts(action, request);
+  // The next engine asks again.
+  if (Stopping()) return;
+  SLIPWAY_FAILPOINT(Failpoint(action.step, "acted"));
   if (result.ok()) {
     input.kind = result->reason() == pb::FAILURE_REASON_STALE_EPOCH
                      ? RolloutInput::Kind::kFenced
                      : RolloutInput::Kind::kStepEnded;
-    input.result = *std::move(result);
-    return input;
+    input.result = *result;
+  } else {
+    input.result.set_reason(ReasonOf(result.status()));
+    input.result.set_summary(std::string(result.status().message()));
+    *input.result.mutable_duration() = slipway::ToProto(steady_clock::now() - start);
+    if (input.result.reason() == pb::FAILURE_REASON_STALE_EPOCH) {
+      input.kind = RolloutInput::Kind::kFenced;
+    } else if (IsPassing(result.status())) {
+      input.kind = RolloutInput::Kind::kStepLost;
+      input.result.set_reason(pb::FAILURE_REASON_HOST_UNREACHABLE);
+      input.result.set_summary(absl::StrCat("no answer from ", action.host, " within ",
+                                            FormatDuration(TimeoutOf(action.dispatch)), ": ",
+                                            std::string(result.status().message())));
+    }
   }
-  input.result.set_reason(ReasonOf(result.status()));
-  input.result.set_summary(std::string(result.status().message()));
-  *input.result.mutable_duration() = slipway::ToProto(steady_clock::now() - start);
-  input.kind = RolloutInput::Kind::kStepEnded;
-  if (input.result.reason() == pb::FAILURE_REASON_STALE_EPOCH) {
-    input.kind = RolloutInput::Kind::kFenced;
-  } else if (IsPassing(result.status())) {
-    input.kind = RolloutInput::Kind::kStepLost;
-    input.result.set_reason(pb::FAILURE_REASON_HOST_UNREACHABLE);
-    input.result.set_summary(absl::StrCat("no answer from ", rollout.host, " within ",
-                                          FormatDuration(timeout), ": ",
-                                          std::string(result.status().message())));
-  }
-  return input;
+  MutexLock lock(mutex_);
+  action.ended = true;
+  actions_.erase(input.host);
+  ended_.push_back(std::move(input));
+  changed_.NotifyAll();
+}
+
+std::chrono::nanoseconds Engine::Run::TimeoutOf(const Dispatch& dispatch) const {
+  return engine_.times_.deadline.count() > 0 ? engine_.times_.deadline : dispatch.timeout;
 }
 
 }  // namespace slipway::controller

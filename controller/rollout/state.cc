@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 
+#include "common/durations.h"
 #include "common/spec.h"
 
 namespace slipway::controller {
@@ -51,6 +52,14 @@ bool IsStuck(const RolloutRecord& rollout) {
   if (failed(step) && !step->evidence.switch_().restored()) return true;
   return failed(FindStep(rollout, "undo:switch")) || failed(FindStep(rollout, "confirm"));
 }
+
+bool IsFenced(const RolloutRecord& rollout) {
+  return std::any_of(rollout.steps.begin(), rollout.steps.end(), [](const StepRecord& step) {
+    return step.reason == pb::FAILURE_REASON_STALE_EPOCH;
+  });
+}
+
+bool StaysBehind(const RolloutRecord& rollout) { return IsFenced(rollout) || !Serves(rollout); }
 
 bool SwitchBegun(const DeploymentRecord& deployment) {
   return std::any_of(
@@ -101,6 +110,19 @@ std::string CancelTooLate(const DeploymentRecord& deployment) {
     }
   }
   return "";
+}
+
+pb::Step StepMessage(const StepRecord& step) {
+  pb::Step message;
+  message.set_name(step.name);
+  message.set_state(step.state);
+  message.set_attempt(step.attempt);
+  message.set_reason(step.reason);
+  message.set_summary(step.summary);
+  if (step.start_time) *message.mutable_start_time() = ToProto(*step.start_time);
+  *message.mutable_duration() = ToProto(step.duration);
+  *message.mutable_evidence() = step.evidence;
+  return message;
 }
 
 }  // namespace slipway::controller

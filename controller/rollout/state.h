@@ -31,6 +31,12 @@ bool IsWarmRollback(const DeploymentRecord& deployment, const RolloutRecord& rol
 // Nobody knows what this host serves, it could not be brought back, or the last look at it failed.
 bool IsStuck(const RolloutRecord& rollout);
 
+// At the end of a deployment: this host does not serve the new release, or it is not known whether it does.
+bool StaysBehind(const RolloutRecord& rollout);
+
+// The host has refused our epoch: somebody else decides there now.
+bool IsFenced(const RolloutRecord& rollout);
+
 // A switch was sent to some host.
 bool SwitchBegun(const DeploymentRecord& deployment);
 
@@ -40,6 +46,9 @@ std::optional<Time> ProvenTime(const DeploymentRecord& deployment);
 // How long the better release took to serve: when somebody asked for a rollback, from then to ProvenTime(); when a
 // deployment was rolled back, from its first switch to ProvenTime(). Nothing for others.
 std::optional<std::chrono::nanoseconds> TimeToRestore(const DeploymentRecord& deployment);
+
+// As the API shows it.
+pb::Step StepMessage(const StepRecord& step);
 
 // Why a cancel cannot be granted any more; empty while it can.
 std::string CancelTooLate(const DeploymentRecord& deployment);

@@ -28,11 +28,11 @@ struct Situation {
   const RolloutRecord& rollout;
 };
 
-// All hosts finish one phase before the first one enters the next.
+// All hosts finish one phase, and before and after each hook what stands before it, before the first one goes on.
 enum class Phase { kPrepare, kCommit, kFinish, kConfirm };
 
 enum class OnFailure {
-  // Undo what was done, on every host.
+  // Undo what was done: on this host, and with more such hosts than may fail on every one.
   kUndo,
   // The new release serves and that is good: go on, and say so.
   kWarn,
@@ -61,6 +61,8 @@ struct StepDefinition {
   Condition wanted = nullptr;
   UndoWhen undo_when = UndoWhen::kNever;
   CommandBuilder undo = nullptr;
+  // On one host for the whole deployment; when it fails there, the deployment fails.
+  bool once = false;
 };
 
 }  // namespace slipway::controller

@@ -81,6 +81,12 @@ CREATE TABLE records (
   kind TEXT NOT NULL, id TEXT NOT NULL, body BLOB NOT NULL, expire_time INTEGER,
   PRIMARY KEY (kind, id)) WITHOUT ROWID;
 )sql",
+    R"sql(
+ALTER TABLE deployments ADD COLUMN hold_before_flip INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE deployments ADD COLUMN released INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE deployments ADD COLUMN tolerated_failures INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE deployments ADD COLUMN resume_requested INTEGER NOT NULL DEFAULT 0;
+)sql",
 };
 
 absl::StatusOr<int64_t> Version(Database& database) {

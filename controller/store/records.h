@@ -29,6 +29,7 @@ inline bool IsTerminal(pb::DeploymentState state) {
     case pb::DEPLOYMENT_STATE_ROLLED_BACK:
     case pb::DEPLOYMENT_STATE_CANCELLED:
     case pb::DEPLOYMENT_STATE_NEEDS_ATTENTION:
+    case pb::DEPLOYMENT_STATE_PARTIAL:
       return true;
     default:
       return false;
@@ -101,7 +102,8 @@ struct RolloutRecord {
   std::vector<StepRecord> steps;
 };
 
-struct DeploymentRecord {
+// A deployment as a whole, without what it is on each host.
+struct DeploymentHead {
   std::string app;
   std::string id;
   pb::DeploymentKind kind = pb::DEPLOYMENT_KIND_DEPLOY;
@@ -123,8 +125,17 @@ struct DeploymentRecord {
   std::optional<Time> end_time;
   bool cancel_requested = false;
   uint64_t last_event = 0;
-  // It ended with this release observed on every host.
+  // It ended with this release observed on every host that it had not left behind.
   bool serves = false;
+  // A person must let it go on before the first switch; and has done so.
+  bool hold_before_flip = false;
+  bool released = false;
+  // As many hosts had failed when a person let it go on: no more than these are taken in silence.
+  uint32_t tolerated_failures = 0;
+  bool resume_requested = false;
+};
+
+struct DeploymentRecord : DeploymentHead {
   std::vector<RolloutRecord> rollouts;
 };
 

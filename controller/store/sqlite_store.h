@@ -57,6 +57,8 @@ class SqliteStore : public Store {
                                         const std::vector<pb::Event>& events) override;
   absl::StatusOr<bool> RequestCancel(const std::string& app, const std::string& id,
                                      const Request& request, const Actor& actor) override;
+  absl::Status RequestResume(const std::string& app, const std::string& id, const Request& request,
+                             const Actor& actor) override;
   absl::StatusOr<DeploymentRecord> GetDeployment(const std::string& app,
                                                  const std::string& id) override;
   absl::StatusOr<std::vector<DeploymentRecord>> ListDeployments(const std::string& app,

@@ -16,7 +16,8 @@ namespace {
 constexpr absl::string_view kColumns =
     "SELECT number, app, id, kind, state, reason, message, release, previous_release, commit_name, "
     "actor, description, epoch, plan_version, create_time, end_time, cancel_requested, last_event, "
-    "serves, update_services, origin FROM deployments ";
+    "serves, update_services, origin, hold_before_flip, released, tolerated_failures, "
+    "resume_requested FROM deployments ";
 
 DeploymentRecord ReadDeployment(const Statement& row) {
   DeploymentRecord record;
@@ -39,6 +40,10 @@ DeploymentRecord ReadDeployment(const Statement& row) {
   record.last_event = row.Unsigned(17);
   record.serves = row.Integer(18) != 0;
   record.update_services = absl::StrSplit(row.Text(19), ' ', absl::SkipEmpty());
+  record.hold_before_flip = row.Integer(21) != 0;
+  record.released = row.Integer(22) != 0;
+  record.tolerated_failures = static_cast<uint32_t>(row.Integer(23));
+  record.resume_requested = row.Integer(24) != 0;
   return record;
 }
 
@@ -128,13 +133,13 @@ absl::StatusOr<int64_t> InsertDeployment(Database& database, const DeploymentRec
   Statement insert(database,
                    "INSERT INTO deployments (app, id, kind, state, reason, message, release, "
                    "previous_release, commit_name, actor, description, epoch, plan_version, "
-                   "create_time, update_services, origin) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
-                   "?, ?, ?, ?, ?)");
+                   "create_time, update_services, origin, hold_before_flip) VALUES (?, ?, ?, ?, ?, "
+                   "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
   insert.BindAll(made.app, made.id, static_cast<int>(made.kind), static_cast<int>(made.state),
                  static_cast<int>(made.reason), made.message, made.release, made.previous_release,
                  made.commit, made.actor.name, made.description, made.epoch, made.plan_version,
                  ToMicros(made.create_time), absl::StrJoin(made.update_services, " "),
-                 made.actor.origin);
+                 made.actor.origin, made.hold_before_flip);
   SLIPWAY_RETURN_IF_ERROR(insert.Run());
   const int64_t number = database.LastInsertId();
   for (size_t i = 0; i < made.rollouts.size(); ++i) {
@@ -167,21 +172,24 @@ absl::Status UpsertStep(Database& database, int64_t number, const StepChange& ch
 }
 
 absl::Status UpdateDeployment(Database& database, int64_t number, const Transition& transition) {
-  const DeploymentRecord& record = transition.deployment;
+  const DeploymentHead& record = transition.deployment;
+  // A wish to go on is the store's until the deployment does.
+  const bool paused = record.state == pb::DEPLOYMENT_STATE_PAUSED;
   Statement update(database,
                    "UPDATE deployments SET state=?, reason=?, message=?, previous_release=?, "
-                   "serves=?, end_time=? WHERE number=?");
+                   "serves=?, released=?, tolerated_failures=?, "
+                   "resume_requested=resume_requested*?, end_time=? WHERE number=?");
   update.BindAll(static_cast<int>(record.state), static_cast<int>(record.reason), record.message,
-                 record.previous_release, record.serves);
+                 record.previous_release, record.serves, record.released, record.tolerated_failures,
+                 paused);
   BindOptionalTime(update, record.end_time);
   SLIPWAY_RETURN_IF_ERROR(update.Bind(number).Run());
-  for (const size_t i : transition.hosts) {
+  for (const HostChange& change : transition.hosts) {
     Statement host(database,
                    "UPDATE rollouts SET state=?, slot=? WHERE deployment=? AND position=?");
-    const RolloutRecord& rollout = record.rollouts.at(i);
-    SLIPWAY_RETURN_IF_ERROR(host.BindAll(static_cast<int>(rollout.state),
-                                         static_cast<int>(rollout.slot), number,
-                                         static_cast<uint64_t>(i))
+    SLIPWAY_RETURN_IF_ERROR(host.BindAll(static_cast<int>(change.state),
+                                         static_cast<int>(change.slot), number,
+                                         static_cast<uint64_t>(change.host))
                                 .Run());
   }
   for (const StepChange& change : transition.steps) {
@@ -288,7 +296,7 @@ absl::StatusOr<std::string> SqliteStore::CreateDeployment(const NewDeployment& m
 absl::StatusOr<uint64_t> SqliteStore::RecordTransition(const Transition& transition) {
   uint64_t last = 0;
   const Time now = clock_.WallNow();
-  const DeploymentRecord& record = transition.deployment;
+  const DeploymentHead& record = transition.deployment;
   SLIPWAY_RETURN_IF_ERROR(Write([&](Database& database) -> absl::Status {
     uint64_t epoch = 0;
     SLIPWAY_ASSIGN_OR_RETURN(const std::string holder, Holder(database, record.app, &epoch));
@@ -342,6 +350,30 @@ absl::StatusOr<bool> SqliteStore::RequestCancel(const std::string& app, const st
                         {app, actor, "cancel", DeploymentName(app, id), "requested"});
   }));
   return running;
+}
+
+absl::Status SqliteStore::RequestResume(const std::string& app, const std::string& id,
+                                        const Request& request, const Actor& actor) {
+  const Time now = clock_.WallNow();
+  return Write([&](Database& database) -> absl::Status {
+    SLIPWAY_ASSIGN_OR_RETURN(const auto seen, SeenRequest(database, app, request));
+    if (seen) return absl::OkStatus();
+    SLIPWAY_ASSIGN_OR_RETURN(const int64_t number, DeploymentNumber(database, app, id));
+    Statement update(database,
+                     "UPDATE deployments SET resume_requested=1 WHERE number=? AND state=? "
+                     "RETURNING id");
+    update.BindAll(number, static_cast<int>(pb::DEPLOYMENT_STATE_PAUSED));
+    SLIPWAY_ASSIGN_OR_RETURN(const bool paused, update.Step());
+    if (!paused) {
+      return Error(absl::StatusCode::kFailedPrecondition, "NOT_PAUSED",
+                   absl::StrCat(DeploymentName(app, id), " is not paused"),
+                   absl::StrCat("`slipway status ", app, "` says what it does"),
+                   DeploymentName(app, id));
+    }
+    SLIPWAY_RETURN_IF_ERROR(SaveRequest(database, app, request, id));
+    return WriteHistory(database, now,
+                        {app, actor, "resume", DeploymentName(app, id), "requested"});
+  });
 }
 
 absl::StatusOr<DeploymentRecord> SqliteStore::GetDeployment(const std::string& app,

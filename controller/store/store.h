@@ -73,12 +73,18 @@ struct StepChange {
   StepRecord step;
 };
 
+struct HostChange {
+  // Index into DeploymentRecord::rollouts.
+  size_t host = 0;
+  pb::DeploymentState state = pb::DEPLOYMENT_STATE_UNSPECIFIED;
+  pb::Slot slot = pb::SLOT_UNSPECIFIED;
+};
+
 // One step of a deployment's life: all of it or nothing is stored.
 struct Transition {
-  // The deployment without its steps; `cancel_requested` and `last_event` are the store's.
-  DeploymentRecord deployment;
-  // Hosts whose state or slot changed.
-  std::vector<size_t> hosts;
+  // `cancel_requested` and `last_event` are the store's.
+  DeploymentHead deployment;
+  std::vector<HostChange> hosts;
   std::vector<StepChange> steps;
   // Without sequence and time.
   std::vector<pb::Event> events;
@@ -137,6 +143,9 @@ class Store {
   // False when the deployment had ended already.
   virtual absl::StatusOr<bool> RequestCancel(const std::string& app, const std::string& id,
                                              const Request& request, const Actor& actor) = 0;
+  // Lets a paused deployment go on. FAILED_PRECONDITION (reason NOT_PAUSED).
+  virtual absl::Status RequestResume(const std::string& app, const std::string& id,
+                                     const Request& request, const Actor& actor) = 0;
   // With rollouts and steps. `-` is the newest.
   virtual absl::StatusOr<DeploymentRecord> GetDeployment(const std::string& app,
                                                          const std::string& id) = 0;

@@ -48,7 +48,7 @@ inline NewDeployment DeploymentOf(const std::string& app, const std::string& rel
 }
 
 // The transition that ends a deployment.
-inline Transition EndOf(DeploymentRecord deployment, pb::DeploymentState state) {
+inline Transition EndOf(DeploymentHead deployment, pb::DeploymentState state) {
   Transition end;
   deployment.state = state;
   deployment.serves = state == pb::DEPLOYMENT_STATE_SUCCEEDED;

@@ -185,8 +185,7 @@ TEST_P(StoreContract, KeepsStepsWithTheirEvidence) {
   Transition transition;
   transition.deployment = MakeDeployment();
   transition.deployment.state = pb::DEPLOYMENT_STATE_RUNNING;
-  transition.deployment.rollouts[0].slot = pb::SLOT_GREEN;
-  transition.hosts = {0};
+  transition.hosts = {{0, pb::DEPLOYMENT_STATE_RUNNING, pb::SLOT_GREEN}};
   StepRecord step;
   step.name = "preflight";
   step.state = pb::STEP_STATE_DISPATCHED;
@@ -260,6 +259,32 @@ TEST_P(StoreContract, RemembersACancelOnceAndRefusesItAfterTheEnd) {
             1);
   ASSERT_TRUE(store_->RecordTransition(EndOf(made, pb::DEPLOYMENT_STATE_CANCELLED)).ok());
   EXPECT_FALSE(store_->RequestCancel("gifty", made.id, {}, "bob").value());
+}
+
+TEST_P(StoreContract, LetsOnlyAPausedDeploymentGoOnAndForgetsTheWishWhenItDoes) {
+  MakeRelease();
+  DeploymentRecord made = MakeDeployment();
+  EXPECT_EQ(ReasonOf(store_->RequestResume("gifty", made.id, {}, "bob")), "NOT_PAUSED");
+  Transition pause;
+  pause.deployment = made;
+  pause.deployment.state = pb::DEPLOYMENT_STATE_PAUSED;
+  ASSERT_TRUE(store_->RecordTransition(pause).ok());
+  const Request request{"r1", "hash"};
+  EXPECT_TRUE(store_->RequestResume("gifty", made.id, request, "bob").ok());
+  // What ends meanwhile does not take the wish away.
+  ASSERT_TRUE(store_->RecordTransition(pause).ok());
+  Reopen();
+  EXPECT_TRUE(store_->GetDeployment("gifty", made.id)->resume_requested);
+  pause.deployment.state = pb::DEPLOYMENT_STATE_RUNNING;
+  pause.deployment.released = true;
+  pause.deployment.tolerated_failures = 2;
+  ASSERT_TRUE(store_->RecordTransition(pause).ok());
+  const auto stored = store_->GetDeployment("gifty", made.id);
+  EXPECT_FALSE(stored->resume_requested);
+  EXPECT_TRUE(stored->released);
+  EXPECT_EQ(stored->tolerated_failures, 2u);
+  EXPECT_TRUE(store_->RequestResume("gifty", made.id, request, "bob").ok()) << "as before";
+  EXPECT_EQ(store_->ListHistory("gifty", 0, 1)->front().action, "resume");
 }
 
 TEST_P(StoreContract, RecordsEachLocalEventOnce) {

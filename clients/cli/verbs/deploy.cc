@@ -18,6 +18,7 @@ namespace {
 struct Options {
   bool detach = false;
   bool force = false;
+  bool hold = false;
   bool override_policy = false;
   bool cancel_on_signal = false;
   bool verbose = false;
@@ -129,6 +130,7 @@ int Deploy(Session& session, const Options& options) {
   request.set_release(release->name());
   request.set_request_id(client::NewRequestId());
   request.set_force(options.force);
+  request.set_hold_before_flip(options.hold);
   request.mutable_update_services()->Add(options.update.begin(), options.update.end());
   HoldInterruptions();
   const auto created = (*controller)->CreateDeployment(request);
@@ -160,6 +162,8 @@ Verb DeployVerb() {
             app.AddFlag("--cancel-on-signal", options->cancel_on_signal,
                         "SIGINT and SIGTERM cancel the deployment; a second one leaves");
             app.AddFlag("--force", options->force, "Deploy also what already serves");
+            app.AddFlag("--hold-before-flip", options->hold,
+                        "Prepare every host, and switch none before `slipway resume`");
             app.AddFlag("--verbose,-v", options->verbose, "Show what compose prints");
             app.AddOption("--commit", options->commit, "Default: GITHUB_SHA, else git's HEAD");
             app.AddOption("--commit-time", options->commit_time,

@@ -56,6 +56,28 @@ int Cancel(Session& session, const std::string& named, const std::string& deploy
   return kExitOk;
 }
 
+int Resume(Session& session, const std::string& named, const std::string& deployment) {
+  const auto app = ApplicationOf(named, session.file);
+  if (!app.ok()) return Fail(session, app.status());
+  const auto controller = session.Controller();
+  if (!controller.ok()) return Fail(session, controller.status());
+  const auto resumed = (*controller)->Resume(DeploymentNameOf(*app, deployment));
+  if (!resumed.ok()) return Fail(session, resumed.status());
+  return FollowDeployment(session, **controller, *resumed, {}, resumed->last_event());
+}
+
+// A verb of --app and DEPLOYMENT.
+std::function<std::function<int(Session&)>(CommandLine&)> ForOneDeployment(
+    int (*verb)(Session&, const std::string& named, const std::string& deployment)) {
+  return [verb](CommandLine& app) -> std::function<int(Session&)> {
+    auto deployment = std::make_shared<std::string>();
+    auto named = std::make_shared<std::string>();
+    app.AddOption("DEPLOYMENT", *deployment, "Default: the newest");
+    app.AddOption("--app", *named, "Default: the application of slipway.yaml");
+    return [=](Session& session) { return verb(session, *named, *deployment); };
+  };
+}
+
 }  // namespace
 
 Verb RollbackVerb() {
@@ -78,13 +100,21 @@ Verb CancelVerb() {
   return {"cancel",
           "Stop a running deployment and undo it",
           {"slipway cancel", "slipway cancel 20261122-3f2c1a"},
-          [](CommandLine& app) -> std::function<int(Session&)> {
-            auto deployment = std::make_shared<std::string>();
-            auto named = std::make_shared<std::string>();
-            app.AddOption("DEPLOYMENT", *deployment, "Default: the newest");
-            app.AddOption("--app", *named, "Default: the application of slipway.yaml");
-            return [=](Session& session) { return Cancel(session, *named, *deployment); };
-          }};
+          ForOneDeployment(Cancel)};
+}
+
+Verb AbortVerb() {
+  return {"abort",
+          "Take back a deployment that waits for a person; the same as cancel",
+          {"slipway abort", "slipway abort 20261122-3f2c1a"},
+          ForOneDeployment(Cancel)};
+}
+
+Verb ResumeVerb() {
+  return {"resume",
+          "Let a deployment that waits for a person go on, and show it to its end",
+          {"slipway resume", "slipway resume 20261122-3f2c1a"},
+          ForOneDeployment(Resume)};
 }
 
 }  // namespace slipway::cli

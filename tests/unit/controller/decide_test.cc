@@ -244,22 +244,22 @@ TEST(Decide, CancelsAtEveryStepUntilItIsTooLate) {
 }
 
 TEST(Decide, DoesNotBelieveASuccessWithoutProof) {
-  DeploymentRecord state = NewState(1);
   const RolloutContext context = FullContext();
+  Decider decider(context, NewState(1));
+  decider.Take({}, {});
   RolloutInput input;
-  state = Decide(context, state, input).transition.deployment;
-  input.kind = RolloutInput::Kind::kStepEnded;
   input.result.set_succeeded(true);
-  state = Decide(context, state, input).transition.deployment;
-  EXPECT_EQ(state.state, pb::DEPLOYMENT_STATE_FAILED);
-  EXPECT_THAT(state.message, HasSubstr("without the evidence"));
+  const Decision decision = decider.Take({input}, {});
+  EXPECT_TRUE(decision.ended);
+  EXPECT_EQ(decider.State().state, pb::DEPLOYMENT_STATE_FAILED);
+  EXPECT_THAT(decider.State().message, HasSubstr("without the evidence"));
 }
 
 // For each step of a full deployment and each fault: it ends, and the invariants hold.
 TEST(SimulatedWorld, EndsWellAfterEveryFaultAtEveryStep) {
   for (const bool served : {false, true}) {
     for (const char* fault : {"before", "after", "answer", "lost"}) {
-      for (int at = 0; at < 32; ++at) {
+      for (int at = 0; at < 36; ++at) {
         SCOPED_TRACE(absl::StrCat(fault, " at ", at, served ? ", served" : ", first"));
         World world(NewState(2));
         if (served) world.ServeEverywhere();
@@ -308,9 +308,20 @@ TEST(SimulatedWorld, EndsWellWithTwentyThousandSeeds) {
     std::mt19937 random(seed);
     const auto chance = [&random](uint32_t percent) { return random() % 100 < percent; };
     const bool rollback = chance(25);
-    World world(NewState(1 + static_cast<int>(random() % 3),
-                         rollback ? pb::DEPLOYMENT_KIND_ROLLBACK : pb::DEPLOYMENT_KIND_DEPLOY),
-                chance(20) ? SiteContext() : FullContext());
+    DeploymentRecord state =
+        NewState(1 + static_cast<int>(random() % 6),
+                 rollback ? pb::DEPLOYMENT_KIND_ROLLBACK : pb::DEPLOYMENT_KIND_DEPLOY);
+    state.hold_before_flip = chance(15);
+    RolloutContext context = chance(20) ? SiteContext() : FullContext();
+    pb::RolloutSpec& rollout = *context.spec.mutable_rollout();
+    rollout.set_batch(chance(50) ? "34%" : absl::StrCat(1 + random() % 3));
+    rollout.set_max_failures(chance(60) ? 0 : static_cast<uint32_t>(random() % 3));
+    if (chance(30)) rollout.set_on_failure(pb::FAILURE_POLICY_PAUSE);
+    if (chance(30)) rollout.add_canary("web-2");
+    if (context.spec.has_hooks() && chance(50)) {
+      context.spec.mutable_hooks()->mutable_before_switch(0)->set_once(true);
+    }
+    World world(state, context);
     if (rollback || chance(80)) world.ServeEverywhere();
     if (rollback && chance(50)) world.WarmEverywhere();
     for (size_t host = 0; host < world.State().rollouts.size(); ++host) {
@@ -330,11 +341,14 @@ TEST(SimulatedWorld, EndsWellWithTwentyThousandSeeds) {
     faults.before_step = [&, local] {
       if (local && chance(4)) world.Host(0).RollBackLocally();
     };
+    faults.pick = [&](size_t under_way) { return random() % under_way; };
+    faults.heard_at_once = [&](size_t under_way) { return 1 + random() % under_way; };
+    faults.resume = [&] { return chance(60); };
     world.Run(faults);
     world.CheckInvariants();
     if (testing::Test::HasFailure()) {
       ADD_FAILURE() << "failed with seed " << seed << ": " << world.State().message << "\n"
-                    << absl::StrJoin(world.Host(0).Deeds(), " ");
+                    << absl::StrJoin(world.Log(), "\n");
       return;
     }
   }

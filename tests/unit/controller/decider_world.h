@@ -61,7 +61,7 @@ inline DeploymentRecord NewState(int hosts, pb::DeploymentKind kind = pb::DEPLOY
   return state;
 }
 
-// What may go wrong around one step.
+// What may go wrong around one step, and what people do.
 struct Faults {
   std::function<bool()> crash_before_store = [] { return false; };
   std::function<bool()> crash_after_store = [] { return false; };
@@ -69,6 +69,11 @@ struct Faults {
   std::function<bool()> lose_host = [] { return false; };
   std::function<bool()> cancel = [] { return false; };
   std::function<void()> before_step = [] {};
+  // Which of so many steps under way is answered next, and how many are before the decider hears of them.
+  std::function<size_t(size_t)> pick = [](size_t) { return 0; };
+  std::function<size_t(size_t)> heard_at_once = [](size_t) { return 1; };
+  // A deployment that waits for a person is let go on; else it is taken back.
+  std::function<bool()> resume = [] { return true; };
 };
 
 class World {
@@ -81,6 +86,10 @@ class World {
   }
   SimulatedHost& Host(size_t i) { return *hosts_.at(i); }
   const DeploymentRecord& State() const { return stored_; }
+  // Everything that was done, as `web-1 switch`, in the order in which it was.
+  const std::vector<std::string>& Log() const { return log_; }
+  int Pauses() const { return pauses_; }
+  size_t MostAtOnce() const { return most_at_once_; }
   void ServeEverywhere() {
     for (auto& host : hosts_) host->Serve(kOld);
   }
@@ -95,25 +104,41 @@ class World {
   }
 
   void Run(const Faults& faults = {}) {
-    RolloutInput input;
-    bool cancel = false;
-    for (int turn = 0; turn < 2000; ++turn) {
-      cancel = cancel || faults.cancel();
-      input.cancel_requested = cancel;
-      const Decision decision = Decide(context_, stored_, input);
+    Restart();
+    Moment moment;
+    for (int turn = 0; turn < 40'000; ++turn) {
+      moment.cancel_requested = moment.cancel_requested || faults.cancel();
+      const Decision decision = decider_->Take(inputs_, moment);
+      moment.resume_requested = false;
       if (faults.crash_before_store()) {
-        input = {};
+        Restart();
         continue;
       }
-      stored_ = decision.transition.deployment;
+      stored_ = decider_->State();
+      stored_.cancel_requested = false;
       CountEvents(decision);
-      if (!decision.dispatch) return;
+      if (decision.ended) return;
       if (faults.crash_after_store()) {
-        input = {};
+        Restart();
         continue;
       }
-      faults.before_step();
-      input = Act(*decision.dispatch, faults);
+      under_way_.insert(under_way_.end(), decision.dispatches.begin(), decision.dispatches.end());
+      most_at_once_ = std::max(most_at_once_, under_way_.size());
+      inputs_.clear();
+      if (under_way_.empty()) {
+        ASSERT_EQ(stored_.state, pb::DEPLOYMENT_STATE_PAUSED) << "nothing to do and not at the end";
+        ++pauses_;
+        (faults.resume() ? moment.resume_requested : moment.cancel_requested) = true;
+        continue;
+      }
+      const size_t heard = std::min(faults.heard_at_once(under_way_.size()), under_way_.size());
+      for (size_t i = 0; i < heard; ++i) {
+        const size_t picked = faults.pick(under_way_.size());
+        const Dispatch dispatch = under_way_.at(picked);
+        under_way_.erase(under_way_.begin() + static_cast<std::ptrdiff_t>(picked));
+        faults.before_step();
+        inputs_.push_back(Act(dispatch, faults));
+      }
     }
     ADD_FAILURE() << "I7: no end in sight";
   }
@@ -122,37 +147,67 @@ class World {
     ASSERT_TRUE(IsTerminal(stored_.state)) << "I7";
     EXPECT_EQ(terminal_events_, 1) << "one last event";
     EXPECT_FALSE(stored_.message.empty());
+    int once = 0;
     for (size_t i = 0; i < hosts_.size(); ++i) {
-      EXPECT_THAT(hosts_[i]->Violations(), ::testing::IsEmpty()) << stored_.rollouts[i].host;
-      if (hosts_[i]->ActiveSlot() != pb::SLOT_UNSPECIFIED) {
-        EXPECT_TRUE(hosts_[i]->Runs(hosts_[i]->ActiveSlot())) << "I1";
-      }
-      for (const StepRecord& step : stored_.rollouts[i].steps) {
-        EXPECT_NE(step.state, pb::STEP_STATE_DISPATCHED) << step.name;
-      }
-      auto deeds = hosts_[i]->Deeds();
-      std::erase(deeds, "start");  // WarmEverywhere() did one as well.
-      std::sort(deeds.begin(), deeds.end());
-      EXPECT_EQ(std::adjacent_find(deeds.begin(), deeds.end()), deeds.end()) << "I4: done twice";
-      // Somebody may roll a host back after it was observed and had no more to do.
-      const bool still_ours = hosts_[i]->Epoch() <= stored_.epoch;
-      if (still_ours && (stored_.state == pb::DEPLOYMENT_STATE_SUCCEEDED || stored_.serves)) {
-        EXPECT_EQ(hosts_[i]->ActiveRelease(), kNew) << "I6";
-      }
-      const bool gone_back = stored_.state == pb::DEPLOYMENT_STATE_FAILED ||
-                             stored_.state == pb::DEPLOYMENT_STATE_ROLLED_BACK ||
-                             stored_.state == pb::DEPLOYMENT_STATE_CANCELLED;
-      if (gone_back) {
-        EXPECT_NE(hosts_[i]->ActiveRelease(), kNew) << "I12";
-      }
-      if (gone_back && stored_.reason != pb::FAILURE_REASON_STALE_EPOCH &&
-          stored_.kind == pb::DEPLOYMENT_KIND_DEPLOY) {
-        EXPECT_FALSE(hosts_[i]->Runs(stored_.rollouts[i].slot)) << "I8: candidate left behind";
+      CheckHost(i);
+      const auto deeds = hosts_[i]->Deeds();
+      once += static_cast<int>(std::count(deeds.begin(), deeds.end(), "hook:migrate"));
+    }
+    if (context_.spec.has_hooks() && context_.spec.hooks().before_switch(0).once()) {
+      EXPECT_LE(once, 1) << "a hook that is to run once";
+    }
+    if (stored_.state == pb::DEPLOYMENT_STATE_SUCCEEDED) {
+      for (const RolloutRecord& rollout : stored_.rollouts) {
+        EXPECT_EQ(rollout.state, pb::DEPLOYMENT_STATE_SUCCEEDED) << "I6";
       }
     }
   }
 
  private:
+  // As the engine does after a crash. Hosts may have done meanwhile what was on its way to them.
+  void Restart() {
+    for (const Dispatch& dispatch : under_way_) {
+      if (dispatch.position % 2 == 0) Do(dispatch).IgnoreError();
+    }
+    under_way_.clear();
+    inputs_.clear();
+    decider_ = std::make_unique<Decider>(context_, stored_);
+  }
+
+  void CheckHost(size_t i) {
+    SimulatedHost& host = *hosts_[i];
+    const RolloutRecord& rollout = stored_.rollouts[i];
+    EXPECT_THAT(host.Violations(), ::testing::IsEmpty()) << rollout.host;
+    if (host.ActiveSlot() != pb::SLOT_UNSPECIFIED) {
+      EXPECT_TRUE(host.Runs(host.ActiveSlot())) << "I1";
+    }
+    for (const StepRecord& step : rollout.steps) {
+      EXPECT_NE(step.state, pb::STEP_STATE_DISPATCHED) << step.name;
+    }
+    auto deeds = host.Deeds();
+    std::erase(deeds, "start");  // WarmEverywhere() did one as well.
+    std::sort(deeds.begin(), deeds.end());
+    EXPECT_EQ(std::adjacent_find(deeds.begin(), deeds.end()), deeds.end()) << "I4: done twice";
+    // Somebody may roll a host back after it was observed and had no more to do.
+    const bool still_ours = host.Epoch() <= stored_.epoch;
+    if (still_ours && rollout.state == pb::DEPLOYMENT_STATE_SUCCEEDED) {
+      EXPECT_EQ(host.ActiveRelease(), kNew) << "I6 " << rollout.host;
+    }
+    const bool gone_back = rollout.state == pb::DEPLOYMENT_STATE_FAILED ||
+                           rollout.state == pb::DEPLOYMENT_STATE_ROLLED_BACK ||
+                           rollout.state == pb::DEPLOYMENT_STATE_CANCELLED;
+    if (still_ours && gone_back) {
+      EXPECT_NE(host.ActiveRelease(), kNew) << "I12 " << rollout.host;
+    }
+    if (gone_back && !IsFenced(rollout) && stored_.kind == pb::DEPLOYMENT_KIND_DEPLOY) {
+      EXPECT_FALSE(host.Runs(rollout.slot)) << "I8: candidate left behind on " << rollout.host;
+    }
+  }
+
+  absl::StatusOr<xpb::StepResult> Do(const Dispatch& dispatch) {
+    return hosts_.at(dispatch.host)->Execute(dispatch.request);
+  }
+
   RolloutInput Act(const Dispatch& dispatch, const Faults& faults) {
     RolloutInput input;
     input.host = dispatch.host;
@@ -161,9 +216,11 @@ class World {
       input.kind = RolloutInput::Kind::kStepLost;
       return input;
     }
-    auto result = hosts_.at(dispatch.host)->Execute(dispatch.request);
+    const RolloutRecord& rollout = stored_.rollouts.at(dispatch.host);
+    log_.push_back(absl::StrCat(rollout.host, " ", rollout.steps.at(dispatch.position).name));
+    auto result = Do(dispatch);
     // The engine sends it again, under the same id.
-    while (faults.lose_answer()) result = hosts_.at(dispatch.host)->Execute(dispatch.request);
+    while (faults.lose_answer()) result = Do(dispatch);
     if (result.ok()) {
       input.kind = RolloutInput::Kind::kStepEnded;
       input.result = *result;
@@ -179,12 +236,18 @@ class World {
     for (const pb::Event& event : decision.transition.events) {
       if (event.has_state() && IsTerminal(event.state().state())) ++terminal_events_;
     }
-    EXPECT_EQ(decision.transition.history.has_value(), IsTerminal(stored_.state));
+    EXPECT_EQ(decision.transition.history.has_value(), decision.ended);
   }
 
   const RolloutContext context_;
   DeploymentRecord stored_;
   std::vector<std::unique_ptr<SimulatedHost>> hosts_;
+  std::unique_ptr<Decider> decider_;
+  std::vector<Dispatch> under_way_;
+  std::vector<RolloutInput> inputs_;
+  std::vector<std::string> log_;
+  size_t most_at_once_ = 0;
+  int pauses_ = 0;
   int terminal_events_ = 0;
 };
 
