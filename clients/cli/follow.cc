@@ -58,7 +58,8 @@ int FollowDeployment(Session& session, client::ControllerClient& controller,
   if (session.output.github) TellJobOfBegin(deployment);
   const auto handler = TakeInterruptions(session, controller, name, options.cancel_on_signal);
   if (!session.output.json) session.output.Line(absl::StrCat("deployment ", ShortName(name)));
-  Progress progress(session.output, options.show_logs || session.output.github);
+  Progress progress(session.output, options.show_logs || session.output.github,
+                    deployment.rollouts_size());
   const absl::Status watched = controller.Watch(name, after, [&](const pb::Event& event) {
     progress.Show(event);
     if (event.state().state() != pb::DEPLOYMENT_STATE_PAUSED) return true;

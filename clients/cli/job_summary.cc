@@ -1,6 +1,8 @@
 #include "clients/cli/job_summary.h"
 
 #include <algorithm>
+#include <map>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/ascii.h"
@@ -8,6 +10,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 
+#include "clients/cli/fleet_progress.h"
 #include "clients/cli/output.h"
 #include "clients/cli/progress.h"
 #include "common/durations.h"
@@ -68,7 +71,33 @@ std::string CommitLink(const JobReport& report, const std::string& commit) {
   return absl::StrCat("[", text, "](", report.repository_url, "/commit/", commit, ")");
 }
 
+// Of a large fleet, some of the hosts on which something failed.
+std::vector<const pb::HostRollout*> Told(const pb::Deployment& deployment) {
+  const bool few = deployment.rollouts_size() <= kFewHosts;
+  std::vector<const pb::HostRollout*> told;
+  for (const pb::HostRollout& rollout : deployment.rollouts()) {
+    if (few || (HasFailed(rollout) && told.size() < kFewHosts)) told.push_back(&rollout);
+  }
+  return told;
+}
+
+// Of a large fleet: on how many hosts which release.
+std::string WhatRunsOnMany(const pb::Application& application, const JobReport& report) {
+  std::map<std::pair<std::string, std::string>, int> hosts;
+  for (const pb::HostStatus& host : application.hosts()) {
+    ++hosts[{host.active_release(), host.active_commit()}];
+  }
+  std::string part = absl::StrCat("\n#### What runs now\n", Head({"hosts", "release", "commit"}));
+  for (const auto& [release, count] : hosts) {
+    absl::StrAppend(&part,
+                    Row({absl::StrCat(count), release.first.empty() ? "-" : Cell(release.first),
+                         CommitLink(report, release.second)}));
+  }
+  return part;
+}
+
 std::string WhatRuns(const pb::Application& application, const JobReport& report) {
+  if (application.hosts_size() > kFewHosts) return WhatRunsOnMany(application, report);
   std::string part = absl::StrCat("\n#### What runs now\n",
                                   Head({"host", "slot", "port", "release", "commit", "warm"}));
   for (const pb::HostStatus& host : application.hosts()) {
@@ -122,23 +151,33 @@ std::string WhatChanged(const JobReport& report) {
     absl::StrAppend(&part, "\nnothing of this application served before\n");
   }
   std::string rows;
-  for (const pb::HostRollout& rollout : report.deployment.rollouts()) {
-    for (const pb::Step& step : rollout.steps()) {
-      absl::StrAppend(&rows, Changes(rollout.host(), step.evidence()));
+  for (const pb::HostRollout* rollout : Told(report.deployment)) {
+    for (const pb::Step& step : rollout->steps()) {
+      absl::StrAppend(&rows, Changes(rollout->host(), step.evidence()));
     }
   }
   return rows.empty() ? part : absl::StrCat(part, Head({"host", "", ""}), rows);
 }
 
 std::string Timeline(const pb::Deployment& deployment) {
-  std::string part =
-      absl::StrCat("\n#### Timeline\n", Head({"at", "host", "step", "outcome", "took", "seen"}));
-  for (const pb::HostRollout& rollout : deployment.rollouts()) {
-    for (const pb::Step& step : rollout.steps()) {
+  std::string part = "\n#### Timeline\n";
+  if (deployment.rollouts_size() > kFewHosts) {
+    absl::StrAppend(&part, Head({"step", "hosts", "failed", "slowest", "took"}));
+    for (const Tally& tally : TalliesOf(deployment)) {
+      absl::StrAppend(&part,
+                      Row({Cell(tally.step), absl::StrCat(tally.good), absl::StrCat(tally.bad),
+                           Cell(tally.slowest_host), FormatDuration(tally.slowest)}));
+    }
+    if (Told(deployment).empty()) return part;
+    absl::StrAppend(&part, "\n");
+  }
+  absl::StrAppend(&part, Head({"at", "host", "step", "outcome", "took", "seen"}));
+  for (const pb::HostRollout* rollout : Told(deployment)) {
+    for (const pb::Step& step : rollout->steps()) {
       const auto at = FromProto(step.start_time()) - FromProto(deployment.create_time());
       absl::StrAppend(&part,
                       Row({step.has_start_time() ? absl::StrCat("+", FormatDuration(at)) : "-",
-                           Cell(rollout.host()), Cell(step.name()), EnumWord(step.state()),
+                           Cell(rollout->host()), Cell(step.name()), EnumWord(step.state()),
                            FormatDuration(FromProto(step.duration())), Cell(step.summary())}));
     }
   }
@@ -147,12 +186,12 @@ std::string Timeline(const pb::Deployment& deployment) {
 
 std::string Evidence(const pb::Deployment& deployment) {
   std::string part;
-  for (const pb::HostRollout& rollout : deployment.rollouts()) {
-    for (const pb::Step& step : rollout.steps()) {
+  for (const pb::HostRollout* rollout : Told(deployment)) {
+    for (const pb::Step& step : rollout->steps()) {
       const std::vector<std::string> seen = Explain(step);
       if (seen.empty()) continue;
       absl::StrAppend(
-          &part, Folded(absl::StrCat("What ", step.name(), " on ", rollout.host(), " saw"), seen,
+          &part, Folded(absl::StrCat("What ", step.name(), " on ", rollout->host(), " saw"), seen,
                         step.state() == pb::STEP_STATE_FAILED));
     }
   }
@@ -164,12 +203,13 @@ std::string Evidence(const pb::Deployment& deployment) {
 std::string JobSummary(const JobReport& report) {
   const pb::Deployment& deployment = report.deployment;
   const auto took = FromProto(deployment.end_time()) - FromProto(deployment.create_time());
-  return absl::StrCat("### Deployment ", Cell(ShortName(deployment.name())), ": ",
-                      StateWord(deployment.state()), "\n\n", Cell(deployment.message()),
-                      "\n\ncommit ", CommitLink(report, deployment.commit()), ", release ",
-                      Cell(ShortName(deployment.release())), ", after ", FormatDuration(took), "\n",
-                      report.application.has_value() ? WhatRuns(*report.application, report) : "",
-                      WhatChanged(report), Timeline(deployment), Evidence(deployment), "\n");
+  return absl::StrCat(
+      "### Deployment ", Cell(ShortName(deployment.name())), ": ", StateWord(deployment.state()),
+      "\n\n", Cell(deployment.message()), "\n\ncommit ", CommitLink(report, deployment.commit()),
+      ", release ", Cell(ShortName(deployment.release())),
+      deployment.has_end_time() ? absl::StrCat(", after ", FormatDuration(took)) : "", "\n",
+      report.application.has_value() ? WhatRuns(*report.application, report) : "",
+      WhatChanged(report), Timeline(deployment), Evidence(deployment), "\n");
 }
 
 std::string ErrorSummary(absl::string_view message, absl::string_view cure) {

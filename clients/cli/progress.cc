@@ -106,6 +106,11 @@ void Progress::ShowLog(const pb::LogLine& log) {
 
 void Progress::ShowStep(const std::string& host, const pb::Step& step) {
   if (HasEnded(step.state())) CloseGroup();
+  if (fleet_) {
+    fleet_->Show(host, step);
+    Annotate(host, step);
+    return;
+  }
   ClearRunning();
   if (!HasEnded(step.state())) {
     if (output_.terminal && step.state() == pb::STEP_STATE_DISPATCHED) {
@@ -122,6 +127,10 @@ void Progress::ShowStep(const std::string& host, const pb::Step& step) {
                                output_.Paint(mark.tone, absl::StrFormat("%-8s", mark.word)),
                                FormatDuration(FromProto(step.duration())),
                                OneLine(step.summary())));
+  Annotate(host, step);
+}
+
+void Progress::Annotate(const std::string& host, const pb::Step& step) {
   if (output_.github && step.state() == pb::STEP_STATE_FAILED) {
     output_.Line(ErrorAnnotation(absl::StrCat(step.name(), " on ", host), step.summary()));
   }
@@ -131,6 +140,7 @@ void Progress::ShowEnd(const pb::Deployment& deployment) {
   if (output_.json) return;
   CloseGroup();
   ClearRunning();
+  if (fleet_) fleet_->Flush();
   const auto took = FromProto(deployment.end_time()) - FromProto(deployment.create_time());
   output_.Line(
       absl::StrCat(output_.Paint(StateTone(deployment.state()), StateWord(deployment.state())),

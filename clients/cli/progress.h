@@ -5,9 +5,11 @@
 
 #include <chrono>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "clients/cli/fleet_progress.h"
 #include "clients/cli/output.h"
 #include "common/protos.h"
 
@@ -17,7 +19,11 @@ namespace slipway::cli {
 
 class Progress {
  public:
-  Progress(const Output& output, bool show_logs) : output_(output), show_logs_(show_logs) {}
+  // Of more than a few hosts the steps are counted and not listed (fleet_progress.h).
+  Progress(const Output& output, bool show_logs, int hosts = 1)
+      : output_(output), show_logs_(show_logs) {
+    if (hosts > kFewHosts) fleet_.emplace(output_, hosts);
+  }
 
   void Show(const pb::Event& event);
   // The outcome in words: what failed, what is true now, what to do.
@@ -25,6 +31,7 @@ class Progress {
 
  private:
   void ShowStep(const std::string& host, const pb::Step& step);
+  void Annotate(const std::string& host, const pb::Step& step);
   void ShowLog(const pb::LogLine& log);
   void ClearRunning();
   void OpenGroup(const std::string& name);
@@ -32,6 +39,7 @@ class Progress {
 
   const Output& output_;
   const bool show_logs_;
+  std::optional<FleetProgress> fleet_;
   bool running_line_ = false;
   std::string open_group_;
   // Ends the stretch in which the runner takes no commands from the log.

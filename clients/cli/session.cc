@@ -94,6 +94,7 @@ absl::StatusOr<client::ControllerClient*> Session::Controller() {
   if (client_ == nullptr) {
     SLIPWAY_ASSIGN_OR_RETURN(const Address address, ParseAddress(ControllerAddress()));
     DialOptions options;
+    options.max_answer_bytes = 64 << 20;
     options.ssh = Ssh();
     options.tls = {authority, certificate, key};
     options.tls_peer = IdentityUri({pb::ROLE_CONTROLLER, "", ""});

@@ -12,7 +12,7 @@
 namespace slipway {
 namespace {
 
-grpc::ChannelArguments Arguments() {
+grpc::ChannelArguments Arguments(const DialOptions& options) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 20'000);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 5'000);
@@ -25,13 +25,14 @@ grpc::ChannelArguments Arguments() {
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
   // A channel of its own: two clients of one address do not share a broken connection's back-off.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
+  arguments.SetMaxReceiveMessageSize(options.max_answer_bytes == 0 ? kMaxMessageBytes
+                                                                   : options.max_answer_bytes);
   return arguments;
 }
 
-std::shared_ptr<grpc::Channel> UnixChannel(const std::string& path) {
+std::shared_ptr<grpc::Channel> UnixChannel(const std::string& path, const DialOptions& options) {
   return grpc::CreateCustomChannel(absl::StrCat("unix:", path), grpc::InsecureChannelCredentials(),
-                                   Arguments());
+                                   Arguments(options));
 }
 
 }  // namespace
@@ -61,11 +62,11 @@ absl::StatusOr<std::shared_ptr<Link>> Dialer::Dial(const Address& address,
                                                    const DialOptions& options) {
   switch (address.scheme) {
     case Scheme::kUnix:
-      return std::make_shared<Link>(UnixChannel(address.path), nullptr);
+      return std::make_shared<Link>(UnixChannel(address.path, options), nullptr);
     case Scheme::kSsh: {
       SLIPWAY_ASSIGN_OR_RETURN(std::shared_ptr<SshTunnel> tunnel, TunnelTo(address, options));
       SLIPWAY_ASSIGN_OR_RETURN(const std::string path, tunnel->Relay(address.path));
-      return std::make_shared<Link>(UnixChannel(path), std::move(tunnel));
+      return std::make_shared<Link>(UnixChannel(path, options), std::move(tunnel));
     }
     case Scheme::kTls: {
       SLIPWAY_ASSIGN_OR_RETURN(auto credentials,
@@ -74,7 +75,7 @@ absl::StatusOr<std::shared_ptr<Link>> Dialer::Dial(const Address& address,
                                    ? address.host
                                    : absl::StrCat("[", address.host, "]");
       return std::make_shared<Link>(grpc::CreateCustomChannel(absl::StrCat(host, ":", address.port),
-                                                              credentials, Arguments()),
+                                                              credentials, Arguments(options)),
                                     nullptr);
     }
   }

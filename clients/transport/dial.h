@@ -44,6 +44,9 @@ struct DialOptions {
   std::string tls_peer;
   // May refuse that certificate all the same, a revoked one for instance; may be empty.
   CertificateCheck tls_check;
+  // The largest message that is taken from there. A client takes more from its controller, whose answers are as long as its fleet.
+  // 0: as much as a daemon takes itself.
+  int max_answer_bytes = 0;
   // Where relays of SSH tunnels stand; a new folder is made in it.
   std::string relay_folder = "/tmp";
 };

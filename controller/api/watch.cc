@@ -47,10 +47,10 @@ class Watch : public grpc::ServerWriteReactor<pb::WatchDeploymentResponse> {
  private:
   absl::Status Resolve(const pb::WatchDeploymentRequest& request) {
     SLIPWAY_ASSIGN_OR_RETURN(const DeploymentRef ref, ParseDeploymentName(request.name()));
-    SLIPWAY_ASSIGN_OR_RETURN(const DeploymentRecord record,
-                             store_.GetDeployment(ref.app, ref.deployment));
-    app_ = record.app;
-    id_ = record.id;
+    SLIPWAY_ASSIGN_OR_RETURN(const DeploymentHead head,
+                             store_.GetDeploymentHead(ref.app, ref.deployment));
+    app_ = head.app;
+    id_ = head.id;
     after_ = request.after();
     return absl::OkStatus();
   }
@@ -95,9 +95,9 @@ class Watch : public grpc::ServerWriteReactor<pb::WatchDeploymentResponse> {
   // False when the call was ended.
   bool Fill() {
     // The state is read before the events: an end that comes in between is seen the next time.
-    const auto record = store_.GetDeployment(app_, id_);
-    if (!record.ok()) {
-      End(ToGrpc(record.status()));
+    const auto head = store_.GetDeploymentHead(app_, id_);
+    if (!head.ok()) {
+      End(ToGrpc(head.status()));
       return false;
     }
     auto events = store_.ListEvents(app_, id_, after_, kPage);
@@ -106,7 +106,7 @@ class Watch : public grpc::ServerWriteReactor<pb::WatchDeploymentResponse> {
       return false;
     }
     page_.assign(std::make_move_iterator(events->begin()), std::make_move_iterator(events->end()));
-    if (page_.empty() && IsTerminal(record->state)) {
+    if (page_.empty() && IsTerminal(head->state)) {
       End(grpc::Status::OK);
       return false;
     }

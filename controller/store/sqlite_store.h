@@ -61,6 +61,8 @@ class SqliteStore : public Store {
                              const Actor& actor) override;
   absl::StatusOr<DeploymentRecord> GetDeployment(const std::string& app,
                                                  const std::string& id) override;
+  absl::StatusOr<DeploymentHead> GetDeploymentHead(const std::string& app,
+                                                   const std::string& id) override;
   absl::StatusOr<std::vector<DeploymentRecord>> ListDeployments(const std::string& app,
                                                                 const std::string& before,
                                                                 int limit) override;

@@ -390,6 +390,20 @@ absl::StatusOr<DeploymentRecord> SqliteStore::GetDeployment(const std::string& a
   return record;
 }
 
+absl::StatusOr<DeploymentHead> SqliteStore::GetDeploymentHead(const std::string& app,
+                                                              const std::string& id) {
+  DeploymentHead head;
+  SLIPWAY_RETURN_IF_ERROR(Read([&](Database& database) -> absl::Status {
+    SLIPWAY_ASSIGN_OR_RETURN(const int64_t number, DeploymentNumber(database, app, id));
+    Statement find(database, absl::StrCat(kColumns, "WHERE number=?"));
+    find.Bind(number);
+    SLIPWAY_RETURN_IF_ERROR(find.Run());
+    head = ReadDeployment(find);
+    return absl::OkStatus();
+  }));
+  return head;
+}
+
 absl::StatusOr<std::vector<DeploymentRecord>> SqliteStore::ListDeployments(
     const std::string& app, const std::string& before, int limit) {
   std::vector<DeploymentRecord> records;

@@ -149,6 +149,9 @@ class Store {
   // With rollouts and steps. `-` is the newest.
   virtual absl::StatusOr<DeploymentRecord> GetDeployment(const std::string& app,
                                                          const std::string& id) = 0;
+  // Without what it is on each host, which may be much.
+  virtual absl::StatusOr<DeploymentHead> GetDeploymentHead(const std::string& app,
+                                                           const std::string& id) = 0;
   // Newest first, without rollouts.
   virtual absl::StatusOr<std::vector<DeploymentRecord>> ListDeployments(const std::string& app,
                                                                         const std::string& before,

@@ -15,6 +15,7 @@ absl::StatusOr<xpb::StepResult> SimulatedHost::Execute(const xpb::ExecuteRequest
     return Error(absl::StatusCode::kAborted, "STALE_EPOCH", "a higher epoch was seen");
   }
   epoch_ = operation.epoch();
+  applications_.insert(operation.app());
   const auto known = results_.find(operation.id());
   if (known != results_.end()) {
     if (known->second.first != request.SerializeAsString()) {
@@ -143,6 +144,10 @@ void SimulatedHost::Serve(const std::string& release) {
 void SimulatedHost::Adopt() {
   MutexLock lock(mutex_);
   adopted_port_ = 8000;
+}
+std::vector<std::string> SimulatedHost::Applications() {
+  MutexLock lock(mutex_);
+  return {applications_.begin(), applications_.end()};
 }
 std::string SimulatedHost::ActiveRelease() {
   MutexLock lock(mutex_);

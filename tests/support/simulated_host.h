@@ -35,6 +35,8 @@ class SimulatedHost {
   // An older version that somebody else started, which serves on blue's port.
   void Adopt();
 
+  // Those that it was told anything of.
+  std::vector<std::string> Applications();
   std::string ActiveRelease();
   pb::Slot ActiveSlot();
   uint64_t Epoch();
@@ -53,6 +55,7 @@ class SimulatedHost {
 
   const std::string name_;
   Mutex mutex_;
+  std::set<std::string> applications_ SLIPWAY_GUARDED_BY(mutex_);
   uint64_t epoch_ SLIPWAY_GUARDED_BY(mutex_) = 0;
   uint64_t generation_ SLIPWAY_GUARDED_BY(mutex_) = 0;
   uint32_t adopted_port_ SLIPWAY_GUARDED_BY(mutex_) = 0;

@@ -1,6 +1,11 @@
 // slipway status: what runs, per application and host.
-#include "absl/strings/str_cat.h"
+#include <algorithm>
+#include <map>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+
+#include "clients/cli/fleet_progress.h"
 #include "clients/cli/verb.h"
 #include "common/durations.h"
 #include "common/spec.h"
@@ -8,14 +13,15 @@
 namespace slipway::cli {
 namespace {
 
+std::string ReleaseText(const pb::HostStatus& host) {
+  if (host.active_release().empty()) return "-";
+  return absl::StrCat(host.active_release(), host.active_commit().empty() ? "" : " ",
+                      host.active_commit().substr(0, 8));
+}
+
 void AddRows(const Output& output, const pb::Application& application,
              std::vector<std::vector<std::string>>& rows) {
   for (const pb::HostStatus& host : application.hosts()) {
-    const std::string serving =
-        host.active_release().empty()
-            ? "-"
-            : absl::StrCat(host.active_release(), host.active_commit().empty() ? "" : " ",
-                           host.active_commit().substr(0, 8));
     const std::string warm = host.warm_release().empty()
                                  ? "-"
                                  : absl::StrCat(host.warm_release(), " for ",
@@ -24,12 +30,42 @@ void AddRows(const Output& output, const pb::Application& application,
                     host.connected() ? output.Paint(Tone::kGood, "connected")
                                      : output.Paint(Tone::kBad, "lost"),
                     SlotWord(host.active_slot()),
-                    host.port() == 0 ? "-" : absl::StrCat(host.port()), serving, warm,
+                    host.port() == 0 ? "-" : absl::StrCat(host.port()), ReleaseText(host), warm,
                     Ago(host.observe_time())});
   }
 }
 
-int Status(Session& session, const std::string& app) {
+// Of a large fleet a row for all hosts that do the same; who is lost comes first, the fewest next.
+void AddFleetRows(const Output& output, const pb::Application& application,
+                  std::vector<std::vector<std::string>>& rows) {
+  using Same = std::pair<bool, std::string>;
+  std::map<Same, std::vector<const pb::HostStatus*>> groups;
+  for (const pb::HostStatus& host : application.hosts()) {
+    groups[{host.connected(), host.active_release()}].push_back(&host);
+  }
+  std::vector<std::pair<Same, std::vector<const pb::HostStatus*>>> sorted(groups.begin(),
+                                                                          groups.end());
+  std::stable_sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) {
+    return std::pair(a.first.first, a.second.size()) < std::pair(b.first.first, b.second.size());
+  });
+  for (const auto& [same, hosts] : sorted) {
+    std::string names = absl::StrCat(hosts.size(), " hosts");
+    if (hosts.size() <= kFewHosts) {
+      names = absl::StrJoin(hosts, " ", [](std::string* out, const pb::HostStatus* host) {
+        out->append(host->host());
+      });
+    }
+    const auto warm = std::count_if(hosts.begin(), hosts.end(), [](const pb::HostStatus* host) {
+      return !host->warm_release().empty();
+    });
+    rows.push_back(
+        {application.spec().app(), names,
+         same.first ? output.Paint(Tone::kGood, "connected") : output.Paint(Tone::kBad, "lost"), "",
+         "", ReleaseText(*hosts.front()), warm == 0 ? "-" : absl::StrCat("on ", warm), ""});
+  }
+}
+
+int Status(Session& session, const std::string& app, bool every_host) {
   const auto controller = session.Controller();
   if (!controller.ok()) return Fail(session, controller.status());
   pb::ListApplicationsResponse listed;
@@ -54,7 +90,8 @@ int Status(Session& session, const std::string& app) {
   std::vector<std::vector<std::string>> rows = {
       {"APPLICATION", "HOST", "EXECUTOR", "SLOT", "PORT", "RELEASE", "WARM", "SEEN"}};
   for (const pb::Application& application : listed.applications()) {
-    AddRows(session.output, application, rows);
+    const bool few = every_host || application.hosts_size() <= kFewHosts;
+    (few ? AddRows : AddFleetRows)(session.output, application, rows);
   }
   session.output.Table(rows);
   for (const pb::Application& application : listed.applications()) {
@@ -72,11 +109,13 @@ int Status(Session& session, const std::string& app) {
 Verb StatusVerb() {
   return {"status",
           "What runs where",
-          {"slipway status", "slipway status gifty --output json"},
+          {"slipway status", "slipway status gifty --output json", "slipway status gifty --hosts"},
           [](CommandLine& app) -> std::function<int(Session&)> {
             auto name = std::make_shared<std::string>();
             app.AddOption("APP", *name, "One application; default all");
-            return [name](Session& session) { return Status(session, *name); };
+            auto every_host = std::make_shared<bool>(false);
+            app.AddFlag("--hosts", *every_host, "A row per host, however many there are");
+            return [=](Session& session) { return Status(session, *name, *every_host); };
           }};
 }
 

@@ -25,7 +25,28 @@ void ShowStep(const Output& output, const pb::Step& step) {
   }
 }
 
-int Why(Session& session, const std::string& deployment_id, const std::string& named) {
+void ShowHost(const Output& output, const pb::HostRollout& rollout) {
+  output.Line(rollout.host());
+  for (const pb::Step& step : rollout.steps()) ShowStep(output, step);
+}
+
+// The hosts on which something failed, some of them in full, and how each step went on all.
+void ShowFleet(const Output& output, const pb::Deployment& deployment) {
+  int failed = 0;
+  for (const pb::HostRollout& rollout : deployment.rollouts()) {
+    if (HasFailed(rollout) && ++failed <= kFewHosts) ShowHost(output, rollout);
+  }
+  if (failed > kFewHosts) {
+    output.Line(absl::StrCat("and ", failed - kFewHosts, " more hosts with a failure"));
+  }
+  for (const Tally& tally : TalliesOf(deployment)) {
+    output.Line(tally.Line(deployment.rollouts_size()));
+  }
+  output.Line("one host: slipway why --host HOST");
+}
+
+int Why(Session& session, const std::string& deployment_id, const std::string& named,
+        const std::string& only) {
   const auto app = ApplicationOf(named, session.file);
   if (!app.ok()) return Fail(session, app.status());
   const auto controller = session.Controller();
@@ -45,9 +66,19 @@ int Why(Session& session, const std::string& deployment_id, const std::string& n
     output.Line(absl::StrCat("reason: ", EnumWord(deployment->reason())));
   }
   if (!deployment->message().empty()) output.Line(deployment->message());
+  if (only.empty() && deployment->rollouts_size() > kFewHosts) {
+    ShowFleet(output, *deployment);
+    return kExitOk;
+  }
+  bool any = only.empty();
   for (const pb::HostRollout& rollout : deployment->rollouts()) {
-    output.Line(rollout.host());
-    for (const pb::Step& step : rollout.steps()) ShowStep(output, step);
+    if (!only.empty() && rollout.host() != only) continue;
+    any = true;
+    ShowHost(output, rollout);
+  }
+  if (!any) {
+    output.Error(absl::StrCat("slipway: ", only, " has no part in this deployment"));
+    return kExitRefused;
   }
   return kExitOk;
 }
@@ -57,13 +88,15 @@ int Why(Session& session, const std::string& deployment_id, const std::string& n
 Verb WhyVerb() {
   return {"why",
           "What each step of a deployment saw, and why it failed",
-          {"slipway why", "slipway why 20261122-3f2c1a"},
+          {"slipway why", "slipway why 20261122-3f2c1a", "slipway why --host web-17"},
           [](CommandLine& app) -> std::function<int(Session&)> {
             auto deployment = std::make_shared<std::string>();
             auto name = std::make_shared<std::string>();
             app.AddOption("DEPLOYMENT", *deployment, "Default: the newest");
+            auto host = std::make_shared<std::string>();
             app.AddOption("--app", *name, "Default: the application of slipway.yaml");
-            return [=](Session& session) { return Why(session, *deployment, *name); };
+            app.AddOption("--host", *host, "One host; default all, of a large fleet what failed");
+            return [=](Session& session) { return Why(session, *deployment, *name, *host); };
           }};
 }
 

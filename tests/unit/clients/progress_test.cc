@@ -1,5 +1,6 @@
 #include "clients/cli/progress.h"
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include <gmock/gmock.h>
@@ -64,6 +65,46 @@ TEST(Progress, GroupsLogsInAGitHubJobAndLetsThemCommandNothing) {
   EXPECT_NE(lines[8].substr(17), word);
   EXPECT_EQ(lines[11], "::endgroup::");
   EXPECT_EQ(lines.back(), "::error title=hook%3Amigrate on web-1::exit%0Acode 1");
+}
+
+pb::Event OnHost(int host, const std::string& step, pb::StepState state, int seconds = 0) {
+  pb::Event event = Ended(step, state, "503");
+  event.set_host(absl::StrCat("host-", host));
+  event.mutable_step()->mutable_duration()->set_seconds(seconds);
+  return event;
+}
+
+TEST(Progress, CountsALargeFleetAndNamesWhatFails) {
+  ::testing::internal::CaptureStdout();
+  {
+    const Output output;
+    Progress progress(output, /*show_logs=*/false, /*hosts=*/100);
+    for (int host = 0; host < 100; ++host) {
+      progress.Show(OnHost(host, "health", pb::STEP_STATE_DISPATCHED));
+    }
+    for (int host = 0; host < 100; ++host) {
+      const bool bad = host == 17;
+      progress.Show(OnHost(host, "health", bad ? pb::STEP_STATE_FAILED : pb::STEP_STATE_DONE,
+                           host == 42 ? 7 : 1));
+    }
+    // A batch of twenty, and one that is under way when all ends.
+    for (int host = 0; host < 20; ++host) {
+      progress.Show(OnHost(host, "switch", pb::STEP_STATE_DISPATCHED));
+    }
+    for (int host = 0; host < 20; ++host) {
+      progress.Show(OnHost(host, "switch", pb::STEP_STATE_DONE));
+    }
+    progress.Show(OnHost(20, "switch", pb::STEP_STATE_DISPATCHED));
+    progress.Show(OnHost(20, "switch", pb::STEP_STATE_DONE));
+    progress.ShowEnd(pb::Deployment());
+  }
+  const std::vector<std::string> lines =
+      absl::StrSplit(::testing::internal::GetCapturedStdout(), '\n', absl::SkipEmpty());
+  ASSERT_GE(lines.size(), 5u);
+  EXPECT_EQ(lines[0], "health           failed on host-17 after 1.0s: 503");
+  EXPECT_EQ(lines[1], "health              99 of 100, 1 failed  slowest host-42 7.0s");
+  EXPECT_THAT(lines[2], StartsWith("switch              20 of 100  slowest"));
+  EXPECT_THAT(lines[3], StartsWith("switch              21 of 100  slowest"));
 }
 
 }  // namespace

@@ -49,6 +49,9 @@ TEST(Spec, IsFilledWithTheDefaultsItsProtoNames) {
   EXPECT_EQ(spec.nginx().mode(), pb::SWITCH_MODE_RELOAD);
   EXPECT_EQ(FromProto(spec.rollout().bake()), seconds(5));
   EXPECT_EQ(FromProto(spec.rollout().drain()), seconds(30));
+  EXPECT_EQ(spec.rollout().batch(), "25%");
+  EXPECT_EQ(spec.rollout().max_failures(), 0u);
+  EXPECT_EQ(spec.rollout().on_failure(), pb::FAILURE_POLICY_ALL_OR_NOTHING);
   EXPECT_EQ(FromProto(spec.keep().warm()), minutes(10));
   EXPECT_EQ(spec.keep().releases(), 5u);
   EXPECT_TRUE(ValidateSpec(spec).ok()) << ValidateSpec(spec);
@@ -67,13 +70,39 @@ site: {front_door: {url: "http://127.0.0.1/", host: docs.example.org}}
   return spec;
 }
 
+TEST(Spec, SaysHowAFleetGoes) {
+  pb::ApplicationSpec spec;
+  ASSERT_TRUE(ParseYaml("rollout: {canary: [web-1], batch: 10, max_failures: 2, on_failure: pause}",
+                        "slipway.yaml", spec)
+                  .ok());
+  EXPECT_EQ(BatchSize(spec.rollout(), 1000), 10u);
+  EXPECT_EQ(spec.rollout().on_failure(), pb::FAILURE_POLICY_PAUSE);
+  const std::pair<const char*, size_t> batches[] = {{"1", 1},  {"100%", 7}, {"25%", 2},
+                                                    {"1%", 1}, {"50%", 4},  {"9", 9}};
+  for (const auto& [text, size] : batches) {
+    spec.mutable_rollout()->set_batch(text);
+    EXPECT_EQ(BatchSize(spec.rollout(), 7), size) << text;
+  }
+  for (const char* text : {"0", "0%", "101%", "-1", "a few", "%", "1.5", "25 %x"}) {
+    spec = SmallestSpec();
+    spec.mutable_rollout()->set_batch(text);
+    EXPECT_EQ(DetailOf(ValidateSpec(spec)).subject(), "rollout.batch") << text;
+  }
+  spec = SmallestSpec();
+  spec.mutable_rollout()->add_canary("web-2");
+  EXPECT_EQ(DetailOf(ValidateSpec(spec)).subject(), "rollout.canary");
+  spec.mutable_rollout()->set_canary(0, "web-1");
+  EXPECT_TRUE(ValidateSpec(spec).ok());
+}
+
 TEST(Spec, OfASiteSaysNothingOfContainers) {
   const pb::ApplicationSpec spec = SmallestSite();
   EXPECT_TRUE(ValidateSpec(spec).ok()) << ValidateSpec(spec);
   EXPECT_EQ(spec.site().root(), "site");
   EXPECT_EQ(spec.site().front_door().status(), 200u);
   EXPECT_EQ(FromProto(spec.keep().warm()), minutes(10));
-  EXPECT_FALSE(spec.has_compose() || spec.has_health() || spec.has_nginx() || spec.has_rollout());
+  EXPECT_FALSE(spec.has_compose() || spec.has_health() || spec.has_nginx());
+  EXPECT_EQ(spec.rollout().batch(), "25%");
   pb::ApplicationSpec again = spec;
   ApplyDefaults(again);
   EXPECT_EQ(again.SerializeAsString(), spec.SerializeAsString());

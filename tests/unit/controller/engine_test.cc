@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <filesystem>
 #include <future>
+#include <latch>
+#include <map>
 
 #include "absl/strings/str_cat.h"
 #include <gmock/gmock.h>
@@ -178,6 +180,57 @@ TEST_F(EngineTest, ResumesWhereverItWasStopped) {
       }
     }
   }
+}
+
+// A host that answers a step only when all hosts were asked for it.
+class TogetherClient : public HostClient {
+ public:
+  TogetherClient(SimulatedHost& host, std::latch& asked) : HostClient(host), asked_(asked) {}
+
+  absl::StatusOr<xpb::StepResult> Execute(const xpb::ExecuteRequest& request,
+                                          const LogSink& log) override {
+    if (request.has_switch_()) asked_.arrive_and_wait();
+    return HostClient::Execute(request, log);
+  }
+
+ private:
+  std::latch& asked_;
+};
+
+TEST_F(EngineTest, SwitchesTheHostsOfAWaveAtTheSameTime) {
+  pb::ApplicationSpec spec = store_->GetApplication("gifty")->spec;
+  spec.mutable_rollout()->set_batch("100%");
+  ASSERT_TRUE(store_->ApplyApplication(spec, {}, "ann").ok());
+  ReleaseRecord release = ReleaseOf("gifty", "cccccccccccc");
+  release.spec_revision = 2;
+  ASSERT_TRUE(store_->CreateRelease(release, {}, "ann").ok());
+  ASSERT_TRUE(store_->RequestCancel("gifty", id_, {}, "ann").ok());
+  RunToTheEnd(std::make_shared<HostClient>(*host_));
+
+  constexpr int kHosts = 20;
+  NewDeployment made = DeploymentOf("gifty", "cccccccccccc");
+  made.deployment.rollouts.clear();
+  std::map<std::string, std::unique_ptr<SimulatedHost>> hosts;
+  for (int i = 0; i < kHosts; ++i) {
+    const std::string name = absl::StrCat("host-", i);
+    made.deployment.rollouts.emplace_back().host = name;
+    hosts[name] = std::make_unique<SimulatedHost>(name);
+  }
+  id_ = store_->CreateDeployment(made, {}).value();
+  std::latch asked(kHosts);
+  EngineParts parts;
+  parts.host = [&](const std::string& name) {
+    return std::make_shared<TogetherClient>(*hosts.at(name), asked);
+  };
+  parts.environment = [](const std::string&, uint64_t) { return ""; };
+  ended_ = {};
+  parts.deployment_ended = [this](const DeploymentRecord&) { ended_.set_value(); };
+  Engine engine(*store_, hub_, SystemClock(), parts);
+  engine.Start("gifty", id_);
+  ended_.get_future().wait();
+  const auto end = store_->GetDeployment("gifty", id_);
+  EXPECT_EQ(end->state, pb::DEPLOYMENT_STATE_SUCCEEDED) << end->message;
+  EXPECT_EQ(store_->GetDeploymentHead("gifty", id_)->state, end->state);
 }
 
 TEST_F(EngineTest, HoldsWhileTheStoreCannotWriteAndGoesOnAfterwards) {

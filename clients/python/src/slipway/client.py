@@ -22,6 +22,7 @@ from slipway.v1 import (
     applications_pb2_grpc,
     deployments_pb2,
     deployments_pb2_grpc,
+    evidence_pb2,
     hosts_pb2,
     hosts_pb2_grpc,
     releases_pb2,
@@ -154,14 +155,16 @@ class Client:
         commit_time: datetime.datetime | None = None,
         message: str = "",
         force: bool = False,
+        hold_before_flip: bool = False,
         wait: bool = True,
         on_event: Callable[[deployments_pb2.Event], None] | None = None,
     ) -> deployments_pb2.Deployment | None:
         """Deploys the folder, or of a site what is published of it, by the spec that is stored, and waits for its end. None: this
         release serves everywhere already.
 
-        commit_time, with a time zone, is when the commit was made, for the lead time. DeploymentFailed: it ended otherwise than
-        well.
+        commit_time, with a time zone, is when the commit was made, for the lead time. With hold_before_flip it comes back paused when
+        every host is prepared: resume() goes on, cancel() takes it back. DeploymentFailed: it ended otherwise than well, or hosts
+        have failed and it waits for a person.
         """
         spec = self.application(app).spec
         create = releases_pb2.CreateReleaseRequest(
@@ -176,7 +179,7 @@ class Client:
             create.manifest_digest = self.upload(folder, spec.compose.env_file)
         release = self._call(self._releases.CreateRelease, create).release
         request = deployments_pb2.CreateDeploymentRequest(
-            parent=_application(app), release=release.name, force=force, request_id=_request_id()
+            parent=_application(app), release=release.name, force=force, hold_before_flip=hold_before_flip, request_id=_request_id()
         )
         created = self._call(self._deployments.CreateDeployment, request)
         if created.up_to_date:
@@ -199,6 +202,18 @@ class Client:
         """Asks a running deployment (its full name) to stop and undo."""
         request = deployments_pb2.CancelDeploymentRequest(name=name, request_id=_request_id())
         return self._call(self._deployments.CancelDeployment, request).deployment
+
+    def resume(
+        self,
+        name: str,
+        *,
+        wait: bool = True,
+        on_event: Callable[[deployments_pb2.Event], None] | None = None,
+    ) -> deployments_pb2.Deployment:
+        """Lets a paused deployment (its full name) go on. DeploymentFailed as deploy()."""
+        request = deployments_pb2.ResumeDeploymentRequest(name=name, request_id=_request_id())
+        resumed = self._call(self._deployments.ResumeDeployment, request).deployment
+        return self._finish(resumed, wait, on_event, resumed.last_event)
 
     def watch(self, name: str, after: int = 0) -> Iterator[deployments_pb2.Event]:
         """Every event of the deployment (its full name) after that sequence number, until the one that ends it; goes on by itself
@@ -226,17 +241,27 @@ class Client:
         deployment: deployments_pb2.Deployment,
         wait: bool,
         on_event: Callable[[deployments_pb2.Event], None] | None,
+        after: int = 0,
     ) -> deployments_pb2.Deployment:
         if not wait:
             return deployment
-        for event in self.watch(deployment.name):
+        for event in self.watch(deployment.name, after):
             if on_event is not None:
                 on_event(event)
-        request = deployments_pb2.GetDeploymentRequest(name=deployment.name)
-        ended = self._call(self._deployments.GetDeployment, request).deployment
-        if ended.state != deployments_pb2.DEPLOYMENT_STATE_SUCCEEDED:
+            # Of an earlier time, unless it still waits.
+            if event.state.state == deployments_pb2.DEPLOYMENT_STATE_PAUSED and self._is_paused(deployment.name):
+                break
+        ended = self._get(deployment.name)
+        if ended.state != deployments_pb2.DEPLOYMENT_STATE_SUCCEEDED and not _is_held(ended):
             raise DeploymentFailed(ended)
         return ended
+
+    def _get(self, name: str) -> deployments_pb2.Deployment:
+        request = deployments_pb2.GetDeploymentRequest(name=name)
+        return self._call(self._deployments.GetDeployment, request).deployment
+
+    def _is_paused(self, name: str) -> bool:
+        return bool(self._get(name).state == deployments_pb2.DEPLOYMENT_STATE_PAUSED)
 
     def _call(self, method: Callable[..., Any], request: Any) -> Any:
         """Again where it did not arrive: each request has an id, or changes nothing."""
@@ -290,6 +315,12 @@ class Client:
 
 def _application(app: str) -> str:
     return f"applications/{app}"
+
+
+def _is_held(deployment: deployments_pb2.Deployment) -> bool:
+    """It waits for a person because it was told to, not because hosts have failed."""
+    paused = deployment.state == deployments_pb2.DEPLOYMENT_STATE_PAUSED
+    return bool(paused and deployment.reason == evidence_pb2.FAILURE_REASON_UNSPECIFIED)
 
 
 def _request_id() -> str:

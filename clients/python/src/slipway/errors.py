@@ -40,7 +40,7 @@ class DeploymentFailed(Exception):
 
     @property
     def state(self) -> str:
-        """failed, rolled_back, cancelled, needs_attention"""
+        """failed, rolled_back, cancelled, needs_attention, partial; paused where it waits for a person because hosts have failed"""
         return state_of(self.deployment)
 
 

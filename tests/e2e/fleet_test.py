@@ -1,0 +1,330 @@
+#!/usr/bin/env python3
+"""Four hosts on one machine, each with a network, an nginx and an executor of its own, the fourth behind sshd; a static site on all
+of them, under load, through everything that a fleet may meet.
+
+`fleet_test.py visit` is a visitor: it asks the front page and an old asset until SIGTERM and prints how many requests failed.
+"""
+import collections
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+
+PORT = 8090
+PAGE = f"http://127.0.0.1:{PORT}/"
+
+
+def visit():
+    stop = []
+    signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
+    seen = collections.Counter()
+    while not stop:
+        for path in ("", "app.css"):
+            try:
+                with urllib.request.urlopen(PAGE + path, timeout=5) as response:
+                    seen["good" if response.read() else "failed"] += 1
+            except OSError as error:
+                seen[f"failed: {error}"] += 1
+    print(json.dumps(seen))
+
+
+if __name__ == "__main__" and sys.argv[1] == "visit":
+    visit()
+    sys.exit(0)
+
+import stack
+from stack import BUILD, SITE, read, run, until, write
+
+APP = f"{SITE}/docs"
+NAMES = ["host-1", "host-2", "host-3", "host-4"]
+OVER_SSH = "host-4"
+SSH_ADDRESS = "10.199.0.4"
+
+
+class Host:
+    def __init__(self, name):
+        self.name = name
+        self.folder = f"{SITE}/hosts/{name}"
+        self.space = f"slipway-{name}"
+        self.children = {}
+
+    def inside(self, *argv):
+        return ["ip", "netns", "exec", self.space, *argv]
+
+    def start(self, name, *argv):
+        os.makedirs(self.folder, exist_ok=True)
+        with open(f"{self.folder}/{name}.log", "ab") as log:
+            self.children[name] = subprocess.Popen(self.inside(*argv), stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+
+    def end(self, name, how=signal.SIGTERM):
+        child = self.children.pop(name)
+        child.send_signal(how)
+        child.wait(timeout=30)
+
+    def set_up(self):
+        run("ip", "netns", "add", self.space)
+        run("ip", "-n", self.space, "link", "set", "lo", "up")
+        os.makedirs(f"{self.folder}/tmp")
+        temporary = " ".join(f"{kind}_temp_path {self.folder}/tmp;" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+        poisoned = "if (-f $document_root/poison.txt) { return 500; }" if self.name == "host-3" else ""
+        served = f"{self.folder}/sites/docs"
+        write(f"{self.folder}/nginx.conf", f"""daemon off;
+pid {self.folder}/nginx.pid;
+error_log {self.folder}/error.log notice;
+worker_processes 1;
+events {{ worker_connections 256; }}
+http {{
+  access_log off;
+  {temporary}
+  server {{
+    listen 127.0.0.1:{PORT};
+    root {served}/current;
+    location = / {{ {poisoned} try_files /index.html =404; }}
+    location / {{ error_page 404 = @previous; }}
+    location @previous {{ root {served}/previous; }}
+  }}
+}}
+""")
+        write(f"{self.folder}/executor.yaml", f"""state: {self.folder}/state
+socket: {self.folder}/executor.sock
+sites: {self.folder}/sites
+nginx:
+  test: [nginx, -c, {self.folder}/nginx.conf, -t]
+  reload: [nginx, -c, {self.folder}/nginx.conf, -s, reload]
+  pid_file: {self.folder}/nginx.pid
+  error_log: {self.folder}/error.log
+""")
+        self.start("nginx", "nginx", "-c", f"{self.folder}/nginx.conf")
+        self.start_executor()
+
+    def start_executor(self):
+        self.start("executor", f"{BUILD}/executor/slipway-executor", "--config", f"{self.folder}/executor.yaml")
+
+    def serve_ssh(self):
+        run("ip", "link", "add", "slipway-4", "type", "veth", "peer", "name", "eth0", "netns", self.space)
+        run("ip", "addr", "add", "10.199.0.1/24", "dev", "slipway-4")
+        run("ip", "link", "set", "slipway-4", "up")
+        run("ip", "-n", self.space, "addr", "add", f"{SSH_ADDRESS}/24", "dev", "eth0")
+        run("ip", "-n", self.space, "link", "set", "eth0", "up")
+        ssh = f"{SITE}/controller/ssh"
+        os.makedirs(ssh, mode=0o700)
+        for key in (f"{ssh}/id_ed25519", f"{self.folder}/host_key"):
+            run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", key)
+        write(f"{ssh}/known_hosts", f"{SSH_ADDRESS} {read(f'{self.folder}/host_key.pub')}")
+        write(f"{self.folder}/sshd_config", f"""ListenAddress {SSH_ADDRESS}:22
+HostKey {self.folder}/host_key
+AuthorizedKeysFile {ssh}/id_ed25519.pub
+PidFile none
+StrictModes no
+UsePAM no
+PermitRootLogin prohibit-password
+""")
+        os.makedirs("/run/sshd", exist_ok=True)
+        self.start("sshd", "/usr/sbin/sshd", "-D", "-e", "-f", f"{self.folder}/sshd_config")
+
+    def address(self):
+        over = f"ssh://root@{SSH_ADDRESS}:22" if self.name == OVER_SSH else "unix://"
+        return f"{over}{self.folder}/executor.sock"
+
+    def partition(self, away):
+        """Only of the host that has a network to the controller."""
+        run("ip", "link", "set", "slipway-4", "down" if away else "up")
+
+    def serves(self):
+        script = f"import urllib.request; print(urllib.request.urlopen('{PAGE}').read().decode().strip())"
+        return run(*self.inside("python3", "-c", script)).strip()
+
+    def tear_down(self):
+        for name in list(self.children):
+            self.end(name, signal.SIGKILL)
+        subprocess.run(["ip", "netns", "delete", self.space], check=False, stderr=subprocess.DEVNULL)
+
+
+class Visitors:
+    """One at each of the hosts while the `with` lasts."""
+
+    def __init__(self, hosts):
+        self.hosts = hosts
+        self.seen = {}
+
+    def __enter__(self):
+        self.children = {host.name: subprocess.Popen(host.inside("python3", __file__, "visit"), stdout=subprocess.PIPE, text=True)
+                         for host in self.hosts}
+        return self
+
+    def __exit__(self, *_):
+        for child in self.children.values():
+            child.terminate()
+        self.seen = {name: json.loads(child.communicate(timeout=30)[0]) for name, child in self.children.items()}
+
+    def check(self, check, what):
+        requests = sum(sum(seen.values()) for seen in self.seen.values())
+        failed = {name: {why: count for why, count in seen.items() if why != "good"} for name, seen in self.seen.items()}
+        # What the poisoned version itself answered, from the moment it was switched to until it was seen and taken back.
+        own = failed["host-3"].pop("failed: HTTP Error 500: Internal Server Error", 0)
+        check(not any(failed.values()) and own < 50 and requests > 1000,
+              f"{what}: 0 of {requests} requests failed on {len(self.seen)} hosts, but {own} by the version that cannot work on host-3", str(failed))
+
+
+class Controller:
+    def __init__(self, hosts):
+        lines = [f"state: {SITE}/controller", f"socket: {SITE}/controller.sock", "metrics_address: 127.0.0.1:9780", "hosts:"]
+        write(f"{SITE}/controller.yaml", "\n".join(lines + [f'- {{name: {host.name}, address: "{host.address()}"}}' for host in hosts]))
+        self.child = None
+
+    def start(self):
+        with open(f"{SITE}/controller.log", "ab") as log:
+            self.child = subprocess.Popen([f"{BUILD}/controller/slipway-controller", "--config", f"{SITE}/controller.yaml"],
+                                          stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        until(30, self.connected, "every host is connected")
+
+    def end(self, how=signal.SIGTERM):
+        self.child.send_signal(how)
+        self.child.wait(timeout=30)
+
+    @staticmethod
+    def connected():
+        return slipway("hosts", "list").stdout.count(" connected ") == len(NAMES)
+
+
+def slipway(*arguments):
+    return subprocess.run([stack.CLI, *arguments], cwd=APP, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300, check=False)
+
+
+@contextlib.contextmanager
+def fleet():
+    hosts = [Host(name) for name in NAMES]
+    controller = Controller(hosts)
+    try:
+        for host in hosts:
+            host.set_up()
+        hosts[-1].serve_ssh()
+        os.makedirs(APP)
+        controller.start()
+        yield controller, hosts
+    finally:
+        if controller.child is not None and controller.child.poll() is None:
+            controller.end(signal.SIGKILL)
+        for host in hosts:
+            host.tear_down()
+        subprocess.run(["ip", "link", "delete", "slipway-4"], check=False, stderr=subprocess.DEVNULL)
+
+
+def spec(**rollout):
+    lines = [f"  {key}: {value}" for key, value in {"canary": "[host-1]", "batch": 2, **rollout}.items()]
+    write(f"{APP}/slipway.yaml", "\n".join(["app: docs", f"hosts: [{', '.join(NAMES)}]", "site:", "  root: site", "  front_door:",
+                                            f'    url: "{PAGE}"', "rollout:", *lines, "keep: {warm: 10m}"]) + "\n")
+
+
+def version(name, poison=False):
+    run("rm", "-rf", f"{APP}/site")
+    write(f"{APP}/site/index.html", name + "\n")
+    write(f"{APP}/site/app.css", "p { color: red }\n")
+    if poison:
+        write(f"{APP}/site/poison.txt", "for host-3\n")
+
+
+def deploy(check, name, code, *options, poison=False):
+    version(name, poison)
+    done = slipway("deploy", "--commit", name, *options)
+    check(done.returncode == code, f"{name} ends with {code}", done.stdout)
+    return done.stdout
+
+
+def serve(check, hosts, *names):
+    """What each of the hosts serves, or what all of them do."""
+    seen = [host.serves() for host in hosts]
+    wanted = list(names) * (len(hosts) if len(names) == 1 else 1)
+    check(seen == wanted, f"they serve {' '.join(seen)}", f"not {' '.join(wanted)}")
+
+
+def order(check):
+    """Every host is prepared before the canary is switched, which is watched before the others are, two at a time."""
+    steps = []
+    for rollout in json.loads(slipway("why", "--output", "json").stdout)["rollouts"]:
+        steps += [(step["start_time"], step["name"], rollout["host"]) for step in rollout["steps"]]
+    steps.sort()
+    switched = [host for _, name, host in steps if name == "switch"]
+    check(switched[0] == "host-1" and set(switched[1:3]) == {"host-2", "host-3"} and switched[3] == "host-4", f"switched in waves: {switched}")
+    first = next(start for start, name, _ in steps if name == "switch")
+    check(all(start < first for start, name, _ in steps if name == "health"), "all are prepared before any is switched")
+
+
+def unconverged():
+    found = re.search(r'slipway_hosts_unconverged\{app="docs"\} (\d+)', stack.get(9780, "/metrics"))
+    return int(found.group(1)) if found else None
+
+
+def meets_everything(check, controller, hosts):
+    one, two, three, four = hosts
+    spec()
+    check(slipway("apply").returncode == 0, "applied")
+    deploy(check, "v1", 0)
+    serve(check, hosts, "v1")
+    with Visitors(hosts) as visitors:
+        deploy(check, "v2", 0)
+        order(check)
+        serve(check, hosts, "v2")
+
+        deploy(check, "v3", 9, "--hold-before-flip")
+        serve(check, hosts, "v2")
+        check(slipway("abort").returncode == 0, "aborted")
+        until(30, lambda: "cancelled" in slipway("history", "--limit", "1").stdout, "the abort has ended")
+        serve(check, hosts, "v2")
+        deploy(check, "v4", 9, "--hold-before-flip")
+        check("paused" in slipway("history", "--limit", "1").stdout, "history says that it waits")
+        controller.end(signal.SIGKILL)
+        controller.start()
+        three.end("executor", signal.SIGKILL)
+        three.start_executor()
+        four.partition(True)
+        resumed = subprocess.Popen([stack.CLI, "resume"], cwd=APP, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        until(60, lambda: one.serves() == "v4", "the canary is switched")
+        four.partition(False)
+        output = resumed.communicate(timeout=120)[0]
+        check(resumed.returncode == 0, "resumed after kill -9 of the controller and of an executor, and with a host away for a while", output)
+        serve(check, hosts, "v4")
+
+        output = deploy(check, "v5", 4, poison=True)
+        check("on host-3" in output, "host-3 is named", output)
+        serve(check, hosts, "v4")
+        check(unconverged() == 0, "no mixed fleet")
+
+        spec(max_failures=1)
+        output = deploy(check, "v6", 10, poison=True)
+        check("serves on 3 of 4 hosts" in output and "host-3 (switch failed" in output, "partial, and where not", output)
+        serve(check, hosts, "v6", "v6", "v4", "v6")
+        until(30, lambda: unconverged() == 1, "the mixed fleet is flagged")
+        back = slipway("rollback")
+        check(back.returncode == 0, "everything back to what served before", back.stdout)
+        serve(check, hosts, "v4")
+        until(30, lambda: unconverged() == 0, "and not flagged any more")
+
+        spec(on_failure="pause")
+        output = deploy(check, "v7", 9, poison=True)
+        check("slipway resume docs" in output, "a person is asked", output)
+        serve(check, hosts, "v7", "v7", "v4", "v4")
+        check(slipway("resume").returncode == 10, "resumed, it goes on without host-3")
+        serve(check, hosts, "v7", "v7", "v4", "v7")
+    visitors.check(check, "all of that")
+    check(slipway("audit", "verify").returncode == 0, "the history is whole")
+
+
+def main():
+    check = stack.Checks()
+    run("rm", "-rf", SITE)
+    with fleet() as (controller, hosts):
+        meets_everything(check, controller, hosts)
+        if check.bad:
+            print(read(f"{SITE}/controller.log")[-4000:])
+    if not check.bad:
+        run("rm", "-rf", SITE)
+    return check.exit_code()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
