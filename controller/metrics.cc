@@ -51,7 +51,8 @@ auto& Make(prometheus::Registry& registry, Builder builder, const std::string& n
 constexpr std::array kKinds = {pb::DEPLOYMENT_KIND_DEPLOY, pb::DEPLOYMENT_KIND_ROLLBACK};
 constexpr std::array kOutcomes = {"succeeded",   "failed_before_switch",
                                   "rolled_back", "failed_after_switch",
-                                  "cancelled",   "partial"};
+                                  "cancelled",   "partial",
+                                  "superseded"};
 // Why most releases go; another reason's series begins with its first.
 constexpr std::array kRollbackReasons = {"asked", "bake", "reload_not_effective", "front_door",
                                          "container_died"};
@@ -68,6 +69,8 @@ std::string OutcomeOf(const DeploymentRecord& deployment) {
       return "cancelled";
     case pb::DEPLOYMENT_STATE_PARTIAL:
       return "partial";
+    case pb::DEPLOYMENT_STATE_SUPERSEDED:
+      return "superseded";
     default:
       return "failed_after_switch";
   }

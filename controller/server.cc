@@ -147,6 +147,10 @@ EngineParts Server::Parts::Connections() {
     metrics.DeploymentEnded(deployment,
                             release.ok() ? release->commit_time : std::optional<Time>());
     upkeep->Look();
+    if (const absl::Status next = admission->StartQueued(deployment.app); !next.ok()) {
+      LogError("cannot start the deployment that waits",
+               {{"app", deployment.app}, {"problem", std::string(next.message())}});
+    }
   };
   parts.progressed = [this](const DeploymentRecord& deployment) {
     metrics.Progressed(deployment.app, SystemClock().WallNow());
@@ -213,6 +217,7 @@ absl::Status Server::Parts::OpenFront(Guard::Openers openers, GrpcServerOptions 
 absl::Status Server::Parts::Serve(const Config& config) {
   SLIPWAY_ASSIGN_OR_RETURN(const int resumed, engine->Resume());
   metrics.Resumed(resumed);
+  SLIPWAY_RETURN_IF_ERROR(admission->StartAllQueued());
   if (config.metrics_address() != "off") {
     MetricsHttpOptions options;
     options.address = config.metrics_address();
@@ -303,6 +308,8 @@ Server::~Server() {
   parts_->fleet->Shutdown();
   // Watchers have no end of their own: after a moment their calls are cut.
   for (const auto& front : parts_->fronts) front->Close(std::chrono::milliseconds(500));
+  // What runs tells others of its end.
+  parts_->engine->Wait();
 }
 
 int Server::MetricsPort() const { return parts_->http == nullptr ? 0 : parts_->http->Port(); }

@@ -118,6 +118,7 @@ Tone StateTone(pb::DeploymentState state) {
     case pb::DEPLOYMENT_STATE_CANCELLED:
     case pb::DEPLOYMENT_STATE_PAUSED:
     case pb::DEPLOYMENT_STATE_PARTIAL:
+    case pb::DEPLOYMENT_STATE_SUPERSEDED:
       return Tone::kWarning;
     default:
       return Tone::kPlain;

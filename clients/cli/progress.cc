@@ -74,6 +74,10 @@ void Progress::Show(const pb::Event& event) {
     case pb::Event::kLog:
       ShowLog(event.log());
       break;
+    case pb::Event::kState:
+      if (event.state().state() == pb::DEPLOYMENT_STATE_QUEUED)
+        output_.Line(event.state().message());
+      break;
     default:
       break;
   }
@@ -227,6 +231,8 @@ int ExitCodeFor(const pb::Deployment& deployment) {
       return kExitPaused;
     case pb::DEPLOYMENT_STATE_PARTIAL:
       return kExitPartial;
+    case pb::DEPLOYMENT_STATE_SUPERSEDED:
+      return kExitSuperseded;
     default:
       return kExitError;
   }

@@ -29,6 +29,7 @@ enum ExitCode : int {
   kExitRefused = 8,
   kExitPaused = 9,
   kExitPartial = 10,
+  kExitSuperseded = 11,
 };
 
 struct Verb {

@@ -50,6 +50,10 @@ absl::StatusOr<pb::Application> ApplicationsService::Describe(const ApplicationR
   SLIPWAY_ASSIGN_OR_RETURN(const auto allowances, applications_.Allowances(record.app));
   application.mutable_allowances()->Add(allowances.begin(), allowances.end());
   if (!running.empty()) application.set_running_deployment(DeploymentName(record.app, running));
+  SLIPWAY_ASSIGN_OR_RETURN(const auto queued, store_.ListQueued());
+  for (const auto& [app, id] : queued) {
+    if (app == record.app) application.set_queued_deployment(DeploymentName(app, id));
+  }
   return application;
 }
 

@@ -120,10 +120,40 @@ absl::StatusOr<Admitted> Admission::Admit(const Wish& wish, const Request& reque
     made.epoch_floor = std::max(made.epoch_floor, state.epoch());
     if (record.previous_release.empty()) record.previous_release = state.active_release();
   }
-  SLIPWAY_ASSIGN_OR_RETURN(const std::string id, store_.CreateDeployment(made, request));
-  engine_.Start(wish.app, id);
-  SLIPWAY_ASSIGN_OR_RETURN(admitted.deployment, store_.GetDeployment(wish.app, id));
+  SLIPWAY_ASSIGN_OR_RETURN(const CreatedDeployment created, store_.CreateDeployment(made, request));
+  for (const std::string& superseded : created.superseded) engine_.NeverRan(wish.app, superseded);
+  if (!created.queued) {
+    engine_.Start(wish.app, created.id);
+  } else {
+    // What it waits for may have ended meanwhile.
+    SLIPWAY_RETURN_IF_ERROR(StartQueued(wish.app));
+  }
+  SLIPWAY_ASSIGN_OR_RETURN(admitted.deployment, store_.GetDeployment(wish.app, created.id));
   return admitted;
+}
+
+absl::Status Admission::StartQueued(const std::string& app) {
+  SLIPWAY_ASSIGN_OR_RETURN(const auto queued, store_.ListQueued());
+  const auto waits =
+      std::find_if(queued.begin(), queued.end(), [&](const auto& one) { return one.first == app; });
+  if (waits == queued.end()) return absl::OkStatus();
+  SLIPWAY_ASSIGN_OR_RETURN(const std::string running, store_.LeaseHolder(app));
+  if (!running.empty()) return absl::OkStatus();
+  SLIPWAY_ASSIGN_OR_RETURN(const DeploymentRecord record, store_.GetDeployment(app, waits->second));
+  SLIPWAY_ASSIGN_OR_RETURN(const ReleaseRecord release, store_.GetRelease(app, record.release));
+  SLIPWAY_ASSIGN_OR_RETURN(const pb::ApplicationSpec spec,
+                           store_.GetSpec(app, release.spec_revision));
+  uint64_t floor = 0;
+  for (const xpb::ApplicationState& state : Inspect(spec)) floor = std::max(floor, state.epoch());
+  SLIPWAY_ASSIGN_OR_RETURN(const std::string id, store_.StartQueued(app, floor));
+  if (!id.empty()) engine_.Start(app, id);
+  return absl::OkStatus();
+}
+
+absl::Status Admission::StartAllQueued() {
+  SLIPWAY_ASSIGN_OR_RETURN(const auto queued, store_.ListQueued());
+  for (const auto& [app, id] : queued) SLIPWAY_RETURN_IF_ERROR(StartQueued(app));
+  return absl::OkStatus();
 }
 
 absl::StatusOr<DeploymentRecord> Admission::Cancel(const std::string& app, const std::string& id,
@@ -131,6 +161,7 @@ absl::StatusOr<DeploymentRecord> Admission::Cancel(const std::string& app, const
   SLIPWAY_ASSIGN_OR_RETURN(const auto seen, store_.FindRequest(app, request));
   if (seen) return store_.GetDeployment(app, *seen);
   SLIPWAY_ASSIGN_OR_RETURN(const DeploymentRecord record, store_.GetDeployment(app, id));
+  const bool queued = record.state == pb::DEPLOYMENT_STATE_QUEUED;
   std::string late = CancelTooLate(record);
   if (late.empty()) {
     SLIPWAY_ASSIGN_OR_RETURN(const bool running,
@@ -143,8 +174,13 @@ absl::StatusOr<DeploymentRecord> Admission::Cancel(const std::string& app, const
                  absl::StrCat("`slipway rollback ", app, "` goes back to the previous release"),
                  DeploymentName(app, record.id));
   }
-  engine_.Cancel(app, record.id);
-  return store_.GetDeployment(app, record.id);
+  SLIPWAY_ASSIGN_OR_RETURN(DeploymentRecord present, store_.GetDeployment(app, record.id));
+  if (queued && IsTerminal(present.state)) {
+    engine_.NeverRan(app, record.id);
+  } else {
+    engine_.Cancel(app, record.id);
+  }
+  return present;
 }
 
 absl::StatusOr<DeploymentRecord> Admission::Resume(const std::string& app, const std::string& id,

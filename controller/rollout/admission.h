@@ -47,7 +47,7 @@ class Admission {
 
   // The release that the wish means. FAILED_PRECONDITION (reason NO_PREVIOUS_RELEASE).
   absl::StatusOr<ReleaseRecord> ReleaseFor(const Wish& wish);
-  // Starts it. FAILED_PRECONDITION (reason DEPLOYMENT_RUNNING) while another one runs.
+  // Starts it, or puts it into the queue while another one runs.
   absl::StatusOr<Admitted> Admit(const Wish& wish, const Request& request);
   // FAILED_PRECONDITION (reason CANCEL_TOO_LATE) when it has ended, or can only be rolled back.
   absl::StatusOr<DeploymentRecord> Cancel(const std::string& app, const std::string& id,
@@ -55,6 +55,10 @@ class Admission {
   // Lets a paused deployment go on. FAILED_PRECONDITION (reason NOT_PAUSED).
   absl::StatusOr<DeploymentRecord> Resume(const std::string& app, const std::string& id,
                                           const Request& request, const Actor& actor);
+  // Starts the deployment that waits, if its turn has come: call it whenever a deployment of the application has ended.
+  absl::Status StartQueued(const std::string& app);
+  // Whatever waits and whose turn has come; for the start of the controller.
+  absl::Status StartAllQueued();
   // What the hosts of a spec say now; those that do not answer are left out.
   std::vector<xpb::ApplicationState> Inspect(const pb::ApplicationSpec& spec);
 

@@ -13,6 +13,10 @@ Engine::Engine(Store& store, EventHub& hub, Clock& clock, EngineParts parts, Eng
 
 Engine::~Engine() {
   Stop();
+  Wait();
+}
+
+void Engine::Wait() {
   std::map<Key, std::unique_ptr<Run>> runs;
   {
     MutexLock lock(mutex_);
@@ -41,6 +45,12 @@ void Engine::Start(const std::string& app, const std::string& id) {
   ended = Reap();
   if (stopping_ || runs_.contains({app, id})) return;
   runs_[{app, id}] = std::make_unique<Run>(*this, app, id);
+}
+
+void Engine::NeverRan(const std::string& app, const std::string& id) {
+  const auto ended = store_.GetDeployment(app, id);
+  if (ended.ok() && parts_.deployment_ended) parts_.deployment_ended(*ended);
+  hub_.Publish(app, id);
 }
 
 void Engine::Cancel(const std::string& app, const std::string& id) {

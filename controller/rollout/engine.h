@@ -66,10 +66,14 @@ class Engine {
   void Start(const std::string& app, const std::string& id);
   // After the store has taken the request: hosts are asked to stop what may be stopped.
   void Cancel(const std::string& app, const std::string& id);
+  // Tells watchers and figures of the end of a deployment that never ran.
+  void NeverRan(const std::string& app, const std::string& id);
   // After the store has taken the request: a paused deployment goes on.
   void Release(const std::string& app, const std::string& id);
   // No run is interrupted, and none will go on: call it before the clients are shut down.
   void Stop();
+  // After Stop(): until nothing runs any more, and nothing of `parts` is called.
+  void Wait();
 
  private:
   class Run;

@@ -86,6 +86,7 @@ ALTER TABLE deployments ADD COLUMN hold_before_flip INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE deployments ADD COLUMN released INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE deployments ADD COLUMN tolerated_failures INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE deployments ADD COLUMN resume_requested INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX deployments_waiting ON deployments(app, number) WHERE state = 11;
 )sql",
 };
 

@@ -30,6 +30,7 @@ inline bool IsTerminal(pb::DeploymentState state) {
     case pb::DEPLOYMENT_STATE_CANCELLED:
     case pb::DEPLOYMENT_STATE_NEEDS_ATTENTION:
     case pb::DEPLOYMENT_STATE_PARTIAL:
+    case pb::DEPLOYMENT_STATE_SUPERSEDED:
       return true;
     default:
       return false;

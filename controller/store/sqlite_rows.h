@@ -28,6 +28,22 @@ absl::Status WriteHistory(Database& database, Time now, const HistoryDraft& draf
 // SHA-256 over the previous hash and every field, each with its length before it.
 std::string HistoryHash(const std::string& previous, const HistoryRecord& row);
 
+struct Lease {
+  // The deployment that runs; empty when none does.
+  std::string holder;
+  uint64_t epoch = 0;
+};
+absl::StatusOr<Lease> FindLease(Database& database, const std::string& app);
+// It goes to the deployment; answers its new epoch.
+absl::StatusOr<uint64_t> TakeLease(Database& database, const std::string& app,
+                                   const std::string& id, uint64_t floor);
+// Ends one that waits in the queue.
+absl::Status EndQueued(Database& database, Time now, int64_t deployment, pb::DeploymentState state,
+                       const std::string& message, const HistoryDraft& history);
+// Ends those that wait; answers their ids.
+absl::StatusOr<std::vector<std::string>> Supersede(Database& database, Time now,
+                                                   const DeploymentHead& newer);
+
 absl::Status NotFound(const std::string& name);
 // The row's number in `deployments`; `-` is the newest of the application.
 absl::StatusOr<int64_t> DeploymentNumber(Database& database, const std::string& app,

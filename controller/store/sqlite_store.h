@@ -50,8 +50,10 @@ class SqliteStore : public Store {
                                                          const Request& request) override;
   absl::Status RememberRequest(const std::string& app, const Request& request,
                                const std::string& answer) override;
-  absl::StatusOr<std::string> CreateDeployment(const NewDeployment& made,
-                                               const Request& request) override;
+  absl::StatusOr<CreatedDeployment> CreateDeployment(const NewDeployment& made,
+                                                     const Request& request) override;
+  absl::StatusOr<std::string> StartQueued(const std::string& app, uint64_t epoch_floor) override;
+  absl::StatusOr<std::vector<std::pair<std::string, std::string>>> ListQueued() override;
   absl::StatusOr<uint64_t> RecordTransition(const Transition& transition) override;
   absl::StatusOr<uint64_t> AppendEvents(const std::string& app, const std::string& id,
                                         const std::vector<pb::Event>& events) override;

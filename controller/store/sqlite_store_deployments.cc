@@ -1,4 +1,4 @@
-// SqliteStore: deployments, their steps and events, and the leases.
+// SqliteStore: deployments and their steps.
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
@@ -86,35 +86,6 @@ absl::Status ReadList(Statement& list, std::vector<DeploymentRecord>& records) {
     if (!row) return absl::OkStatus();
     records.push_back(ReadDeployment(list));
   }
-}
-
-absl::StatusOr<std::string> Holder(Database& database, const std::string& app, uint64_t* epoch) {
-  Statement find(database, "SELECT holder, epoch FROM leases WHERE app=?");
-  find.Bind(app);
-  SLIPWAY_ASSIGN_OR_RETURN(const bool found, find.Step());
-  *epoch = found ? find.Unsigned(1) : 0;
-  return found ? find.Text(0) : "";
-}
-
-// The lease goes to the deployment; answers its new epoch.
-absl::StatusOr<uint64_t> TakeLease(Database& database, const std::string& app,
-                                   const std::string& id, uint64_t floor) {
-  uint64_t epoch = 0;
-  SLIPWAY_ASSIGN_OR_RETURN(const std::string holder, Holder(database, app, &epoch));
-  if (!holder.empty()) {
-    const std::string name = DeploymentName(app, holder);
-    return Error(absl::StatusCode::kFailedPrecondition, "DEPLOYMENT_RUNNING",
-                 absl::StrCat(name, " is still running"),
-                 absl::StrCat("wait for it (`slipway status ", app,
-                              "`) or stop it: `slipway cancel ", app, "`"),
-                 name);
-  }
-  epoch = std::max(epoch, floor) + 1;
-  Statement upsert(database,
-                   "INSERT INTO leases VALUES (?, ?, ?) ON CONFLICT (app) DO UPDATE SET "
-                   "holder=excluded.holder, epoch=excluded.epoch");
-  SLIPWAY_RETURN_IF_ERROR(upsert.BindAll(app, id, epoch).Run());
-  return epoch;
 }
 
 absl::StatusOr<std::string> FreeId(Database& database, const std::string& app,
@@ -244,53 +215,43 @@ absl::Status InsertLocalRollback(Database& database, const std::string& host,
   return ended.BindAll(served && before.Integer(1) == 1, number).Run();
 }
 
-absl::StatusOr<uint64_t> InsertEvents(Database& database, int64_t deployment, Time now,
-                                      const std::vector<pb::Event>& events) {
-  uint64_t last = 0;
-  {
-    Statement find(database, "SELECT last_event FROM deployments WHERE number=?");
-    find.Bind(deployment);
-    SLIPWAY_ASSIGN_OR_RETURN(const bool found, find.Step());
-    if (found) last = find.Unsigned(0);
-  }
-  for (pb::Event event : events) {
-    event.set_sequence(++last);
-    *event.mutable_time() = ToProto(now);
-    Statement insert(database, "INSERT INTO events VALUES (?, ?, ?)");
-    insert.BindAll(deployment, last).BindBlob(event.SerializeAsString());
-    SLIPWAY_RETURN_IF_ERROR(insert.Run());
-  }
-  Statement update(database, "UPDATE deployments SET last_event=? WHERE number=?");
-  SLIPWAY_RETURN_IF_ERROR(update.BindAll(last, deployment).Run());
-  return last;
-}
-
-absl::StatusOr<std::string> SqliteStore::CreateDeployment(const NewDeployment& made,
-                                                          const Request& request) {
-  std::string id;
+absl::StatusOr<CreatedDeployment> SqliteStore::CreateDeployment(const NewDeployment& made,
+                                                                const Request& request) {
+  CreatedDeployment created;
   const Time now = clock_.WallNow();
   SLIPWAY_RETURN_IF_ERROR(Write([&](Database& database) -> absl::Status {
     DeploymentRecord record = made.deployment;
     SLIPWAY_ASSIGN_OR_RETURN(const auto seen, SeenRequest(database, record.app, request));
     if (seen) {
-      id = *seen;
+      created.id = *seen;
       return absl::OkStatus();
     }
     SLIPWAY_ASSIGN_OR_RETURN(record.id, FreeId(database, record.app, record.id));
-    SLIPWAY_ASSIGN_OR_RETURN(record.epoch,
-                             TakeLease(database, record.app, record.id, made.epoch_floor));
+    created.id = record.id;
+    SLIPWAY_ASSIGN_OR_RETURN(const Lease lease, FindLease(database, record.app));
+    created.queued = !lease.holder.empty();
+    if (created.queued) {
+      record.state = pb::DEPLOYMENT_STATE_QUEUED;
+      SLIPWAY_ASSIGN_OR_RETURN(created.superseded, Supersede(database, now, record));
+    } else {
+      SLIPWAY_ASSIGN_OR_RETURN(record.epoch,
+                               TakeLease(database, record.app, record.id, made.epoch_floor));
+    }
     SLIPWAY_ASSIGN_OR_RETURN(const int64_t number, InsertDeployment(database, record));
     pb::Event event;
     event.mutable_state()->set_state(record.state);
+    if (created.queued) {
+      event.mutable_state()->set_message(absl::StrCat("waits for ", lease.holder, " to end"));
+    }
     SLIPWAY_RETURN_IF_ERROR(InsertEvents(database, number, now, {event}).status());
     SLIPWAY_RETURN_IF_ERROR(SaveRequest(database, record.app, request, record.id));
     const std::string action = record.kind == pb::DEPLOYMENT_KIND_ROLLBACK ? "rollback" : "deploy";
-    id = record.id;
-    return WriteHistory(database, now,
-                        {record.app, record.actor, action, DeploymentName(record.app, record.id),
-                         absl::StrCat("started, release ", record.release)});
+    return WriteHistory(
+        database, now,
+        {record.app, record.actor, action, DeploymentName(record.app, record.id),
+         absl::StrCat(created.queued ? "queued" : "started", ", release ", record.release)});
   }));
-  return id;
+  return created;
 }
 
 absl::StatusOr<uint64_t> SqliteStore::RecordTransition(const Transition& transition) {
@@ -298,9 +259,8 @@ absl::StatusOr<uint64_t> SqliteStore::RecordTransition(const Transition& transit
   const Time now = clock_.WallNow();
   const DeploymentHead& record = transition.deployment;
   SLIPWAY_RETURN_IF_ERROR(Write([&](Database& database) -> absl::Status {
-    uint64_t epoch = 0;
-    SLIPWAY_ASSIGN_OR_RETURN(const std::string holder, Holder(database, record.app, &epoch));
-    if (holder != record.id || epoch != record.epoch) {
+    SLIPWAY_ASSIGN_OR_RETURN(const Lease lease, FindLease(database, record.app));
+    if (lease.holder != record.id || lease.epoch != record.epoch) {
       return Error(absl::StatusCode::kAborted, "LEASE_LOST",
                    absl::StrCat(DeploymentName(record.app, record.id), " holds no lease"));
     }
@@ -318,18 +278,6 @@ absl::StatusOr<uint64_t> SqliteStore::RecordTransition(const Transition& transit
   return last;
 }
 
-absl::StatusOr<uint64_t> SqliteStore::AppendEvents(const std::string& app, const std::string& id,
-                                                   const std::vector<pb::Event>& events) {
-  uint64_t last = 0;
-  const Time now = clock_.WallNow();
-  SLIPWAY_RETURN_IF_ERROR(Write([&](Database& database) -> absl::Status {
-    SLIPWAY_ASSIGN_OR_RETURN(const int64_t number, DeploymentNumber(database, app, id));
-    SLIPWAY_ASSIGN_OR_RETURN(last, InsertEvents(database, number, now, events));
-    return absl::OkStatus();
-  }));
-  return last;
-}
-
 absl::StatusOr<bool> SqliteStore::RequestCancel(const std::string& app, const std::string& id,
                                                 const Request& request, const Actor& actor) {
   bool running = false;
@@ -340,12 +288,18 @@ absl::StatusOr<bool> SqliteStore::RequestCancel(const std::string& app, const st
     Statement find(database, "SELECT state, cancel_requested FROM deployments WHERE number=?");
     find.Bind(number);
     SLIPWAY_RETURN_IF_ERROR(find.Run());
-    running = !IsTerminal(static_cast<pb::DeploymentState>(find.Integer(0)));
+    const auto state = static_cast<pb::DeploymentState>(find.Integer(0));
+    running = !IsTerminal(state);
     const bool again = find.Integer(1) != 0;
     if (!seen) SLIPWAY_RETURN_IF_ERROR(SaveRequest(database, app, request, id));
     if (!running || again) return absl::OkStatus();
     Statement update(database, "UPDATE deployments SET cancel_requested=1 WHERE number=?");
     SLIPWAY_RETURN_IF_ERROR(update.Bind(number).Run());
+    if (state == pb::DEPLOYMENT_STATE_QUEUED) {
+      return EndQueued(database, now, number, pb::DEPLOYMENT_STATE_CANCELLED,
+                       "cancelled before it began",
+                       {app, actor, "cancel", DeploymentName(app, id), "cancelled, never began"});
+    }
     return WriteHistory(database, now,
                         {app, actor, "cancel", DeploymentName(app, id), "requested"});
   }));
@@ -429,51 +383,6 @@ absl::StatusOr<std::vector<DeploymentRecord>> SqliteStore::ListServed(const std:
     return ReadList(list, records);
   }));
   return records;
-}
-
-absl::StatusOr<std::vector<std::pair<std::string, std::string>>> SqliteStore::ListRunning() {
-  std::vector<std::pair<std::string, std::string>> running;
-  SLIPWAY_RETURN_IF_ERROR(Read([&](Database& database) -> absl::Status {
-    Statement list(database, "SELECT app, holder FROM leases WHERE holder != '' ORDER BY app");
-    while (true) {
-      SLIPWAY_ASSIGN_OR_RETURN(const bool row, list.Step());
-      if (!row) return absl::OkStatus();
-      running.emplace_back(list.Text(0), list.Text(1));
-    }
-  }));
-  return running;
-}
-
-absl::StatusOr<std::string> SqliteStore::LeaseHolder(const std::string& app) {
-  std::string holder;
-  SLIPWAY_RETURN_IF_ERROR(Read([&](Database& database) -> absl::Status {
-    uint64_t epoch = 0;
-    SLIPWAY_ASSIGN_OR_RETURN(holder, Holder(database, app, &epoch));
-    return absl::OkStatus();
-  }));
-  return holder;
-}
-
-absl::StatusOr<std::vector<pb::Event>> SqliteStore::ListEvents(const std::string& app,
-                                                               const std::string& id,
-                                                               uint64_t after, int limit) {
-  std::vector<pb::Event> events;
-  SLIPWAY_RETURN_IF_ERROR(Read([&](Database& database) -> absl::Status {
-    SLIPWAY_ASSIGN_OR_RETURN(const int64_t number, DeploymentNumber(database, app, id));
-    Statement list(database,
-                   "SELECT event_proto FROM events WHERE deployment=? AND sequence > ? ORDER BY "
-                   "sequence LIMIT ?");
-    // A number beyond what SQLite's signed integers hold is beyond every event as well.
-    list.BindAll(number, std::min(after, static_cast<uint64_t>(INT64_MAX)), limit);
-    while (true) {
-      SLIPWAY_ASSIGN_OR_RETURN(const bool row, list.Step());
-      if (!row) return absl::OkStatus();
-      if (!events.emplace_back().ParseFromString(list.Text(0))) {
-        return Error(absl::StatusCode::kDataLoss, "STORE_DAMAGED", "a stored event cannot be read");
-      }
-    }
-  }));
-  return events;
 }
 
 }  // namespace slipway::controller

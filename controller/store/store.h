@@ -6,7 +6,7 @@
 //  - History only grows. Each row's hash covers the row before it; VerifyHistory() finds a row that was edited, swapped,
 //    removed or cut off at the end.
 //  - An application has at most one running deployment (its lease); the lease's epoch only grows, and is released in the
-//    transaction that stores the terminal state.
+//    transaction that stores the terminal state. At most one deployment waits for it.
 //  - Events of a deployment are numbered from 1 without gaps.
 //  - A request id that was seen is answered as it was the first time: ALREADY_EXISTS (reason REQUEST_ID_REUSED) when it
 //    comes with other parameters.
@@ -64,6 +64,14 @@ struct NewDeployment {
   DeploymentRecord deployment;
   // The new epoch is above this and above all before it.
   uint64_t epoch_floor = 0;
+};
+
+struct CreatedDeployment {
+  std::string id;
+  // It waits for the lease.
+  bool queued = false;
+  // Waited until now, and ended SUPERSEDED by this one.
+  std::vector<std::string> superseded;
 };
 
 struct StepChange {
@@ -131,16 +139,21 @@ class Store {
   virtual absl::Status RememberRequest(const std::string& app, const Request& request,
                                        const std::string& answer) = 0;
 
-  // Takes the lease and stores the deployment with its first event. FAILED_PRECONDITION (reason DEPLOYMENT_RUNNING) when
-  // the lease is held. Answers the deployment's id; that of the earlier one for a known request.
-  virtual absl::StatusOr<std::string> CreateDeployment(const NewDeployment& made,
-                                                       const Request& request) = 0;
+  // Takes the lease and stores the deployment with its first event; while another has the lease it is stored as QUEUED, in
+  // place of the one that waited. Answers the earlier one for a known request.
+  virtual absl::StatusOr<CreatedDeployment> CreateDeployment(const NewDeployment& made,
+                                                             const Request& request) = 0;
+  // Gives the lease, with an epoch above the floor, to the deployment that waits, if it is free; answers that one's id. Empty
+  // when none waits or the lease is held.
+  virtual absl::StatusOr<std::string> StartQueued(const std::string& app, uint64_t epoch_floor) = 0;
+  // (application, deployment) of everything that waits.
+  virtual absl::StatusOr<std::vector<std::pair<std::string, std::string>>> ListQueued() = 0;
   // ABORTED (reason LEASE_LOST) unless the deployment holds the lease with this epoch. Answers the last event's number.
   virtual absl::StatusOr<uint64_t> RecordTransition(const Transition& transition) = 0;
   // Appends events that change no state, such as lines of output.
   virtual absl::StatusOr<uint64_t> AppendEvents(const std::string& app, const std::string& id,
                                                 const std::vector<pb::Event>& events) = 0;
-  // False when the deployment had ended already.
+  // False when the deployment had ended already. One that waits in the queue ends CANCELLED here and now.
   virtual absl::StatusOr<bool> RequestCancel(const std::string& app, const std::string& id,
                                              const Request& request, const Actor& actor) = 0;
   // Lets a paused deployment go on. FAILED_PRECONDITION (reason NOT_PAUSED).

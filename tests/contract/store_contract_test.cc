@@ -64,7 +64,7 @@ class StoreContract : public testing::TestWithParam<Backend> {
   DeploymentRecord MakeDeployment(const Request& request = {}) {
     const auto id = store_->CreateDeployment(DeploymentOf("gifty", "aaaaaaaaaaaa"), request);
     EXPECT_TRUE(id.ok()) << id.status();
-    return store_->GetDeployment("gifty", *id).value();
+    return store_->GetDeployment("gifty", id->id).value();
   }
   std::vector<uint64_t> Sequences(const std::string& id, uint64_t after = 0) {
     std::vector<uint64_t> numbers;
@@ -148,17 +148,49 @@ TEST_P(StoreContract, GivesOneDeploymentToOneRequestId) {
   EXPECT_FALSE(store_->FindRequest("other", request)->has_value());
 }
 
-TEST_P(StoreContract, LetsOneDeploymentRunAndSaysWhichOne) {
+TEST_P(StoreContract, LetsOneDeploymentRunAndTheNewestWait) {
   MakeRelease();
   const DeploymentRecord first = MakeDeployment();
   const auto second = store_->CreateDeployment(DeploymentOf("gifty", "aaaaaaaaaaaa"), {});
-  EXPECT_EQ(ReasonOf(second.status()), "DEPLOYMENT_RUNNING");
-  EXPECT_EQ(DetailOf(second.status()).subject(), "applications/gifty/deployments/20261122-aaaaaa");
+  EXPECT_TRUE(second->queued);
+  EXPECT_THAT(second->superseded, SizeIs(0));
+  const Request request{"r", "hash"};
+  const auto third = store_->CreateDeployment(DeploymentOf("gifty", "aaaaaaaaaaaa"), request);
+  EXPECT_THAT(third->superseded, ElementsAre(second->id));
+  EXPECT_EQ(store_->GetDeployment("gifty", second->id)->state, pb::DEPLOYMENT_STATE_SUPERSEDED);
+  EXPECT_EQ(store_->GetDeployment("gifty", third->id)->state, pb::DEPLOYMENT_STATE_QUEUED);
+  EXPECT_EQ(store_->CreateDeployment(DeploymentOf("gifty", "aaaaaaaaaaaa"), request)->id,
+            third->id);
+  EXPECT_EQ(store_->StartQueued("gifty", 0).value(), "") << "the first one runs";
+  Reopen();
   EXPECT_EQ(store_->LeaseHolder("gifty").value(), first.id);
   EXPECT_THAT(*store_->ListRunning(), ElementsAre(std::pair("gifty", first.id)));
+  EXPECT_THAT(*store_->ListQueued(), ElementsAre(std::pair("gifty", third->id)));
+
   ASSERT_TRUE(store_->RecordTransition(EndOf(first, pb::DEPLOYMENT_STATE_FAILED)).ok());
   EXPECT_EQ(store_->LeaseHolder("gifty").value(), "");
-  EXPECT_THAT(*store_->ListRunning(), SizeIs(0));
+  EXPECT_EQ(store_->StartQueued("other", 0).value(), "");
+  EXPECT_EQ(store_->StartQueued("gifty", 40).value(), third->id);
+  EXPECT_EQ(store_->StartQueued("gifty", 40).value(), "");
+  const auto started = store_->GetDeployment("gifty", third->id);
+  EXPECT_EQ(started->state, pb::DEPLOYMENT_STATE_PENDING);
+  EXPECT_EQ(started->epoch, 41u);
+  EXPECT_EQ(store_->LeaseHolder("gifty").value(), third->id);
+  EXPECT_THAT(*store_->ListQueued(), SizeIs(0));
+  EXPECT_THAT(Sequences(third->id), ElementsAre(1, 2));
+}
+
+TEST_P(StoreContract, EndsACancelledDeploymentThatWaitsAtOnce) {
+  MakeRelease();
+  const DeploymentRecord first = MakeDeployment();
+  const auto second = store_->CreateDeployment(DeploymentOf("gifty", "aaaaaaaaaaaa"), {});
+  EXPECT_TRUE(store_->RequestCancel("gifty", second->id, {}, "bob").value());
+  const auto cancelled = store_->GetDeployment("gifty", second->id);
+  EXPECT_EQ(cancelled->state, pb::DEPLOYMENT_STATE_CANCELLED);
+  EXPECT_TRUE(cancelled->end_time.has_value());
+  EXPECT_FALSE(store_->RequestCancel("gifty", second->id, {}, "bob").value());
+  ASSERT_TRUE(store_->RecordTransition(EndOf(first, pb::DEPLOYMENT_STATE_SUCCEEDED)).ok());
+  EXPECT_EQ(store_->StartQueued("gifty", 0).value(), "");
 }
 
 TEST_P(StoreContract, NumbersDeploymentsOfOneDayAndRaisesTheEpoch) {
@@ -172,7 +204,7 @@ TEST_P(StoreContract, NumbersDeploymentsOfOneDayAndRaisesTheEpoch) {
   NewDeployment made = DeploymentOf("gifty", "aaaaaaaaaaaa");
   made.epoch_floor = 40;
   Reopen();
-  EXPECT_EQ(store_->CreateDeployment(made, {}).value(), "20261122-aaaaaa-3");
+  EXPECT_EQ(store_->CreateDeployment(made, {})->id, "20261122-aaaaaa-3");
   EXPECT_EQ(store_->GetDeployment("gifty", "-")->epoch, 41u);
   EXPECT_THAT(*store_->ListServed("gifty", 9), SizeIs(1));
   const auto page = store_->ListDeployments("gifty", "20261122-aaaaaa-3", 1);
@@ -310,7 +342,7 @@ TEST_P(StoreContract, MakesADeploymentOfARollbackOnTheHostItself) {
     const auto id = store_->CreateDeployment(DeploymentOf("gifty", release), {});
     ASSERT_TRUE(id.ok()) << id.status();
     ASSERT_TRUE(store_
-                    ->RecordTransition(EndOf(store_->GetDeployment("gifty", *id).value(),
+                    ->RecordTransition(EndOf(store_->GetDeployment("gifty", id->id).value(),
                                              pb::DEPLOYMENT_STATE_SUCCEEDED))
                     .ok());
   }

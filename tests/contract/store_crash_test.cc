@@ -92,7 +92,7 @@ TEST_F(StoreCrash, LeavesNothingHalfDoneWhenTheDiskIsFull) {
   const auto store = Open();
   ASSERT_TRUE(store->ApplyApplication(SpecOf("gifty"), {}, "ann").ok());
   ASSERT_TRUE(store->CreateRelease(ReleaseOf("gifty", "aaaaaaaaaaaa"), {}, "ann").ok());
-  const std::string id = store->CreateDeployment(DeploymentOf("gifty", "aaaaaaaaaaaa"), {}).value();
+  const std::string id = store->CreateDeployment(DeploymentOf("gifty", "aaaaaaaaaaaa"), {})->id;
   Transition end = EndOf(store->GetDeployment("gifty", id).value(), pb::DEPLOYMENT_STATE_FAILED);
   StepRecord step;
   step.name = "health";

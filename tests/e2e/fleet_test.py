@@ -235,6 +235,14 @@ def deploy(check, name, code, *options, poison=False):
     return done.stdout
 
 
+def begin(name):
+    """A deployment that waits for another one."""
+    version(name)
+    child = subprocess.Popen([stack.CLI, "deploy", "--commit", name], cwd=APP, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    until(30, lambda: f" {name} " in slipway("history", "--limit", "1").stdout, f"{name} is in the queue")
+    return child
+
+
 def serve(check, hosts, *names):
     """What each of the hosts serves, or what all of them do."""
     seen = [host.serves() for host in hosts]
@@ -270,11 +278,15 @@ def meets_everything(check, controller, hosts):
         order(check)
         serve(check, hosts, "v2")
 
-        deploy(check, "v3", 9, "--hold-before-flip")
+        held = re.search(r"^deployment (\S+)$", deploy(check, "v3", 9, "--hold-before-flip"), re.MULTILINE).group(1)
         serve(check, hosts, "v2")
-        check(slipway("abort").returncode == 0, "aborted")
-        until(30, lambda: "cancelled" in slipway("history", "--limit", "1").stdout, "the abort has ended")
-        serve(check, hosts, "v2")
+        second, third = begin("v3a"), begin("v3b")
+        check(second.wait(timeout=30) == 11, "the one that waited is superseded by one that came later", second.stdout.read())
+        check(slipway("abort", held).returncode == 0, "aborted")
+        output = third.communicate(timeout=60)[0]
+        check(third.returncode == 0 and f"waits for {held} to end" in output, "and the later one begins when that has ended", output)
+        check("cancelled" in slipway("why", held).stdout, "it was cancelled")
+        serve(check, hosts, "v3b")
         deploy(check, "v4", 9, "--hold-before-flip")
         check("paused" in slipway("history", "--limit", "1").stdout, "history says that it waits")
         controller.end(signal.SIGKILL)

@@ -100,6 +100,10 @@ int Status(Session& session, const std::string& app, bool every_host) {
                                        ShortName(application.running_deployment()),
                                        " is under way (`slipway watch`)"));
     }
+    if (!application.queued_deployment().empty()) {
+      session.output.Line(absl::StrCat(application.spec().app(), ": ",
+                                       ShortName(application.queued_deployment()), " waits"));
+    }
   }
   return kExitOk;
 }

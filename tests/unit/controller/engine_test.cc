@@ -99,7 +99,7 @@ class EngineTest : public testing::Test {
     ApplyDefaults(spec);
     ASSERT_TRUE(store_->ApplyApplication(spec, {}, "ann").ok());
     ASSERT_TRUE(store_->CreateRelease(ReleaseOf("gifty", "bbbbbbbbbbbb"), {}, "ann").ok());
-    id_ = store_->CreateDeployment(DeploymentOf("gifty", "bbbbbbbbbbbb"), {}).value();
+    id_ = store_->CreateDeployment(DeploymentOf("gifty", "bbbbbbbbbbbb"), {})->id;
   }
   std::unique_ptr<Engine> MakeEngine(const std::shared_ptr<HostClient>& client) {
     EngineParts parts;
@@ -216,7 +216,7 @@ TEST_F(EngineTest, SwitchesTheHostsOfAWaveAtTheSameTime) {
     made.deployment.rollouts.emplace_back().host = name;
     hosts[name] = std::make_unique<SimulatedHost>(name);
   }
-  id_ = store_->CreateDeployment(made, {}).value();
+  id_ = store_->CreateDeployment(made, {})->id;
   std::latch asked(kHosts);
   EngineParts parts;
   parts.host = [&](const std::string& name) {

@@ -44,7 +44,7 @@ class ReleasesTest : public ::testing::Test {
     ASSERT_TRUE(id.ok()) << id.status();
     if (end == pb::DEPLOYMENT_STATE_RUNNING) return;
     ASSERT_TRUE(
-        store_->RecordTransition(EndOf(store_->GetDeployment("gifty", *id).value(), end)).ok());
+        store_->RecordTransition(EndOf(store_->GetDeployment("gifty", id->id).value(), end)).ok());
   }
   void LetADayPass() {
     for (const auto& file : fs::recursive_directory_iterator(folder_.path() / "blobs")) {

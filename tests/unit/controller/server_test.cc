@@ -292,16 +292,43 @@ TEST_F(ServerTest, PagesThroughReleasesAndDeploymentsNewestFirst) {
             "BAD_PAGE_SIZE");
 }
 
-TEST_F(ServerTest, RefusesASecondDeploymentAndCancelsTheFirst) {
+TEST_F(ServerTest, StartsTheNewestOfThoseThatWaitedWhenTheFirstHasEnded) {
+  Apply();
+  executor_->Hold("health");
+  const std::string first = Deploy(MakeRelease("v1"))->deployment().name();
+  executor_->AwaitStep("health");
+  const auto second = Deploy(MakeRelease("v2"))->deployment();
+  EXPECT_EQ(second.state(), pb::DEPLOYMENT_STATE_QUEUED);
+  const std::string third = Deploy(MakeRelease("v3"))->deployment().name();
+  EXPECT_EQ(Finish(second.name()), pb::DEPLOYMENT_STATE_SUPERSEDED);
+  pb::GetApplicationRequest get;
+  get.set_name("applications/gifty");
+  const auto application = Call<pb::GetApplicationResponse>(
+      *applications_, &pb::ApplicationService::Stub::GetApplication, get);
+  EXPECT_EQ(application->application().running_deployment(), first);
+  EXPECT_EQ(application->application().queued_deployment(), third);
+  // What waits does so for a controller that comes after this one, too.
+  server_.reset();
+  Start();
+  executor_->Release();
+  EXPECT_EQ(Finish(first), pb::DEPLOYMENT_STATE_SUCCEEDED);
+  const auto events = Watch(third);
+  EXPECT_THAT(events.front().state().message(), HasSubstr("waits for"));
+  EXPECT_EQ(events.back().state().state(), pb::DEPLOYMENT_STATE_SUCCEEDED);
+}
+
+TEST_F(ServerTest, CancelsTheFirstDeploymentAndOneThatWaits) {
   Apply();
   executor_->Hold("health");
   const std::string release = MakeRelease("v1");
   const std::string name = Deploy(release)->deployment().name();
   executor_->AwaitStep("health");
-  const auto second = Deploy(MakeRelease("v2"));
-  EXPECT_EQ(DetailOf(second.status()).reason(), "DEPLOYMENT_RUNNING");
-  EXPECT_EQ(DetailOf(second.status()).subject(), name);
   pb::CancelDeploymentRequest cancel;
+  cancel.set_name(Deploy(MakeRelease("v2"))->deployment().name());
+  ASSERT_TRUE(Call<pb::CancelDeploymentResponse>(
+                  *deployments_, &pb::DeploymentService::Stub::CancelDeployment, cancel)
+                  .ok());
+  EXPECT_EQ(Finish(cancel.name()), pb::DEPLOYMENT_STATE_CANCELLED);
   cancel.set_name(name);
   ASSERT_TRUE(Call<pb::CancelDeploymentResponse>(
                   *deployments_, &pb::DeploymentService::Stub::CancelDeployment, cancel)

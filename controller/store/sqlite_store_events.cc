@@ -1,0 +1,66 @@
+// SqliteStore: the numbered events of a deployment.
+#include <algorithm>
+
+#include "common/durations.h"
+#include "common/status.h"
+#include "controller/store/sqlite_rows.h"
+#include "controller/store/sqlite_store.h"
+
+namespace slipway::controller {
+
+absl::StatusOr<uint64_t> InsertEvents(Database& database, int64_t deployment, Time now,
+                                      const std::vector<pb::Event>& events) {
+  uint64_t last = 0;
+  {
+    Statement find(database, "SELECT last_event FROM deployments WHERE number=?");
+    find.Bind(deployment);
+    SLIPWAY_ASSIGN_OR_RETURN(const bool found, find.Step());
+    if (found) last = find.Unsigned(0);
+  }
+  for (pb::Event event : events) {
+    event.set_sequence(++last);
+    *event.mutable_time() = ToProto(now);
+    Statement insert(database, "INSERT INTO events VALUES (?, ?, ?)");
+    insert.BindAll(deployment, last).BindBlob(event.SerializeAsString());
+    SLIPWAY_RETURN_IF_ERROR(insert.Run());
+  }
+  Statement update(database, "UPDATE deployments SET last_event=? WHERE number=?");
+  SLIPWAY_RETURN_IF_ERROR(update.BindAll(last, deployment).Run());
+  return last;
+}
+
+absl::StatusOr<uint64_t> SqliteStore::AppendEvents(const std::string& app, const std::string& id,
+                                                   const std::vector<pb::Event>& events) {
+  uint64_t last = 0;
+  const Time now = clock_.WallNow();
+  SLIPWAY_RETURN_IF_ERROR(Write([&](Database& database) -> absl::Status {
+    SLIPWAY_ASSIGN_OR_RETURN(const int64_t number, DeploymentNumber(database, app, id));
+    SLIPWAY_ASSIGN_OR_RETURN(last, InsertEvents(database, number, now, events));
+    return absl::OkStatus();
+  }));
+  return last;
+}
+
+absl::StatusOr<std::vector<pb::Event>> SqliteStore::ListEvents(const std::string& app,
+                                                               const std::string& id,
+                                                               uint64_t after, int limit) {
+  std::vector<pb::Event> events;
+  SLIPWAY_RETURN_IF_ERROR(Read([&](Database& database) -> absl::Status {
+    SLIPWAY_ASSIGN_OR_RETURN(const int64_t number, DeploymentNumber(database, app, id));
+    Statement list(database,
+                   "SELECT event_proto FROM events WHERE deployment=? AND sequence > ? ORDER BY "
+                   "sequence LIMIT ?");
+    // A number beyond what SQLite's signed integers hold is beyond every event as well.
+    list.BindAll(number, std::min(after, static_cast<uint64_t>(INT64_MAX)), limit);
+    while (true) {
+      SLIPWAY_ASSIGN_OR_RETURN(const bool row, list.Step());
+      if (!row) return absl::OkStatus();
+      if (!events.emplace_back().ParseFromString(list.Text(0))) {
+        return Error(absl::StatusCode::kDataLoss, "STORE_DAMAGED", "a stored event cannot be read");
+      }
+    }
+  }));
+  return events;
+}
+
+}  // namespace slipway::controller
