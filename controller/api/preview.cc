@@ -6,6 +6,8 @@
 #include "common/names.h"
 #include "common/spec.h"
 #include "common/status.h"
+#include "controller/rollout/crew.h"
+#include "controller/rollout/order.h"
 #include "controller/rollout/rollout_steps.h"
 
 namespace slipway::controller {
@@ -80,36 +82,42 @@ absl::StatusOr<pb::Plan> Preview::Of(const ReleaseDraft& draft, const pb::Applic
   return Compose(release, full, pb::DEPLOYMENT_KIND_DEPLOY);
 }
 
+void Preview::Ask(const xpb::PlanRequest& request, pb::HostPlan& entry) {
+  const std::string host = entry.host();
+  const auto client = hosts_(host);
+  absl::StatusOr<pb::HostPlan> answer = absl::NotFoundError("the controller knows no such host");
+  if (client != nullptr) {
+    const absl::Status sent = client->SendRelease(request.manifest_digest());
+    answer = sent.ok() ? client->Plan(request) : sent;
+  }
+  if (answer.ok()) {
+    entry = *answer;
+  } else {
+    entry.add_problems(std::string(answer.status().message()));
+  }
+  entry.set_host(host);
+}
+
 absl::StatusOr<pb::Plan> Preview::Compose(const ReleaseRecord& release,
                                           const pb::ApplicationSpec& spec,
                                           pb::DeploymentKind kind) {
   pb::Plan plan;
   plan.set_release(ReleaseName(release.app, release.id));
+  xpb::PlanRequest request;
+  request.set_release(release.id);
+  *request.mutable_spec() = spec;
+  request.set_manifest_digest(release.manifest_digest);
+  SLIPWAY_ASSIGN_OR_RETURN(
+      *request.mutable_env_file(),
+      applications_.EnvironmentText(release.app, release.environment_revision));
+  SLIPWAY_ASSIGN_OR_RETURN(const auto allowances, applications_.Allowances(release.app));
+  request.mutable_allowances()->Add(allowances.begin(), allowances.end());
+  for (const std::string& host : spec.hosts()) plan.add_hosts()->set_host(host);
+  InParallel(static_cast<size_t>(plan.hosts_size()), kHostsAtATime,
+             [&](size_t i) { Ask(request, *plan.mutable_hosts(static_cast<int>(i))); });
   std::string serving;
-  for (const std::string& host : spec.hosts()) {
-    const auto client = hosts_(host);
-    xpb::PlanRequest request;
-    request.set_release(release.id);
-    *request.mutable_spec() = spec;
-    request.set_manifest_digest(release.manifest_digest);
-    SLIPWAY_ASSIGN_OR_RETURN(
-        *request.mutable_env_file(),
-        applications_.EnvironmentText(release.app, release.environment_revision));
-    SLIPWAY_ASSIGN_OR_RETURN(const auto allowances, applications_.Allowances(release.app));
-    request.mutable_allowances()->Add(allowances.begin(), allowances.end());
-    absl::StatusOr<pb::HostPlan> answer = absl::NotFoundError("the controller knows no such host");
-    if (client != nullptr) {
-      const absl::Status sent = client->SendRelease(release.manifest_digest);
-      answer = sent.ok() ? client->Plan(request) : sent;
-    }
-    pb::HostPlan& entry = *plan.add_hosts();
-    if (answer.ok()) {
-      entry = *answer;
-    } else {
-      entry.add_problems(std::string(answer.status().message()));
-    }
-    entry.set_host(host);
-    if (serving.empty()) serving = entry.serving_release();
+  for (const pb::HostPlan& host : plan.hosts()) {
+    if (serving.empty()) serving = host.serving_release();
   }
   if (plan.hosts_size() > 0) {
     const pb::HostPlan first = plan.hosts(0);

@@ -31,6 +31,8 @@ class Preview {
  private:
   absl::StatusOr<pb::Plan> Compose(const ReleaseRecord& release, const pb::ApplicationSpec& spec,
                                    pb::DeploymentKind kind);
+  // What the host of the entry says of it.
+  void Ask(const xpb::PlanRequest& request, pb::HostPlan& entry);
   absl::Status CompareWithServing(const ReleaseRecord& release, const std::string& serving,
                                   pb::Plan& plan);
 

@@ -8,6 +8,7 @@
 #include "common/names.h"
 #include "common/status.h"
 #include "controller/rollout/crew.h"
+#include "controller/rollout/order.h"
 #include "controller/rollout/rollout_steps.h"
 #include "controller/rollout/state.h"
 
@@ -15,8 +16,6 @@ namespace slipway::controller {
 namespace {
 // The answer to a request that found nothing to do.
 constexpr char kUpToDate[] = "up_to_date";
-// Hosts that are asked at a time.
-constexpr size_t kWidth = 64;
 }  // namespace
 
 std::string PreviousRelease(const std::vector<DeploymentRecord>& served,
@@ -38,7 +37,7 @@ std::string PreviousRelease(const std::vector<DeploymentRecord>& served,
 
 std::vector<xpb::ApplicationState> Admission::Inspect(const pb::ApplicationSpec& spec) {
   std::vector<std::optional<xpb::ApplicationState>> seen(static_cast<size_t>(spec.hosts_size()));
-  InParallel(seen.size(), kWidth, [&](size_t i) {
+  InParallel(seen.size(), kHostsAtATime, [&](size_t i) {
     const auto client = hosts_(spec.hosts(static_cast<int>(i)));
     if (client == nullptr) return;
     const auto answer = client->Inspect(spec.app());

@@ -20,8 +20,6 @@ namespace slipway::controller {
 namespace {
 
 constexpr absl::string_view kUndoPrefix = "undo:";
-// Steps under way at a time that visitors do not wait for: uploads, builds and starts on many hosts would only slow each other.
-constexpr size_t kWidth = 64;
 constexpr size_t kNone = SIZE_MAX;
 
 bool IsUndo(const StepRecord& step) { return absl::StartsWith(step.name, kUndoPrefix); }
@@ -275,7 +273,7 @@ class Decider::Mind {
     const size_t wave = phase == Phase::kCommit ? PresentWave(group) : kNone;
     for (size_t i = 0; i < hosts_.size(); ++i) {
       Host& host = hosts_[i];
-      if (wave == kNone && under_way_ >= kWidth) return;
+      if (wave == kNone && under_way_ >= kHostsAtATime) return;
       if (!host.Active() || host.Busy() || GroupOf(host) != group) continue;
       if (wave != kNone && waves_[i] != wave) continue;
       const StepDefinition& definition = definitions_[host.next];
@@ -357,7 +355,7 @@ class Decider::Mind {
     }
     // Nobody visits a candidate: those can wait.
     for (size_t host = 0; !switching && host < hosts_.size(); ++host) {
-      if (under_way_ >= kWidth) return;
+      if (under_way_ >= kHostsAtATime) return;
       if (hosts_[host].Busy()) continue;
       if (const StepDefinition* undo = NextUndo(host)) BeginUndo(host, *undo);
     }
