@@ -20,7 +20,7 @@ namespace slipway::controller {
 struct Present {
   std::map<std::string, HostObservation> hosts;
   std::vector<std::string> applications;
-  // Applications with a deployment that has not ended.
+  // Applications with a deployment that has not ended and does not wait for a person.
   std::set<std::string> deploying;
   // When the newest backup was begun; nothing when there is none.
   std::optional<Time> backup;

@@ -252,7 +252,11 @@ Present Server::Parts::Look() {
   for (const std::string& host : fleet->HostNames()) present.hosts[host] = fleet->Observe(host);
   // A store that does not answer takes its own series away, and no others.
   if (const auto running = store->ListRunning(); running.ok()) {
-    for (const auto& [app, id] : *running) present.deploying.insert(app);
+    for (const auto& [app, id] : *running) {
+      const auto head = store->GetDeploymentHead(app, id);
+      // One that waits for a person does not run, and is not stuck.
+      if (head.ok() && head->state != pb::DEPLOYMENT_STATE_PAUSED) present.deploying.insert(app);
+    }
     constexpr int kPage = 500;
     std::string last;
     for (bool more = true; more;) {
