@@ -31,7 +31,7 @@ namespace fs = std::filesystem;
 using Config = config::v1::ControllerConfig;
 using CopyFile = std::function<absl::Status(const fs::path& from, const fs::path& to)>;
 
-constexpr char kPartial[] = ".partial-";
+constexpr char kPartial[] = ".partial";
 
 Actor Here() { return {UserName(), "slipway-controller on its own machine"}; }
 
@@ -58,13 +58,6 @@ absl::Status Copy(const fs::path& from, const fs::path& to) {
   std::error_code error;
   fs::copy_file(from, to, fs::copy_options::overwrite_existing, error);
   return error ? FileError(from, error) : absl::OkStatus();
-}
-
-// For files that are never changed in place.
-absl::Status LinkOrCopy(const fs::path& from, const fs::path& to) {
-  std::error_code error;
-  fs::create_hard_link(from, to, error);
-  return error ? Copy(from, to) : absl::OkStatus();
 }
 
 // The regular files below a folder; without the folder there are none. One that goes meanwhile is left out.
@@ -100,13 +93,21 @@ absl::Status CopyBeside(const StateFolder& from, const StateFolder& to, const Co
   return CopyFiles(from.Blobs(), to.Blobs(), copy_blob);
 }
 
-absl::StatusOr<int> RemoveOldest(const fs::path& into, int keep) {
+// Oldest first.
+absl::StatusOr<std::vector<fs::path>> Backups(const fs::path& into) {
   std::error_code error;
   std::vector<fs::path> backups;
   for (fs::directory_iterator one(into, error), end; !error && one != end; one.increment(error)) {
     if (IsBackupName(one->path().filename())) backups.push_back(one->path());
   }
+  if (error) return FileError(into, error);
   std::sort(backups.begin(), backups.end());
+  return backups;
+}
+
+absl::StatusOr<int> RemoveOldest(const fs::path& into, int keep) {
+  SLIPWAY_ASSIGN_OR_RETURN(std::vector<fs::path> backups, Backups(into));
+  std::error_code error;
   int removed = 0;
   for (; !error && backups.size() > static_cast<size_t>(keep); ++removed) {
     fs::remove_all(backups.front(), error);
@@ -116,11 +117,45 @@ absl::StatusOr<int> RemoveOldest(const fs::path& into, int keep) {
   return removed;
 }
 
-absl::Status Fill(const StateFolder& from, const StateFolder& to, Clock& clock) {
+// For blobs, which are never changed in place. Under a service manager the state is another mount than the backups, and only the last
+// backup's can be linked to.
+CopyFile LinkOrCopy(const StateFolder& state, const std::vector<fs::path>& earlier) {
+  const fs::path last = earlier.empty() ? fs::path() : StateFolder(earlier.back()).Blobs();
+  return [blobs = state.Blobs(), last](const fs::path& from, const fs::path& to) -> absl::Status {
+    std::error_code error;
+    fs::create_hard_link(from, to, error);
+    if (!error) return absl::OkStatus();
+    if (!last.empty()) {
+      fs::create_hard_link(last / from.lexically_relative(blobs), to, error);
+      if (!error) return absl::OkStatus();
+    }
+    return Copy(from, to);
+  };
+}
+
+absl::Status Fill(const StateFolder& from, const StateFolder& to,
+                  const std::vector<fs::path>& earlier, Clock& clock) {
   SLIPWAY_RETURN_IF_ERROR(SqliteStore::Copy(from.Database(), to.Database(), clock));
   // After the database, so that every file is there which a release of the copy is made of.
-  SLIPWAY_RETURN_IF_ERROR(CopyBeside(from, to, LinkOrCopy));
+  SLIPWAY_RETURN_IF_ERROR(CopyBeside(from, to, LinkOrCopy(from, earlier)));
   return SyncFileSystem(to.Root());
+}
+
+// Held by whoever fills it, and empty.
+absl::StatusOr<UniqueFd> TakePartial(const StateFolder& partial) {
+  auto lock = partial.Lock();
+  if (DetailOf(lock.status()).reason() == "STATE_IN_USE") {
+    return Error(absl::StatusCode::kFailedPrecondition, "BACKUP_RUNNING",
+                 absl::StrCat("another backup is being made at ", partial.Root().string()),
+                 "wait for it");
+  }
+  if (!lock.ok()) return lock.status();
+  std::error_code error;
+  for (const auto& left : fs::directory_iterator(partial.Root(), error)) {
+    fs::remove_all(left.path(), error);
+  }
+  if (error) return FileError(partial.Root(), error);
+  return lock;
 }
 
 absl::Status Remember(const StateFolder& state, const fs::path& folder, Time time, Clock& clock) {
@@ -166,9 +201,10 @@ absl::StatusOr<Backup> MakeBackup(const Config& config, const fs::path& into, in
   const Time begun = clock.WallNow();
   Backup backup;
   backup.folder = fs::absolute(into).lexically_normal() / NameOf(begun);
-  const StateFolder partial(backup.folder.parent_path() / (kPartial + NameOf(begun)));
-  SLIPWAY_RETURN_IF_ERROR(MakeFolders(partial.Root()));
-  absl::Status made = Fill(state, partial, clock);
+  const StateFolder partial(backup.folder.parent_path() / kPartial);
+  SLIPWAY_ASSIGN_OR_RETURN(const UniqueFd lock, TakePartial(partial));
+  SLIPWAY_ASSIGN_OR_RETURN(const auto earlier, Backups(backup.folder.parent_path()));
+  absl::Status made = Fill(state, partial, earlier, clock);
   if (made.ok()) {
     fs::rename(partial.Root(), backup.folder, error);
     made = error ? FileError(backup.folder, error) : SyncFolder(backup.folder.parent_path());
@@ -204,10 +240,11 @@ absl::Status RestoreBackup(const Config& config, const fs::path& from, Clock& cl
   SLIPWAY_RETURN_IF_ERROR(CheckUser(state.Root()));
   SLIPWAY_ASSIGN_OR_RETURN(const UniqueFd lock, state.Lock());
   if (fs::exists(state.Database(), error)) {
-    return Error(absl::StatusCode::kFailedPrecondition, "STATE_EXISTS",
-                 absl::StrCat(state.Root().string(), " holds a state already"),
-                 absl::StrCat("move it away first, and keep it: mv ", state.Root().string(), " ",
-                              state.Root().string(), ".old"));
+    return Error(
+        absl::StatusCode::kFailedPrecondition, "STATE_EXISTS",
+        absl::StrCat(state.Root().string(), " holds a state already"),
+        absl::StrCat("move what is in it away first, and keep it: state.db*, key, tls, ssh, "
+                     "blobs"));
   }
   // Under its own name only when everything else is there: without it a state folder is an empty one.
   const fs::path database = state.Root() / "state.db.restored";

@@ -3,8 +3,8 @@
 // INTO/20261125T073000Z/        UTC, when it was begun
 //   state.db                    a consistent copy, its history verified
 //   key, tls/, ssh/             as in the state folder, of tls/ the authority alone
-//   blobs/                      what releases are made of: hard links where that is possible, copies elsewhere
-// A backup that is being made has another name (.partial-...) until it is whole and on the disk.
+//   blobs/                      what releases are made of: hard links to the state's or to the last backup's, or copies
+// A backup that is being made is INTO/.partial until it is whole and on the disk; what a killed one left there goes with the next.
 //
 // Neither function reads the environments, which stay sealed; but with the key beside them a backup is as secret as the state
 // folder itself, and is made readable by its owner alone.
@@ -32,7 +32,7 @@ struct Backup {
 // Also while the controller runs. Leaves a row in the history, and the time for `slipway_backup_timestamp_seconds`. `keep` is how
 // many backups stay in the folder, this one included; 0 keeps all. FAILED_PRECONDITION without a state to back up, or (reason
 // SCHEMA_DIFFERS) when another edition of the program wrote it; DATA_LOSS when the history does not hold: nothing is left behind
-// then.
+// then. FAILED_PRECONDITION (reason BACKUP_RUNNING) while another one is made there.
 absl::StatusOr<Backup> MakeBackup(const config::v1::ControllerConfig& config,
                                   const std::filesystem::path& into, int keep, Clock& clock);
 

@@ -147,11 +147,8 @@ EngineParts Server::Parts::Connections() {
     metrics.DeploymentEnded(deployment,
                             release.ok() ? release->commit_time : std::optional<Time>());
     upkeep->Look();
-    if (const absl::Status next = admission->StartQueued(deployment.app); !next.ok()) {
-      LogError("cannot start the deployment that waits",
-               {{"app", deployment.app}, {"problem", std::string(next.message())}});
-    }
   };
+  parts.start_next = [this](const std::string& app) { return admission->StartQueued(app); };
   parts.progressed = [this](const DeploymentRecord& deployment) {
     metrics.Progressed(deployment.app, SystemClock().WallNow());
   };

@@ -42,6 +42,9 @@ struct EngineParts {
       step_ended;
   std::function<void(const DeploymentRecord&)> deployment_ended;
   std::function<void(const DeploymentRecord&)> progressed;
+  // Lets the deployment of this application begin that waits, if there is one: called when one has ended, again until it answers
+  // OK. May be null.
+  std::function<absl::Status(const std::string& app)> start_next;
 };
 
 struct EngineTimes {

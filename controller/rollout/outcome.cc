@@ -22,15 +22,18 @@ bool IsBad(const StepRecord& step) {
 }
 
 // "web-1 and web-2 serve..." has to stay readable for a thousand hosts: what many have in common is said once.
-std::string Grouped(const std::map<std::string, std::vector<std::string>>& hosts_by_text,
-                    absl::string_view between, absl::string_view separator) {
+using HostsByText = std::map<std::string, std::vector<std::string>>;
+
+// `one` and `many` stand between the hosts and what is said of them.
+std::string Grouped(const HostsByText& hosts_by_text, absl::string_view one, absl::string_view many,
+                    absl::string_view separator) {
   std::vector<std::string> parts;
   for (const auto& [text, hosts] : hosts_by_text) {
     if (hosts.size() > kNamed) {
-      parts.push_back(absl::StrCat(hosts.size(), " hosts", between, text));
+      parts.push_back(absl::StrCat(hosts.size(), " hosts", many, text));
       continue;
     }
-    for (const std::string& host : hosts) parts.push_back(absl::StrCat(host, between, text));
+    for (const std::string& host : hosts) parts.push_back(absl::StrCat(host, one, text));
   }
   return absl::StrJoin(parts, separator);
 }
@@ -46,7 +49,7 @@ bool ServesWhereItShould(const DeploymentRecord& deployment) {
 }
 
 std::string WhatServedBefore(const DeploymentRecord& deployment) {
-  std::map<std::string, std::vector<std::string>> hosts;
+  HostsByText hosts;
   for (const RolloutRecord& rollout : deployment.rollouts) {
     const pb::PreflightEvidence seen = PreflightOf(rollout);
     if (!seen.active_release().empty()) {
@@ -57,7 +60,7 @@ std::string WhatServedBefore(const DeploymentRecord& deployment) {
           rollout.host);
     }
   }
-  return Grouped(hosts, " serves ", ", ");
+  return Grouped(hosts, " serves ", " serve ", ", ");
 }
 
 std::string Sentence(absl::string_view text) {
@@ -66,7 +69,7 @@ std::string Sentence(absl::string_view text) {
 
 // Of hosts that went all the way.
 std::string Warnings(const DeploymentRecord& deployment) {
-  std::map<std::string, std::vector<std::string>> hosts;
+  HostsByText hosts;
   for (const RolloutRecord& rollout : deployment.rollouts) {
     if (StaysBehind(rollout)) continue;
     for (const StepRecord& step : rollout.steps) {
@@ -95,44 +98,42 @@ std::string WhyBehind(const RolloutRecord& rollout) {
 }
 
 std::string StayBehind(const DeploymentRecord& deployment) {
-  std::map<std::string, std::vector<std::string>> hosts;
+  HostsByText hosts;
   for (const RolloutRecord& rollout : deployment.rollouts) {
     if (StaysBehind(rollout)) hosts[WhyBehind(rollout)].push_back(rollout.host);
   }
-  return Grouped(hosts, " (", "); ") + (hosts.empty() ? "" : ")");
+  return Grouped(hosts, " (", " (", "); ") + (hosts.empty() ? "" : ")");
 }
 
 constexpr char kNewOwner[] =
     "it obeys a newer owner: somebody rolled back locally on the host, or another controller took "
     "over; nothing further was touched there";
 
-// Hosts that could not be brought back, or are nobody's to bring back, with the reason.
-std::vector<std::string> LeftBehind(const DeploymentRecord& deployment) {
-  std::vector<std::string> parts;
+// Hosts that could not be brought back, or are nobody's to bring back, with the reason; empty when there are none.
+std::string LeftBehind(const DeploymentRecord& deployment) {
+  HostsByText hosts;
   for (const RolloutRecord& rollout : deployment.rollouts) {
     const StepRecord* undo = FindStep(rollout, "undo:start");
+    std::string why;
     if (IsFenced(rollout)) {
       // Before a switch it is as it was.
-      if (FindStep(rollout, "switch") != nullptr) {
-        parts.push_back(absl::StrCat(rollout.host, ": ", kNewOwner));
-      }
+      if (FindStep(rollout, "switch") != nullptr) why = kNewOwner;
     } else if (IsStuck(rollout)) {
       const StepRecord* step = FindStep(rollout, "undo:switch");
       if (step == nullptr) step = FindStep(rollout, "switch");
       const bool unknown = step->state == pb::STEP_STATE_UNKNOWN;
-      parts.push_back(absl::StrCat(
-          rollout.host,
-          unknown ? ": nobody knows which release it serves (" : ": it could not be brought back (",
-          step->summary, ")"));
+      why = absl::StrCat(
+          unknown ? "nobody knows which release it serves (" : "it could not be brought back (",
+          step->summary, ")");
     } else if (Serves(rollout)) {
-      parts.push_back(absl::StrCat(rollout.host, ": it serves the failed release ",
-                                   deployment.release, ", for nothing served before it"));
+      why = absl::StrCat("it serves the failed release ", deployment.release,
+                         ", for nothing served before it");
     } else if (undo != nullptr && undo->state != pb::STEP_STATE_DONE) {
-      parts.push_back(
-          absl::StrCat(rollout.host, ": the candidate could not be removed (", undo->summary, ")"));
+      why = absl::StrCat("the candidate could not be removed (", undo->summary, ")");
     }
+    if (!why.empty()) hosts[why].push_back(rollout.host);
   }
-  return parts;
+  return Grouped(hosts, ": ", ": ", "; ");
 }
 
 bool WentBack(const RolloutRecord& rollout) {
@@ -158,7 +159,7 @@ std::string NotTakenBack(const DeploymentRecord& deployment) {
   for (const RolloutRecord& rollout : deployment.rollouts) {
     if (StaysBehind(rollout) || FailedAndServes(rollout)) given_up.rollouts.push_back(rollout);
   }
-  return absl::StrJoin(LeftBehind(given_up), "; ");
+  return LeftBehind(given_up);
 }
 
 }  // namespace
@@ -201,17 +202,16 @@ Outcome FinishedOutcome(const DeploymentRecord& deployment) {
 Outcome UndoneOutcome(const DeploymentRecord& deployment) {
   Outcome outcome;
   outcome.reason = deployment.reason;
-  const std::vector<std::string> left = LeftBehind(deployment);
+  const std::string left = LeftBehind(deployment);
   const std::string before = WhatServedBefore(deployment);
   const std::string why = absl::StrCat("See `slipway why ", deployment.app, "`");
   if (!left.empty()) {
     outcome.serves =
         ServesWhereItShould(deployment) &&
         std::none_of(deployment.rollouts.begin(), deployment.rollouts.end(), StaysBehind);
-    return Attention(
-        outcome, absl::StrCat(Sentence(deployment.message), "NOT UNDONE on ",
-                              absl::StrJoin(left, "; "), ". A person must look: `slipway status ",
-                              deployment.app, "` and `slipway why ", deployment.app, "`"));
+    return Attention(outcome, absl::StrCat(Sentence(deployment.message), "NOT UNDONE on ", left,
+                                           ". A person must look: `slipway status ", deployment.app,
+                                           "` and `slipway why ", deployment.app, "`"));
   }
   const bool went_back =
       std::any_of(deployment.rollouts.begin(), deployment.rollouts.end(), WentBack);

@@ -156,6 +156,7 @@ void Engine::Run::Main() {
       LogInfo("deployment ended", {{"app", app_},
                                    {"deployment", id_},
                                    {"state", pb::DeploymentState_Name(decider.State().state)}});
+      LetNextBegin();
       return;
     }
     for (Dispatch& dispatch : decision.dispatches) Begin(std::move(dispatch), decider.State());
@@ -191,6 +192,19 @@ void Engine::Run::Tell(const DeploymentRecord& state, const std::vector<RolloutI
     if (engine_.parts_.step_ended) engine_.parts_.step_ended(state, rollout.host, step);
   }
   if (engine_.parts_.progressed) engine_.parts_.progressed(state);
+}
+
+void Engine::Run::LetNextBegin() {
+  if (!engine_.parts_.start_next) return;
+  auto pause = engine_.times_.first_pause;
+  while (true) {
+    const absl::Status begun = engine_.parts_.start_next(app_);
+    if (begun.ok()) return;
+    LogError("cannot start the deployment that waits",
+             {{"app", app_}, {"problem", std::string(begun.message())}});
+    if (Pause(pause, nullptr)) return;
+    pause = std::min(pause * 2, engine_.times_.longest_pause);
+  }
 }
 
 bool Engine::Run::AwaitInputs(std::vector<RolloutInput>& inputs, Moment& moment) {

@@ -45,6 +45,7 @@ class Engine::Run {
   bool Record(const Transition& transition);
   void Begin(Dispatch dispatch, const DeploymentRecord& state);
   void Tell(const DeploymentRecord& state, const std::vector<RolloutInput>& inputs);
+  void LetNextBegin();
   // Until there is something new; false when the engine stops.
   bool AwaitInputs(std::vector<RolloutInput>& inputs, Moment& moment);
 

@@ -159,6 +159,21 @@ TEST_F(BackupTest, OfABrokenHistoryIsNoneAndLeavesNothing) {
   EXPECT_EQ(NewestBackup(*daemon_->store), std::nullopt);
 }
 
+TEST_F(BackupTest, TakesAwayWhatAKilledOneLeftAndWaitsForNoOther) {
+  const StateFolder partial(root_ / "backups" / ".partial");
+  fs::create_directories(partial.Root() / "blobs" / "ab");
+  std::ofstream(partial.Root() / "blobs" / "ab" / "cdef") << "half a blob";
+  std::ofstream(partial.Database()) << "half a database";
+  {
+    const auto another = partial.Lock();
+    EXPECT_EQ(DetailOf(Make().status()).reason(), "BACKUP_RUNNING");
+  }
+  const auto backup = Make();
+  ASSERT_TRUE(backup.ok()) << backup.status();
+  EXPECT_FALSE(fs::exists(backup->folder / "blobs" / "ab"));
+  EXPECT_THAT(Names(root_ / "backups"), SizeIs(1));
+}
+
 TEST_F(BackupTest, OfAnotherSchemaIsRefused) {
   const auto database = Database::Open(config_.state() + "/state.db");
   ASSERT_TRUE((*database)->Execute("PRAGMA user_version=1").ok());
@@ -172,7 +187,7 @@ TEST_F(BackupTest, IsNotRestoredOverAState) {
   daemon_.reset();
   const absl::Status refused = RestoreBackup(config_, backup->folder, clock_);
   EXPECT_EQ(DetailOf(refused).reason(), "STATE_EXISTS");
-  EXPECT_THAT(DetailOf(refused).cure(), HasSubstr("mv "));
+  EXPECT_THAT(DetailOf(refused).cure(), HasSubstr("move what is in it away"));
   EXPECT_EQ(DetailOf(Restore(root_ / "state" / "blobs")).reason(), "NOT_A_BACKUP");
 }
 

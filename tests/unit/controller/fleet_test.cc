@@ -181,7 +181,7 @@ TEST(Fleet, SwitchesEveryHostBackWhenMoreFail) {
   EXPECT_EQ(world.State().state, pb::DEPLOYMENT_STATE_ROLLED_BACK);
   EXPECT_EQ(world.State().reason, pb::FAILURE_REASON_BAKE);
   EXPECT_THAT(world.State().message, HasSubstr("(2 hosts have failed)"));
-  EXPECT_THAT(world.State().message, HasSubstr("8 hosts serves release aaaaaaaaaaaa on blue"));
+  EXPECT_THAT(world.State().message, HasSubstr("8 hosts serve release aaaaaaaaaaaa on blue"));
   EXPECT_EQ(world.Hosts("undo:switch").size(), 8u);
   for (size_t host = 0; host < 8; ++host) EXPECT_EQ(world.Host(host).ActiveRelease(), kOld);
   EXPECT_LT(world.Last("undo:switch"), world.First("undo:start")) << "visitors first";
