@@ -105,6 +105,26 @@ def deploys(check, host):
     check(doctor.returncode == 0, "doctor finds nothing that is wrong", said(doctor))
 
 
+def backs_up(check, host):
+    """By its unit, whose sandbox sees state and backups as two mounts: the second backup shares the first one's blobs."""
+    folder = "/var/lib/slipway/backup"
+
+    def made():
+        return host.inside("ls", folder).stdout.split()
+
+    host.text("systemctl", "start", "slipway-controller-backup.service")
+    first = made()
+    facts = host.inside("stat", "-c", "%U %a", f"{folder}/{first[0] if first else ''}").stdout.strip()
+    check(len(first) == 1 and facts == "slipway-controller 700", "the unit makes a backup that its user alone may read", f"{first} {facts}")
+    until(5, lambda: host.text("date", "-u", "+%Y%m%dT%H%M%SZ").strip() > first[0], "a second has passed, for a backup's name")
+    host.text("systemctl", "start", "slipway-controller-backup.service")
+    links = host.text("find", f"{folder}/{made()[-1]}/blobs", "-type", "f", "-printf", "%n\n").split()
+    check(len(made()) == 2 and bool(links) and all(int(count) > 1 for count in links), "and the next one, which costs no second copy of the files", str(links))
+    doctor = host.slipway("doctor").stdout
+    check("backup: " in doctor and " old" in doctor, "doctor knows how old it is", doctor)
+    check(host.inside("systemctl", "enable", "--now", "slipway-controller-backup.timer").returncode == 0, "the timer can be enabled")
+
+
 def sockets_keep_apart(check, host):
     """Both daemons keep their sockets in one folder, and neither takes the other's away."""
     folder = ("stat", "-c", "%n %U %G %a", "/run/slipway", "/run/slipway/controller.sock", "/run/slipway/executor.sock")
@@ -179,7 +199,9 @@ def purges(check, host):
     done = host.apt("purge", *NAMES)
     left = host.inside("find", "/etc", "/usr", "/run", "/var/lib", "-xdev", "-name", "*slipway*", "-not", "-path", "/var/lib/dpkg/*", "-not",
                        "-path", "/run/sudo/*")
-    check(done.returncode == 0 and left.stdout == "", "purging leaves nothing", said(done) + left.stdout)
+    kept = host.inside("ls", "/var/lib/slipway").stdout.split()
+    check(done.returncode == 0 and left.stdout.split() == ["/var/lib/slipway"] and kept == ["backup"], "purging leaves the backups and nothing else",
+          said(done) + left.stdout + str(kept))
     accounts = host.text("getent", "passwd", "slipway", "slipway-controller")
     check(accounts.count("/usr/sbin/nologin") == 2, "but the two accounts, so that nobody inherits their numbers", accounts)
 
@@ -201,6 +223,7 @@ def main():
         installs(check, host)
         group_says_who_may_deploy(check, host)
         deploys(check, host)
+        backs_up(check, host)
         sockets_keep_apart(check, host)
         completions_complete(check, host)
         bootstrap_leaves_dpkgs_program(check, host)
