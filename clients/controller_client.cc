@@ -226,7 +226,7 @@ absl::StatusOr<pb::Deployment> ControllerClient::Resume(const std::string& name)
   return std::move(*response.mutable_deployment());
 }
 
-absl::Status ControllerClient::Watch(const std::string& name, uint64_t after,
+absl::Status ControllerClient::Watch(const std::string& name, uint64_t after, bool attend,
                                      const std::function<bool(const pb::Event&)>& sink) {
   auto pause = milliseconds(100);
   auto give_up = std::chrono::steady_clock::now() + seconds(60);
@@ -236,6 +236,7 @@ absl::Status ControllerClient::Watch(const std::string& name, uint64_t after,
     pb::WatchDeploymentRequest request;
     request.set_name(name);
     request.set_after(after);
+    request.set_attend(attend);
     const auto stream = deployments_->WatchDeployment(&context, request);
     pb::WatchDeploymentResponse response;
     while (stream->Read(&response)) {

@@ -101,8 +101,9 @@ class ControllerClient {
   absl::StatusOr<pb::Deployment> Cancel(const std::string& name);
   absl::StatusOr<pb::Deployment> Resume(const std::string& name);
   // Calls `sink` with each event after `after`, across lost connections, until the deployment has
-  // ended or the sink answers false.
-  absl::Status Watch(const std::string& name, uint64_t after,
+  // ended or the sink answers false. With `attend` the deployment is the caller's own, see
+  // WatchDeploymentRequest.
+  absl::Status Watch(const std::string& name, uint64_t after, bool attend,
                      const std::function<bool(const pb::Event&)>& sink);
   absl::Status StreamLogs(const pb::StreamLogsRequest& request,
                           const std::function<bool(const pb::StreamLogsResponse&)>& sink);

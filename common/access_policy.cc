@@ -19,6 +19,7 @@ using enum Reach;
 const std::vector<Rule>& Table() {
   static const auto* const table = new std::vector<Rule>{
       {"/slipway.v1.ApplicationService/ApplyApplication", kDeployer, kApp, "spec.app"},
+      {"/slipway.v1.ApplicationService/GetDrift", kViewer, kApp, "name"},
       {"/slipway.v1.ApplicationService/GetApplication", kViewer, kApp, "name"},
       // Shows a caller its own.
       {"/slipway.v1.ApplicationService/ListApplications", kViewer, kNone, ""},
@@ -36,6 +37,7 @@ const std::vector<Rule>& Table() {
 
       {"/slipway.v1.DeploymentService/CreateDeployment", kDeployer, kApp, "parent"},
       {"/slipway.v1.DeploymentService/RollbackApplication", kDeployer, kApp, "name"},
+      {"/slipway.v1.DeploymentService/ReconcileApplication", kDeployer, kApp, "name"},
       {"/slipway.v1.DeploymentService/GetDeployment", kViewer, kApp, "name"},
       {"/slipway.v1.DeploymentService/ListDeployments", kViewer, kApp, "parent"},
       {"/slipway.v1.DeploymentService/WatchDeployment", kViewer, kApp, "name"},
@@ -50,6 +52,8 @@ const std::vector<Rule>& Table() {
       {"/slipway.v1.HostService/GetServerInfo", kViewer, kNone, ""},
       {"/slipway.v1.HostService/AddHost", kOperator, kAll, ""},
       {"/slipway.v1.HostService/RemoveHost", kOperator, kAll, ""},
+      {"/slipway.v1.HostService/CordonHost", kOperator, kAll, ""},
+      {"/slipway.v1.HostService/UncordonHost", kOperator, kAll, ""},
       {"/slipway.v1.HostService/CreateEnrolment", kOperator, kAll, ""},
       {"/slipway.v1.HostService/EnrolHost", kAnybody, kNone, ""},
 

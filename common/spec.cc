@@ -10,6 +10,7 @@
 #include "absl/strings/strip.h"
 
 #include "common/durations.h"
+#include "common/host_selector.h"
 #include "common/names.h"
 #include "common/status.h"
 
@@ -201,9 +202,13 @@ absl::Status CheckRollout(const pb::ApplicationSpec& spec) {
   const pb::RolloutSpec& rollout = spec.rollout();
   SLIPWAY_RETURN_IF_ERROR(ParseBatch(rollout.batch()).status());
   const std::set<std::string> hosts(spec.hosts().begin(), spec.hosts().end());
+  // What a selector means is known to the controller alone.
+  const bool named = std::none_of(hosts.begin(), hosts.end(), IsHostSelector);
   std::set<std::string> seen;
   for (const std::string& host : rollout.canary()) {
-    if (!hosts.contains(host) || !seen.insert(host).second) {
+    const bool good =
+        IsHostSelector(host) || (IsHostName(host) && (!named || hosts.contains(host)));
+    if (!good || !seen.insert(host).second) {
       return Wrong("rollout.canary",
                    absl::StrCat("'", host, "' is not among `hosts`, or stands twice"));
     }
@@ -254,6 +259,13 @@ void ApplyRolloutDefaults(pb::RolloutSpec& rollout) {
   if (rollout.on_failure() == pb::FAILURE_POLICY_UNSPECIFIED) {
     rollout.set_on_failure(pb::FAILURE_POLICY_ALL_OR_NOTHING);
   }
+  if (rollout.catch_up() == pb::INITIATIVE_UNSPECIFIED) {
+    rollout.set_catch_up(pb::INITIATIVE_AUTOMATIC);
+  }
+  if (rollout.repair() == pb::INITIATIVE_UNSPECIFIED) rollout.set_repair(pb::INITIATIVE_MANUAL);
+  if (rollout.abandoned() == pb::ABANDON_POLICY_UNSPECIFIED) {
+    rollout.set_abandoned(pb::ABANDON_POLICY_CONTINUE);
+  }
 }
 
 absl::Status CheckComposeApplication(const pb::ApplicationSpec& spec) {
@@ -293,8 +305,11 @@ absl::Status ValidateSpec(const pb::ApplicationSpec& spec) {
   if (spec.hosts().empty()) return Wrong("hosts", "name at least one host");
   std::set<std::string> hosts;
   for (const std::string& host : spec.hosts()) {
-    if (!IsHostName(host) || !hosts.insert(host).second) {
-      return Wrong("hosts", absl::StrCat("'", host, "' is no host name, or stands twice"));
+    if ((!IsHostName(host) && !IsHostSelector(host)) || !hosts.insert(host).second) {
+      return Wrong("hosts",
+                   absl::StrCat("'", host,
+                                "' is neither the name of a host nor a selector, or stands twice"),
+                   "for example `hosts: [web-1, role=web]`");
     }
   }
   SLIPWAY_RETURN_IF_ERROR(spec.has_site() ? CheckSite(spec) : CheckComposeApplication(spec));

@@ -105,6 +105,7 @@ class Reader {
     const auto* reflection = message.GetReflection();
     if (field.is_map()) return ReadMap(node, path, field, message);
     if (field.is_repeated()) {
+      if (IsLabels(node, field)) return ReadValue(node, path, field, message, /*add=*/true);
       if (!node.IsSequence()) return Wrong(node, path, "expected a list, such as [a, b]");
       for (size_t i = 0; i < node.size(); ++i) {
         SLIPWAY_RETURN_IF_ERROR(
@@ -139,14 +140,38 @@ class Reader {
     return absl::OkStatus();
   }
 
+  // Hosts are named one by one or by their labels.
+  static bool IsLabels(const YAML::Node& node, const FieldDescriptor& field) {
+    return node.IsMap() && field.is_repeated() &&
+           field.cpp_type() == FieldDescriptor::CPPTYPE_STRING;
+  }
+
+  // {role: web, zone: eu} is role=web,zone=eu.
+  absl::StatusOr<std::string> ReadLabels(const YAML::Node& node, const std::string& path) {
+    std::vector<std::string> terms;
+    for (const auto& item : node) {
+      if (!item.first.IsScalar() || !item.second.IsScalar()) {
+        return Wrong(item.first, path, "expected text for label and value");
+      }
+      terms.push_back(absl::StrCat(item.first.Scalar(), "=", item.second.Scalar()));
+    }
+    return absl::StrJoin(terms, ",");
+  }
+
   absl::Status ReadValue(const YAML::Node& node, const std::string& path,
                          const FieldDescriptor& field, Message& message, bool add) {
     const auto* reflection = message.GetReflection();
     if (field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
       return ReadMessage(node, path, *reflection->AddMessage(&message, &field));
     }
-    if (!node.IsScalar()) return Wrong(node, path, "expected a single value");
-    const std::string& text = node.Scalar();
+    std::string text;
+    if (IsLabels(node, field)) {
+      SLIPWAY_ASSIGN_OR_RETURN(text, ReadLabels(node, path));
+    } else if (node.IsScalar()) {
+      text = node.Scalar();
+    } else {
+      return Wrong(node, path, "expected a single value");
+    }
     switch (field.cpp_type()) {
       case FieldDescriptor::CPPTYPE_STRING:
         add ? reflection->AddString(&message, &field, text)

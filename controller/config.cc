@@ -1,5 +1,6 @@
 #include "controller/config.h"
 
+#include "common/durations.h"
 #include "common/file.h"
 #include "common/status.h"
 #include "common/yaml_proto.h"
@@ -26,6 +27,9 @@ void ApplyDefaults(config::v1::ControllerConfig& config) {
   }
   if (config.github().issuer().empty()) {
     config.mutable_github()->set_issuer("https://token.actions.githubusercontent.com");
+  }
+  if (!config.has_abandoned_after()) {
+    *config.mutable_abandoned_after() = ToProto(std::chrono::seconds(60));
   }
   if (config.metrics_address().empty()) config.set_metrics_address("127.0.0.1:9780");
 }

@@ -48,7 +48,8 @@ auto& Make(prometheus::Registry& registry, Builder builder, const std::string& n
   return builder.Name("slipway_" + name).Help(help).Register(registry);
 }
 
-constexpr std::array kKinds = {pb::DEPLOYMENT_KIND_DEPLOY, pb::DEPLOYMENT_KIND_ROLLBACK};
+constexpr std::array kKinds = {pb::DEPLOYMENT_KIND_DEPLOY, pb::DEPLOYMENT_KIND_ROLLBACK,
+                               pb::DEPLOYMENT_KIND_RECONCILE};
 constexpr std::array kOutcomes = {"succeeded",   "failed_before_switch",
                                   "rolled_back", "failed_after_switch",
                                   "cancelled",   "partial",

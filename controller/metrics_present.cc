@@ -41,7 +41,6 @@ class Figures {
     }
     for (const xpb::Counter& counter : seen.info.counters()) Count(host, counter);
     for (const auto& [app, state] : seen.applications) {
-      ++active_[app][state.active_release()];
       for (const xpb::SlotState& slot : state.slots()) {
         if (!slot.running()) continue;
         Put(release_,
@@ -54,8 +53,19 @@ class Figures {
     }
   }
 
-  void Application(const std::string& app, bool deploying) {
-    Put(running_, {{"app", app}}, deploying ? 1 : 0);
+  void Application(const std::string& app, const Present& present) {
+    Put(running_, {{"app", app}}, present.deploying.contains(app) ? 1 : 0);
+    Put(paused_, {{"app", app}}, present.paused.contains(app) ? 1 : 0);
+  }
+
+  void Places(const std::string& app, const std::vector<HostPlace>& places) {
+    const auto count = [&places](pb::HostStanding standing) {
+      return static_cast<double>(
+          std::count_if(places.begin(), places.end(),
+                        [standing](const HostPlace& place) { return place.standing == standing; }));
+    };
+    Put(unconverged_, {{"app", app}}, count(pb::HOST_STANDING_BEHIND));
+    Put(drifted_, {{"app", app}}, count(pb::HOST_STANDING_DRIFTED));
   }
 
   void Backup(std::optional<Time> time) { Put(backup_, {}, time ? UnixSeconds(*time) : 0); }
@@ -65,19 +75,10 @@ class Figures {
   }
 
   std::vector<MetricFamily> All() && {
-    for (const auto& [app, releases] : active_) {
-      int hosts = 0;
-      int most = 0;
-      for (const auto& [release, count] : releases) {
-        hosts += count;
-        most = std::max(most, count);
-      }
-      Put(unconverged_, {{"app", app}}, hosts - most);
-    }
     std::vector<MetricFamily> all;
     for (MetricFamily* family :
          {&connected_, &free_bytes_, &old_workers_, &reloads_, &stale_, &resumes_, &release_,
-          &unconverged_, &running_, &backup_, &certificate_, &build_}) {
+          &unconverged_, &drifted_, &running_, &paused_, &backup_, &certificate_, &build_}) {
       if (!family->metric.empty()) all.push_back(std::move(*family));
     }
     return all;
@@ -113,15 +114,17 @@ class Figures {
   MetricFamily stale_ = Counter("stale_epoch_rejected_total", "Commands that executors fenced off");
   MetricFamily resumes_ = Counter("journal_resumes_total", "Work taken up again after a restart");
   MetricFamily release_ = Gauge("release_info", "What runs where; always 1");
-  MetricFamily unconverged_ = Gauge("hosts_unconverged", "Hosts on another release than most");
+  MetricFamily unconverged_ =
+      Gauge("hosts_unconverged", "Hosts that do not serve what their application ought to");
+  MetricFamily drifted_ =
+      Gauge("hosts_drifted", "Hosts on which something differs from what was deployed");
   MetricFamily running_ =
       Gauge("deployments_running", "Deployments that have not ended, at most one per application");
+  MetricFamily paused_ = Gauge("deployments_paused", "Deployments that wait for a person");
   MetricFamily backup_ = Gauge("backup_timestamp_seconds", "When the newest backup was begun");
   MetricFamily certificate_ =
       Gauge("tls_cert_not_after_timestamp_seconds", "When a daemon's own certificate ends");
   MetricFamily build_ = Gauge("build_info", "Always 1");
-  // For each application, how many hosts serve each release.
-  std::map<std::string, std::map<std::string, int>> active_;
 };
 
 }  // namespace
@@ -134,8 +137,9 @@ std::vector<MetricFamily> FiguresOf(const Present& present) {
   Figures figures;
   for (const auto& [host, seen] : present.hosts) figures.Host(host, seen);
   for (const std::string& app : present.applications) {
-    figures.Application(app, present.deploying.contains(app));
+    figures.Application(app, present);
   }
+  for (const auto& [app, places] : present.places) figures.Places(app, places);
   figures.Backup(present.backup);
   if (present.certificate_ends) figures.CertificateEnds(*present.certificate_ends);
   return std::move(figures).All();

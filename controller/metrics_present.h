@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "controller/fleet/convergence.h"
 #include "controller/fleet/fleet.h"
 #include "controller/store/records.h"
 
@@ -20,8 +21,11 @@ namespace slipway::controller {
 struct Present {
   std::map<std::string, HostObservation> hosts;
   std::vector<std::string> applications;
-  // Applications with a deployment that has not ended and does not wait for a person.
+  // Applications with a deployment that has not ended and does not wait for a person; and those with one that does.
   std::set<std::string> deploying;
+  std::set<std::string> paused;
+  // Where the hosts of each application stand, once something of it has served.
+  std::map<std::string, std::vector<HostPlace>> places;
   // When the newest backup was begun; nothing when there is none.
   std::optional<Time> backup;
   // Of the controller's own certificate.

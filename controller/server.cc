@@ -10,6 +10,7 @@
 #include "common/blob_store.h"
 #include "common/cancellation.h"
 #include "common/clock.h"
+#include "common/durations.h"
 #include "common/file.h"
 #include "common/grpc_server.h"
 #include "common/logging.h"
@@ -22,8 +23,10 @@
 #include "controller/catalog/applications.h"
 #include "controller/catalog/releases.h"
 #include "controller/config.h"
+#include "controller/fleet/convergence.h"
 #include "controller/fleet/fleet.h"
 #include "controller/fleet/host_registry.h"
+#include "controller/fleet/reconciler.h"
 #include "controller/metrics.h"
 #include "controller/metrics_http.h"
 #include "controller/rollout/admission.h"
@@ -36,6 +39,11 @@
 namespace slipway::controller {
 
 using Config = slipway::config::v1::ControllerConfig;
+
+namespace {
+// What a host that has just restarted needs to be there again.
+constexpr std::chrono::seconds kConnect{5};
+}  // namespace
 
 // In the order in which they come up; destroyed the other way round.
 struct Server::Parts {
@@ -57,6 +65,9 @@ struct Server::Parts {
   std::unique_ptr<Checks> checks;
   std::unique_ptr<Engine> engine;
   std::unique_ptr<Admission> admission;
+  std::unique_ptr<Attendance> attendance;
+  std::unique_ptr<Convergence> convergence;
+  std::unique_ptr<Reconciler> reconciler;
   std::unique_ptr<Preview> preview;
   std::unique_ptr<Tokens> tokens;
   std::unique_ptr<Trusts> trusts;
@@ -69,6 +80,7 @@ struct Server::Parts {
   ~Parts();
   absl::Status Open(const Config& config);
   absl::Status Connect(const Config& config);
+  absl::Status Reach(const Config& config);
   absl::Status Assemble(const Config& config);
   absl::Status Serve(const Config& config);
   absl::Status OpenFront(Guard::Openers openers, GrpcServerOptions options);
@@ -101,7 +113,7 @@ absl::Status Server::Parts::Open(const Config& config) {
   return Connect(config);
 }
 
-// To the hosts: those of the configuration, then those that were added.
+// What reaches hosts, still without any.
 absl::Status Server::Parts::Connect(const Config& config) {
   DialOptions dial;
   dial.ssh.key_files = {config.ssh().key()};
@@ -118,10 +130,20 @@ absl::Status Server::Parts::Connect(const Config& config) {
   std::filesystem::remove_all(dial.relay_folder, ignored);
   SLIPWAY_RETURN_IF_ERROR(MakeFolders(dial.relay_folder));
   fleet = std::make_unique<Fleet>(std::move(dial), *store, *blobs, SystemClock(),
-                                  [this] { upkeep->Look(); });
+                                  FleetEvents{[this](const std::string& host) {
+                                                upkeep->Look();
+                                                reconciler->Returned(host);
+                                              },
+                                              [this](const std::string&) { reconciler->Look(); }});
   audit = std::make_unique<Audit>(*store, *certificates, *fleet, SystemClock());
   upkeep = std::make_unique<Upkeep>(*certificates, *audit, *fleet, SystemClock(),
                                     [this](bool intact) { metrics.HistoryIntact(intact); });
+  registry = std::make_unique<HostRegistry>(*store, *fleet);
+  return absl::OkStatus();
+}
+
+// Those of the configuration, then those that were added.
+absl::Status Server::Parts::Reach(const Config& config) {
   for (const auto& host : config.hosts()) {
     SLIPWAY_RETURN_IF_ERROR(fleet->Put({host.name(),
                                         host.address(),
@@ -129,7 +151,6 @@ absl::Status Server::Parts::Connect(const Config& config) {
                                         "",
                                         /*configured=*/true}));
   }
-  registry = std::make_unique<HostRegistry>(*store, *fleet);
   return registry->Load();
 }
 
@@ -146,7 +167,9 @@ EngineParts Server::Parts::Connections() {
     const auto release = store->GetRelease(deployment.app, deployment.release);
     metrics.DeploymentEnded(deployment,
                             release.ok() ? release->commit_time : std::optional<Time>());
+    attendance->Forget(deployment.app, deployment.id);
     upkeep->Look();
+    reconciler->Look();
   };
   parts.start_next = [this](const std::string& app) { return admission->StartQueued(app); };
   parts.progressed = [this](const DeploymentRecord& deployment) {
@@ -162,7 +185,17 @@ absl::Status Server::Parts::Assemble(const Config& config) {
   applications = std::make_unique<Applications>(*store, *box);
   releases = std::make_unique<Releases>(*store, *blobs, *applications, *box, SystemClock());
   engine = std::make_unique<Engine>(*store, hub, SystemClock(), Connections());
-  admission = std::make_unique<Admission>(*store, *engine, host, SystemClock());
+  const auto targets = [this](std::chrono::nanoseconds wait) {
+    return [this, wait](const pb::ApplicationSpec& spec) { return registry->Targets(spec, wait); };
+  };
+  attendance = std::make_unique<Attendance>(
+      FromProto(config.abandoned_after()),
+      [this](const std::string& app, const std::string& id) { admission->Abandon(app, id); });
+  admission = std::make_unique<Admission>(*store, *engine, *attendance, host, targets(kConnect),
+                                          SystemClock());
+  convergence = std::make_unique<Convergence>(
+      *store, targets({}), [this](const std::string& name) { return fleet->Observe(name); });
+  reconciler = std::make_unique<Reconciler>(*store, *convergence, *admission);
   preview = std::make_unique<Preview>(*store, *applications, *releases, *admission, host);
   checks = std::make_unique<Checks>(*store, SystemClock());
   tokens = std::make_unique<Tokens>(*store, SystemClock());
@@ -188,10 +221,13 @@ absl::Status Server::Parts::OpenFront(Guard::Openers openers, GrpcServerOptions 
       hub,
       *fleet,
       *registry,
+      *convergence,
+      *reconciler,
       *applications,
       *releases,
       *checks,
       *admission,
+      *attendance,
       *preview,
       *tokens,
       *trusts,
@@ -215,6 +251,8 @@ absl::Status Server::Parts::Serve(const Config& config) {
   SLIPWAY_ASSIGN_OR_RETURN(const int resumed, engine->Resume());
   metrics.Resumed(resumed);
   SLIPWAY_RETURN_IF_ERROR(admission->StartAllQueued());
+  SLIPWAY_RETURN_IF_ERROR(admission->ExpectAll());
+  reconciler->Start();
   if (config.metrics_address() != "off") {
     MetricsHttpOptions options;
     options.address = config.metrics_address();
@@ -251,8 +289,10 @@ Present Server::Parts::Look() {
   if (const auto running = store->ListRunning(); running.ok()) {
     for (const auto& [app, id] : *running) {
       const auto head = store->GetDeploymentHead(app, id);
+      if (!head.ok()) continue;
       // One that waits for a person does not run, and is not stuck.
-      if (head.ok() && head->state != pb::DEPLOYMENT_STATE_PAUSED) present.deploying.insert(app);
+      const bool paused = head->state == pb::DEPLOYMENT_STATE_PAUSED;
+      (paused ? present.paused : present.deploying).insert(app);
     }
     constexpr int kPage = 500;
     std::string last;
@@ -262,6 +302,13 @@ Present Server::Parts::Look() {
       for (const ApplicationRecord& record : *page) present.applications.push_back(record.app);
       more = page->size() == kPage;
       if (more) last = page->back().app;
+    }
+  }
+  for (const std::string& app : present.applications) {
+    const auto desired = convergence->DesiredOf(app);
+    if (!desired.ok() || !desired->has_value()) continue;
+    if (auto places = convergence->PlacesOf(**desired); places.ok()) {
+      present.places[app] = *std::move(places);
     }
   }
   present.backup = NewestBackup(*store);
@@ -295,6 +342,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(Config config) {
   auto parts = std::make_unique<Parts>();
   SLIPWAY_RETURN_IF_ERROR(parts->Open(config));
   SLIPWAY_RETURN_IF_ERROR(parts->Assemble(config));
+  SLIPWAY_RETURN_IF_ERROR(parts->Reach(config));
   std::unique_ptr<Server> server(new Server(std::move(parts)));
   SLIPWAY_RETURN_IF_ERROR(server->parts_->Serve(config));
   LogInfo("controller ready", {{"version", SLIPWAY_VERSION}, {"socket", config.socket()}});

@@ -13,6 +13,7 @@
 #include "common/tls.h"
 #include "executor/api/executor_service.h"
 #include "executor/doctor.h"
+#include "executor/drift_keeper.h"
 #include "executor/drivers/compose_workload.h"
 #include "executor/drivers/docker_engine.h"
 #include "executor/host_watch.h"
@@ -83,6 +84,7 @@ class RunningServer final : public Server {
   absl::Status Serve(const config::v1::ExecutorConfig& config) {
     steps_.Recover();
     warm_keeper_.emplace(*journal_, operations_, steps_, watch_);
+    drift_keeper_.emplace(*journal_, operations_, steps_, watch_);
     GrpcServerOptions options;
     options.socket = config.socket();
     SLIPWAY_ASSIGN_OR_RETURN(grpc_, StartGrpcServer(options, {&local_}));
@@ -131,6 +133,7 @@ class RunningServer final : public Server {
   ExecutorService local_;
   ExecutorService remote_;
   std::optional<WarmKeeper> warm_keeper_;
+  std::optional<DriftKeeper> drift_keeper_;
   std::unique_ptr<grpc::Server> grpc_;
   std::unique_ptr<grpc::Server> tls_;
 };

@@ -8,11 +8,11 @@ namespace slipway::cli {
 
 const std::vector<Verb>& AllVerbs() {
   static const auto* const verbs = new std::vector<Verb>{
-      InitVerb(),   ApplyVerb(),   PlanVerb(),   DeployVerb(),      WatchVerb(),
-      StatusVerb(), HistoryVerb(), WhyVerb(),    LogsVerb(),        RollbackVerb(),
-      CancelVerb(), ResumeVerb(),  AbortVerb(),  EnvVerb(),         HostsVerb(),
-      CheckVerb(),  TokenVerb(),   TrustVerb(),  CertificateVerb(), AllowVerb(),
-      AuditVerb(),  WhoamiVerb(),  DoctorVerb(), VersionVerb(),     CompletionVerb()};
+      InitVerb(),   ApplyVerb(),     PlanVerb(),        DeployVerb(), WatchVerb(), StatusVerb(),
+      DriftVerb(),  ReconcileVerb(), HistoryVerb(),     WhyVerb(),    LogsVerb(),  RollbackVerb(),
+      CancelVerb(), ResumeVerb(),    AbortVerb(),       EnvVerb(),    HostsVerb(), CheckVerb(),
+      TokenVerb(),  TrustVerb(),     CertificateVerb(), AllowVerb(),  AuditVerb(), WhoamiVerb(),
+      DoctorVerb(), VersionVerb(),   CompletionVerb()};
   return *verbs;
 }
 

@@ -60,13 +60,14 @@ int FollowDeployment(Session& session, client::ControllerClient& controller,
   if (!session.output.json) session.output.Line(absl::StrCat("deployment ", ShortName(name)));
   Progress progress(session.output, options.show_logs || session.output.github,
                     deployment.rollouts_size());
-  const absl::Status watched = controller.Watch(name, after, [&](const pb::Event& event) {
-    progress.Show(event);
-    if (event.state().state() != pb::DEPLOYMENT_STATE_PAUSED) return true;
-    // Of an earlier time, unless it still waits.
-    const auto now = controller.GetDeployment(name);
-    return !now.ok() || now->state() != pb::DEPLOYMENT_STATE_PAUSED;
-  });
+  const absl::Status watched =
+      controller.Watch(name, after, options.attend, [&](const pb::Event& event) {
+        progress.Show(event);
+        if (event.state().state() != pb::DEPLOYMENT_STATE_PAUSED) return true;
+        // Of an earlier time, unless it still waits.
+        const auto now = controller.GetDeployment(name);
+        return !now.ok() || now->state() != pb::DEPLOYMENT_STATE_PAUSED;
+      });
   if (!watched.ok()) return Fail(session, watched);
   const auto ended = controller.GetDeployment(name);
   if (!ended.ok()) return Fail(session, ended.status());

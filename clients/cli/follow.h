@@ -9,6 +9,8 @@ struct FollowOptions {
   bool show_logs = false;
   // The first signal asks the controller to cancel the deployment, and how that ends is shown; else it leaves at once.
   bool cancel_on_signal = false;
+  // The deployment was begun here: while it is shown, it is not abandoned.
+  bool attend = false;
 };
 
 // Answers the exit code for the outcome; a deployment that waits for a person ends it too. `after` is the last event that is not

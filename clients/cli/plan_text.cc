@@ -116,6 +116,10 @@ int ShowPlan(Session& session, const pb::Plan& plan, bool up_to_date) {
   ShowNames(output, "removed", Tone::kBad, plan.environment_removed());
   output.Line(absl::StrCat("steps: ", absl::StrJoin(plan.steps(), ", ")));
   for (const pb::HostPlan& host : plan.hosts()) ShowHost(output, host);
+  for (const pb::LeftOutHost& host : plan.left_out()) {
+    output.Line(absl::StrCat(host.host(), "  ", output.Paint(Tone::kWarning, "left out"), ": ",
+                             EnumWord(host.reason()), "; it catches up later"));
+  }
   return possible ? kExitOk : kExitRefused;
 }
 

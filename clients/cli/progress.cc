@@ -229,8 +229,13 @@ int ExitCodeFor(const pb::Deployment& deployment) {
       return kExitNeedsAttention;
     case pb::DEPLOYMENT_STATE_PAUSED:
       return kExitPaused;
-    case pb::DEPLOYMENT_STATE_PARTIAL:
-      return kExitPartial;
+    case pb::DEPLOYMENT_STATE_PARTIAL: {
+      // Without hosts that it was told to leave out, nothing has failed.
+      const bool failed = std::any_of(
+          deployment.rollouts().begin(), deployment.rollouts().end(),
+          [](const auto& rollout) { return rollout.state() != pb::DEPLOYMENT_STATE_SUCCEEDED; });
+      return failed ? kExitPartial : kExitOk;
+    }
     case pb::DEPLOYMENT_STATE_SUPERSEDED:
       return kExitSuperseded;
     default:

@@ -53,6 +53,8 @@ Verb PlanVerb();
 Verb DeployVerb();
 Verb WatchVerb();
 Verb StatusVerb();
+Verb DriftVerb();
+Verb ReconcileVerb();
 Verb HistoryVerb();
 Verb WhyVerb();
 Verb LogsVerb();

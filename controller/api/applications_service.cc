@@ -1,11 +1,20 @@
 #include "controller/api/applications_service.h"
 
+#include <algorithm>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
 #include "common/durations.h"
 #include "common/grpc_status.h"
+#include "common/host_selector.h"
 #include "common/names.h"
 #include "common/status.h"
 #include "controller/access/placement.h"
 #include "controller/api/edge.h"
+#include "controller/rollout/crew.h"
+#include "controller/rollout/order.h"
 
 namespace slipway::controller {
 
@@ -13,7 +22,7 @@ absl::Status ApplicationsService::Apply(const Caller& caller,
                                         const pb::ApplyApplicationRequest& request,
                                         pb::ApplyApplicationResponse& response) {
   SLIPWAY_ASSIGN_OR_RETURN(const pb::ApplicationSpec spec,
-                           applications_.Check(request.spec(), fleet_.HostNames()));
+                           applications_.Check(request.spec(), fleet_.Labels()));
   const auto present = store_.GetApplication(spec.app());
   if (!present.ok() && !absl::IsNotFound(present.status())) return present.status();
   if (request.validate_only()) {
@@ -39,8 +48,25 @@ absl::Status ApplicationsService::Apply(const Caller& caller,
 // What is stored of an application, and what its hosts were last seen to run.
 absl::StatusOr<pb::Application> ApplicationsService::Describe(const ApplicationRecord& record) {
   pb::Application application = ToProto(record);
-  for (const std::string& host : record.spec.hosts()) {
-    *application.add_hosts() = StatusOf(host, record.app, fleet_.Observe(host));
+  SLIPWAY_ASSIGN_OR_RETURN(const auto desired, convergence_.DesiredOf(record.app));
+  std::map<std::string, HostPlace> places;
+  if (desired) {
+    application.set_desired_release(ReleaseName(record.app, desired->release));
+    SLIPWAY_ASSIGN_OR_RETURN(const auto all, convergence_.PlacesOf(*desired));
+    for (const HostPlace& place : all) places[place.host] = place;
+  }
+  // Those that its file names now, and those that what serves was deployed to.
+  std::vector<std::string> hosts = SelectHosts(record.spec.hosts(), fleet_.Labels());
+  for (const auto& [host, place] : places) {
+    if (std::find(hosts.begin(), hosts.end(), host) == hosts.end()) hosts.push_back(host);
+  }
+  for (const std::string& host : hosts) {
+    pb::HostStatus& status = *application.add_hosts();
+    status = StatusOf(host, record.app, fleet_.Observe(host));
+    const auto place = places.find(host);
+    if (place == places.end()) continue;
+    status.set_standing(place->second.standing);
+    status.set_standing_text(place->second.text);
   }
   SLIPWAY_ASSIGN_OR_RETURN(const auto served, store_.ListServed(record.app, 1));
   if (!served.empty()) {
@@ -55,6 +81,34 @@ absl::StatusOr<pb::Application> ApplicationsService::Describe(const ApplicationR
     if (app == record.app) application.set_queued_deployment(DeploymentName(app, id));
   }
   return application;
+}
+
+absl::Status ApplicationsService::Drift(const pb::GetDriftRequest& request,
+                                        pb::GetDriftResponse& response) {
+  SLIPWAY_ASSIGN_OR_RETURN(const std::string app, ParseApplicationName(request.name()));
+  SLIPWAY_RETURN_IF_ERROR(store_.GetApplication(app).status());
+  SLIPWAY_ASSIGN_OR_RETURN(const auto desired, convergence_.DesiredOf(app));
+  if (!desired) return absl::OkStatus();
+  response.set_desired_release(ReleaseName(app, desired->release));
+  const std::vector<std::string> names = SelectHosts(desired->spec.hosts(), fleet_.Labels());
+  std::vector<HostObservation> seen(names.size());
+  InParallel(names.size(), kHostsAtATime,
+             [&](size_t i) { seen[i] = fleet_.Compare(names[i], app); });
+  std::map<std::string, const HostObservation*> by_name;
+  for (size_t i = 0; i < names.size(); ++i) by_name[names[i]] = &seen[i];
+  SLIPWAY_ASSIGN_OR_RETURN(const auto places,
+                           convergence_.PlacesOf(*desired, [&](const std::string& host) {
+                             const auto found = by_name.find(host);
+                             return found == by_name.end() ? fleet_.Observe(host) : *found->second;
+                           }));
+  for (const HostPlace& place : places) {
+    pb::HostDrift& drift = *response.add_hosts();
+    drift.set_host(place.host);
+    drift.set_standing(place.standing);
+    drift.set_standing_text(place.text);
+    drift.mutable_differences()->Add(place.differences.begin(), place.differences.end());
+  }
+  return absl::OkStatus();
 }
 
 absl::Status ApplicationsService::Get(const pb::GetApplicationRequest& request,
@@ -136,6 +190,12 @@ grpc::Status ApplicationsService::ListApplications(grpc::ServerContext* context,
                                                    pb::ListApplicationsResponse* response) {
   return Serve(guard_, *context, *request,
                [&](const Caller& caller) { return List(caller, *request, *response); });
+}
+grpc::Status ApplicationsService::GetDrift(grpc::ServerContext* context,
+                                           const pb::GetDriftRequest* request,
+                                           pb::GetDriftResponse* response) {
+  return Serve(guard_, *context, *request,
+               [&](const Caller&) { return Drift(*request, *response); });
 }
 grpc::Status ApplicationsService::SetEnvironment(grpc::ServerContext* context,
                                                  const pb::SetEnvironmentRequest* request,

@@ -3,6 +3,7 @@
 
 #include "controller/access/guard.h"
 #include "controller/catalog/applications.h"
+#include "controller/fleet/convergence.h"
 #include "controller/fleet/fleet.h"
 #include "controller/store/store.h"
 
@@ -13,8 +14,13 @@ namespace slipway::controller {
 class ApplicationsService : public pb::ApplicationService::Service {
  public:
   ApplicationsService(const Guard& guard, Store& store, Applications& applications,
-                      const SecretBox& box, Fleet& fleet)
-      : guard_(guard), store_(store), applications_(applications), box_(box), fleet_(fleet) {}
+                      const SecretBox& box, Fleet& fleet, Convergence& convergence)
+      : guard_(guard),
+        store_(store),
+        applications_(applications),
+        box_(box),
+        fleet_(fleet),
+        convergence_(convergence) {}
 
   grpc::Status ApplyApplication(grpc::ServerContext* context,
                                 const pb::ApplyApplicationRequest* request,
@@ -25,6 +31,8 @@ class ApplicationsService : public pb::ApplicationService::Service {
   grpc::Status ListApplications(grpc::ServerContext* context,
                                 const pb::ListApplicationsRequest* request,
                                 pb::ListApplicationsResponse* response) override;
+  grpc::Status GetDrift(grpc::ServerContext* context, const pb::GetDriftRequest* request,
+                        pb::GetDriftResponse* response) override;
   grpc::Status SetEnvironment(grpc::ServerContext* context,
                               const pb::SetEnvironmentRequest* request,
                               pb::SetEnvironmentResponse* response) override;
@@ -39,6 +47,7 @@ class ApplicationsService : public pb::ApplicationService::Service {
   absl::Status Apply(const Caller& caller, const pb::ApplyApplicationRequest& request,
                      pb::ApplyApplicationResponse& response);
   absl::Status Get(const pb::GetApplicationRequest& request, pb::GetApplicationResponse& response);
+  absl::Status Drift(const pb::GetDriftRequest& request, pb::GetDriftResponse& response);
   absl::Status SetAllowed(const Caller& caller, const pb::SetAllowancesRequest& request,
                           pb::SetAllowancesResponse& response);
   absl::Status List(const Caller& caller, const pb::ListApplicationsRequest& request,
@@ -53,6 +62,7 @@ class ApplicationsService : public pb::ApplicationService::Service {
   Applications& applications_;
   const SecretBox& box_;
   Fleet& fleet_;
+  Convergence& convergence_;
 };
 
 }  // namespace slipway::controller

@@ -44,9 +44,10 @@ absl::Status DeploymentsService::PlanDraft(const std::string& app,
                  "draft: is for validate_only, in place of a release, and of the same application",
                  "make a release of it with CreateRelease, and deploy that");
   }
-  SLIPWAY_ASSIGN_OR_RETURN(*response.mutable_plan(), preview_.Of({app, draft.manifest_digest(),
-                                                                  draft.commit(), std::nullopt, ""},
-                                                                 draft.spec(), fleet_.HostNames()));
+  SLIPWAY_ASSIGN_OR_RETURN(
+      *response.mutable_plan(),
+      preview_.Of({app, draft.manifest_digest(), draft.commit(), std::nullopt, ""}, draft.spec(),
+                  fleet_.Labels(), request.skip_offline()));
   return absl::OkStatus();
 }
 
@@ -81,6 +82,8 @@ absl::Status DeploymentsService::Create(const Caller& caller,
   }
   wish.force = request.force() || !wish.update_services.empty();
   wish.hold_before_flip = request.hold_before_flip();
+  wish.skip_offline = request.skip_offline();
+  wish.detached = request.detached();
   wish.actor = caller.actor;
   if (request.validate_only()) {
     SLIPWAY_ASSIGN_OR_RETURN(*response.mutable_plan(), preview_.Of(wish));
@@ -104,6 +107,8 @@ absl::Status DeploymentsService::Rollback(const Caller& caller,
   wish.actor = caller.actor;
   // Asked to go back to what serves already, it is done again rather than nothing said.
   wish.force = true;
+  wish.skip_offline = request.skip_offline();
+  wish.detached = request.detached();
   SLIPWAY_ASSIGN_OR_RETURN(wish.app, ParseApplicationName(request.name()));
   SLIPWAY_ASSIGN_OR_RETURN(wish.release, ReleaseIn(wish.app, request.release()));
   if (request.validate_only()) {
@@ -114,6 +119,20 @@ absl::Status DeploymentsService::Rollback(const Caller& caller,
   SLIPWAY_ASSIGN_OR_RETURN(const Admitted admitted,
                            admission_.Admit(wish, RequestOf(request, request.request_id())));
   if (admitted.deployment) *response.mutable_deployment() = ToProto(*admitted.deployment);
+  return absl::OkStatus();
+}
+
+absl::Status DeploymentsService::Reconcile(const Caller& caller,
+                                           const pb::ReconcileApplicationRequest& request,
+                                           pb::ReconcileApplicationResponse& response) {
+  SLIPWAY_ASSIGN_OR_RETURN(const std::string app, ParseApplicationName(request.name()));
+  SLIPWAY_RETURN_IF_ERROR(store_.GetApplication(app).status());
+  SLIPWAY_RETURN_IF_ERROR(MayChange(store_, app, caller));
+  SLIPWAY_ASSIGN_OR_RETURN(
+      const auto begun,
+      reconciler_.Reconcile(app, {request.hosts().begin(), request.hosts().end()},
+                            RequestOf(request, request.request_id()), caller.actor));
+  if (begun) *response.mutable_deployment() = ToProto(*begun);
   return absl::OkStatus();
 }
 
@@ -212,7 +231,13 @@ grpc::ServerWriteReactor<pb::WatchDeploymentResponse>* DeploymentsService::Watch
     grpc::CallbackServerContext* context, const pb::WatchDeploymentRequest* request) {
   const auto caller = guard_.Admit(*context, *request);
   if (!caller.ok()) return RefuseWatch(caller.status());
-  return StartWatch(store_, hub_, *request);
+  // To attend is to keep alive what others may not touch.
+  if (request->attend() && caller->identity.role() == pb::ROLE_VIEWER) {
+    pb::WatchDeploymentRequest plain = *request;
+    plain.set_attend(false);
+    return StartWatch(store_, hub_, attendance_, plain);
+  }
+  return StartWatch(store_, hub_, attendance_, *request);
 }
 
 grpc::Status DeploymentsService::CreateDeployment(grpc::ServerContext* context,
@@ -226,6 +251,12 @@ grpc::Status DeploymentsService::RollbackApplication(grpc::ServerContext* contex
                                                      pb::RollbackApplicationResponse* response) {
   return Serve(guard_, *context, *request,
                [&](const Caller& caller) { return Rollback(caller, *request, *response); });
+}
+grpc::Status DeploymentsService::ReconcileApplication(
+    grpc::ServerContext* context, const pb::ReconcileApplicationRequest* request,
+    pb::ReconcileApplicationResponse* response) {
+  return Serve(guard_, *context, *request,
+               [&](const Caller& caller) { return Reconcile(caller, *request, *response); });
 }
 grpc::Status DeploymentsService::GetDeployment(grpc::ServerContext* context,
                                                const pb::GetDeploymentRequest* request,

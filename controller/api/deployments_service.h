@@ -6,6 +6,7 @@
 #include "controller/api/preview.h"
 #include "controller/catalog/checks.h"
 #include "controller/fleet/fleet.h"
+#include "controller/fleet/reconciler.h"
 #include "controller/rollout/admission.h"
 #include "controller/rollout/event_hub.h"
 
@@ -19,7 +20,8 @@ using DeploymentServiceBase =
 class DeploymentsService : public DeploymentServiceBase {
  public:
   DeploymentsService(const Guard& guard, Store& store, Admission& admission, Preview& preview,
-                     EventHub& hub, Fleet& fleet, Checks& checks, Audit& audit)
+                     EventHub& hub, Fleet& fleet, Checks& checks, Audit& audit,
+                     Reconciler& reconciler, Attendance& attendance)
       : guard_(guard),
         store_(store),
         admission_(admission),
@@ -27,7 +29,9 @@ class DeploymentsService : public DeploymentServiceBase {
         hub_(hub),
         fleet_(fleet),
         checks_(checks),
-        audit_(audit) {}
+        audit_(audit),
+        reconciler_(reconciler),
+        attendance_(attendance) {}
 
   grpc::Status CreateDeployment(grpc::ServerContext* context,
                                 const pb::CreateDeploymentRequest* request,
@@ -35,6 +39,9 @@ class DeploymentsService : public DeploymentServiceBase {
   grpc::Status RollbackApplication(grpc::ServerContext* context,
                                    const pb::RollbackApplicationRequest* request,
                                    pb::RollbackApplicationResponse* response) override;
+  grpc::Status ReconcileApplication(grpc::ServerContext* context,
+                                    const pb::ReconcileApplicationRequest* request,
+                                    pb::ReconcileApplicationResponse* response) override;
   grpc::Status GetDeployment(grpc::ServerContext* context, const pb::GetDeploymentRequest* request,
                              pb::GetDeploymentResponse* response) override;
   grpc::Status ListDeployments(grpc::ServerContext* context,
@@ -63,6 +70,8 @@ class DeploymentsService : public DeploymentServiceBase {
                          pb::CreateDeploymentResponse& response);
   absl::Status Rollback(const Caller& caller, const pb::RollbackApplicationRequest& request,
                         pb::RollbackApplicationResponse& response);
+  absl::Status Reconcile(const Caller& caller, const pb::ReconcileApplicationRequest& request,
+                         pb::ReconcileApplicationResponse& response);
   absl::Status Get(const pb::GetDeploymentRequest& request, pb::GetDeploymentResponse& response);
   absl::Status List(const pb::ListDeploymentsRequest& request,
                     pb::ListDeploymentsResponse& response);
@@ -82,6 +91,8 @@ class DeploymentsService : public DeploymentServiceBase {
   Fleet& fleet_;
   Checks& checks_;
   Audit& audit_;
+  Reconciler& reconciler_;
+  Attendance& attendance_;
 };
 
 }  // namespace slipway::controller

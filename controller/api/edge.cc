@@ -92,6 +92,12 @@ pb::Deployment ToProto(const DeploymentRecord& record) {
   if (record.end_time) *message.mutable_end_time() = slipway::ToProto(*record.end_time);
   message.set_cancel_requested(record.cancel_requested);
   message.set_hold_before_flip(record.hold_before_flip);
+  message.set_cancel_when_abandoned(record.cancel_when_abandoned);
+  for (const LeftOut& one : record.left_out) {
+    pb::LeftOutHost& host = *message.add_left_out();
+    host.set_host(one.host);
+    host.set_reason(one.reason);
+  }
   message.set_last_event(record.last_event);
   message.set_description(record.description);
   for (const RolloutRecord& rollout : record.rollouts) {

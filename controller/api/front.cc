@@ -15,14 +15,15 @@ absl::StatusOr<std::unique_ptr<Front>> Front::Open(Guard guard, const FrontParts
   std::unique_ptr<Front> front(new Front(std::move(guard)));
   const Guard& door = front->guard_;
   auto& services = front->services_;
-  services.push_back(
-      std::make_unique<ApplicationsService>(door, p.store, p.applications, p.box, p.fleet));
+  services.push_back(std::make_unique<ApplicationsService>(door, p.store, p.applications, p.box,
+                                                           p.fleet, p.convergence));
   services.push_back(
       std::make_unique<ReleasesService>(door, p.store, p.releases, p.blobs, p.checks));
   services.push_back(std::make_unique<DeploymentsService>(door, p.store, p.admission, p.preview,
-                                                          p.hub, p.fleet, p.checks, p.audit));
-  services.push_back(std::make_unique<HostsService>(door, p.store, p.fleet, p.registry,
-                                                    p.enrolments, p.certificates, p.about));
+                                                          p.hub, p.fleet, p.checks, p.audit,
+                                                          p.reconciler, p.attendance));
+  services.push_back(std::make_unique<HostsService>(
+      door, p.store, p.fleet, p.registry, p.reconciler, p.enrolments, p.certificates, p.about));
   services.push_back(
       std::make_unique<AccessService>(door, p.tokens, p.trusts, p.certificates, p.upkeep));
   std::vector<grpc::Service*> served;

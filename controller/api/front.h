@@ -18,7 +18,9 @@
 #include "controller/api/preview.h"
 #include "controller/catalog/checks.h"
 #include "controller/catalog/releases.h"
+#include "controller/fleet/convergence.h"
 #include "controller/fleet/host_registry.h"
+#include "controller/fleet/reconciler.h"
 #include "controller/rollout/admission.h"
 #include "controller/rollout/event_hub.h"
 
@@ -32,10 +34,13 @@ struct FrontParts {
   EventHub& hub;
   Fleet& fleet;
   HostRegistry& registry;
+  Convergence& convergence;
+  Reconciler& reconciler;
   Applications& applications;
   Releases& releases;
   Checks& checks;
   Admission& admission;
+  Attendance& attendance;
   Preview& preview;
   Tokens& tokens;
   Trusts& trusts;

@@ -1,5 +1,7 @@
 #include "controller/api/hosts_service.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 
 #include "common/durations.h"
@@ -14,6 +16,12 @@ namespace {
 constexpr std::chrono::seconds kConnect{10};
 }  // namespace
 
+pb::Host HostsService::Describe(const HostConfig& host) {
+  pb::Host described = ToProto(host, fleet_.Observe(host.name));
+  if (auto cordon = registry_.CordonOf(host.name)) *described.mutable_cordon() = *std::move(cordon);
+  return described;
+}
+
 absl::Status HostsService::List(const pb::ListHostsRequest& request,
                                 pb::ListHostsResponse& response) {
   SLIPWAY_ASSIGN_OR_RETURN(const int size, PageSize(request.page_size()));
@@ -25,7 +33,7 @@ absl::Status HostsService::List(const pb::ListHostsRequest& request,
       response.set_next_page_token(last);
       break;
     }
-    *response.add_hosts() = ToProto(host, fleet_.Observe(host.name));
+    *response.add_hosts() = Describe(host);
   }
   return absl::OkStatus();
 }
@@ -101,7 +109,8 @@ absl::Status HostsService::Add(const Caller& caller, const pb::AddHostRequest& r
                         /*configured=*/false};
   SLIPWAY_ASSIGN_OR_RETURN(const bool changed, registry_.Add(host, caller.actor));
   response.set_changed(changed);
-  *response.mutable_host() = ToProto(host, fleet_.Observe(name));
+  reconciler_.Look();
+  *response.mutable_host() = Describe(host);
   return absl::OkStatus();
 }
 
@@ -130,6 +139,41 @@ grpc::Status HostsService::RemoveHost(grpc::ServerContext* context,
   return Serve(guard_, *context, *request, [&](const Caller& caller) -> absl::Status {
     SLIPWAY_ASSIGN_OR_RETURN(const std::string host, ParseHostName(request->name()));
     return registry_.Remove(host, caller.actor);
+  });
+}
+absl::Status HostsService::Cordon(const Caller& caller, const pb::CordonHostRequest& request,
+                                  pb::CordonHostResponse& response) {
+  SLIPWAY_ASSIGN_OR_RETURN(const std::string host, ParseHostName(request.name()));
+  SLIPWAY_RETURN_IF_ERROR(registry_.Cordon(host, request.reason(), caller.actor));
+  // Admitted before the cordon was there.
+  SLIPWAY_ASSIGN_OR_RETURN(auto unfinished, store_.ListRunning());
+  SLIPWAY_ASSIGN_OR_RETURN(const auto queued, store_.ListQueued());
+  unfinished.insert(unfinished.end(), queued.begin(), queued.end());
+  for (const auto& [app, id] : unfinished) {
+    SLIPWAY_ASSIGN_OR_RETURN(const DeploymentRecord record, store_.GetDeployment(app, id));
+    const bool takes_part =
+        std::any_of(record.rollouts.begin(), record.rollouts.end(),
+                    [&host](const RolloutRecord& rollout) { return rollout.host == host; });
+    if (takes_part) response.add_deployments(DeploymentName(app, id));
+  }
+  return absl::OkStatus();
+}
+
+grpc::Status HostsService::CordonHost(grpc::ServerContext* context,
+                                      const pb::CordonHostRequest* request,
+                                      pb::CordonHostResponse* response) {
+  return Serve(guard_, *context, *request,
+               [&](const Caller& caller) { return Cordon(caller, *request, *response); });
+}
+grpc::Status HostsService::UncordonHost(grpc::ServerContext* context,
+                                        const pb::UncordonHostRequest* request,
+                                        pb::UncordonHostResponse* response) {
+  return Serve(guard_, *context, *request, [&](const Caller& caller) -> absl::Status {
+    SLIPWAY_ASSIGN_OR_RETURN(const std::string host, ParseHostName(request->name()));
+    SLIPWAY_ASSIGN_OR_RETURN(const bool changed, registry_.Uncordon(host, caller.actor));
+    response->set_changed(changed);
+    reconciler_.Look();
+    return absl::OkStatus();
   });
 }
 grpc::Status HostsService::CreateEnrolment(grpc::ServerContext* context,

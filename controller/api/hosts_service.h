@@ -10,6 +10,7 @@
 #include "controller/access/guard.h"
 #include "controller/fleet/fleet.h"
 #include "controller/fleet/host_registry.h"
+#include "controller/fleet/reconciler.h"
 #include "controller/store/store.h"
 
 #include "slipway/v1/hosts.grpc.pb.h"
@@ -29,11 +30,13 @@ class HostsService : public pb::HostService::Service {
     std::function<std::optional<Time>()> backup;
   };
   HostsService(const Guard& guard, Store& store, Fleet& fleet, HostRegistry& registry,
-               Enrolments& enrolments, Certificates& certificates, About about)
+               Reconciler& reconciler, Enrolments& enrolments, Certificates& certificates,
+               About about)
       : guard_(guard),
         store_(store),
         fleet_(fleet),
         registry_(registry),
+        reconciler_(reconciler),
         enrolments_(enrolments),
         certificates_(certificates),
         about_(std::move(about)) {}
@@ -48,6 +51,10 @@ class HostsService : public pb::HostService::Service {
                        pb::AddHostResponse* response) override;
   grpc::Status RemoveHost(grpc::ServerContext* context, const pb::RemoveHostRequest* request,
                           pb::RemoveHostResponse* response) override;
+  grpc::Status CordonHost(grpc::ServerContext* context, const pb::CordonHostRequest* request,
+                          pb::CordonHostResponse* response) override;
+  grpc::Status UncordonHost(grpc::ServerContext* context, const pb::UncordonHostRequest* request,
+                            pb::UncordonHostResponse* response) override;
   grpc::Status CreateEnrolment(grpc::ServerContext* context,
                                const pb::CreateEnrolmentRequest* request,
                                pb::CreateEnrolmentResponse* response) override;
@@ -55,6 +62,9 @@ class HostsService : public pb::HostService::Service {
                          pb::EnrolHostResponse* response) override;
 
  private:
+  pb::Host Describe(const HostConfig& host);
+  absl::Status Cordon(const Caller& caller, const pb::CordonHostRequest& request,
+                      pb::CordonHostResponse& response);
   absl::Status List(const pb::ListHostsRequest& request, pb::ListHostsResponse& response);
   absl::Status Add(const Caller& caller, const pb::AddHostRequest& request,
                    pb::AddHostResponse& response);
@@ -66,6 +76,7 @@ class HostsService : public pb::HostService::Service {
   Store& store_;
   Fleet& fleet_;
   HostRegistry& registry_;
+  Reconciler& reconciler_;
   Enrolments& enrolments_;
   Certificates& certificates_;
   const About about_;

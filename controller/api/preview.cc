@@ -72,35 +72,60 @@ absl::StatusOr<pb::Plan> Preview::Of(const Wish& wish) {
   SLIPWAY_ASSIGN_OR_RETURN(pb::ApplicationSpec spec,
                            store_.GetSpec(wish.app, release.spec_revision));
   ApplyDefaults(spec);
-  return Compose(release, spec, wish.kind);
+  return Compose(release, spec, wish.kind, wish.skip_offline);
 }
 
 absl::StatusOr<pb::Plan> Preview::Of(const ReleaseDraft& draft, const pb::ApplicationSpec& spec,
-                                     const std::vector<std::string>& known_hosts) {
+                                     const HostLabels& known_hosts, bool skip_offline) {
   SLIPWAY_ASSIGN_OR_RETURN(const pb::ApplicationSpec full, applications_.Check(spec, known_hosts));
   SLIPWAY_ASSIGN_OR_RETURN(const ReleaseRecord release, releases_.Preview(draft, full));
-  return Compose(release, full, pb::DEPLOYMENT_KIND_DEPLOY);
+  return Compose(release, full, pb::DEPLOYMENT_KIND_DEPLOY, skip_offline);
 }
 
-void Preview::Ask(const xpb::PlanRequest& request, pb::HostPlan& entry) {
-  const std::string host = entry.host();
+absl::StatusOr<pb::HostPlan> Preview::Ask(const xpb::PlanRequest& request,
+                                          const std::string& host) {
   const auto client = hosts_(host);
-  absl::StatusOr<pb::HostPlan> answer = absl::NotFoundError("the controller knows no such host");
-  if (client != nullptr) {
-    const absl::Status sent = client->SendRelease(request.manifest_digest());
-    answer = sent.ok() ? client->Plan(request) : sent;
+  if (client == nullptr) return absl::NotFoundError("the controller knows no such host");
+  SLIPWAY_RETURN_IF_ERROR(client->SendRelease(request.manifest_digest()));
+  return client->Plan(request);
+}
+
+void Preview::AskHosts(const xpb::PlanRequest& request, bool skip_offline, pb::Plan& plan) {
+  const auto leave_out = [&plan](const std::string& host, pb::LeftOutReason reason) {
+    pb::LeftOutHost& left_out = *plan.add_left_out();
+    left_out.set_host(host);
+    left_out.set_reason(reason);
+  };
+  std::vector<std::string> hosts;
+  for (const Target& target : admission_.Targets(request.spec())) {
+    if (target.cordoned) {
+      leave_out(target.host, pb::LEFT_OUT_REASON_CORDONED);
+    } else {
+      hosts.push_back(target.host);
+    }
   }
-  if (answer.ok()) {
-    entry = *answer;
-  } else {
-    entry.add_problems(std::string(answer.status().message()));
+  std::vector<absl::StatusOr<pb::HostPlan>> answers(hosts.size(), absl::UnknownError(""));
+  InParallel(hosts.size(), kHostsAtATime, [&](size_t i) { answers[i] = Ask(request, hosts[i]); });
+  for (size_t i = 0; i < hosts.size(); ++i) {
+    const bool silent =
+        absl::IsUnavailable(answers[i].status()) || absl::IsDeadlineExceeded(answers[i].status());
+    if (silent && skip_offline) {
+      leave_out(hosts[i], pb::LEFT_OUT_REASON_OFFLINE);
+      continue;
+    }
+    pb::HostPlan& entry = *plan.add_hosts();
+    if (answers[i].ok()) {
+      entry = *answers[i];
+    } else {
+      entry.add_problems(std::string(answers[i].status().message()));
+    }
+    entry.set_host(hosts[i]);
   }
-  entry.set_host(host);
 }
 
 absl::StatusOr<pb::Plan> Preview::Compose(const ReleaseRecord& release,
-                                          const pb::ApplicationSpec& spec,
-                                          pb::DeploymentKind kind) {
+                                          const pb::ApplicationSpec& spec, pb::DeploymentKind kind,
+                                          bool skip_offline) {
   pb::Plan plan;
   plan.set_release(ReleaseName(release.app, release.id));
   xpb::PlanRequest request;
@@ -112,9 +137,7 @@ absl::StatusOr<pb::Plan> Preview::Compose(const ReleaseRecord& release,
       applications_.EnvironmentText(release.app, release.environment_revision));
   SLIPWAY_ASSIGN_OR_RETURN(const auto allowances, applications_.Allowances(release.app));
   request.mutable_allowances()->Add(allowances.begin(), allowances.end());
-  for (const std::string& host : spec.hosts()) plan.add_hosts()->set_host(host);
-  InParallel(static_cast<size_t>(plan.hosts_size()), kHostsAtATime,
-             [&](size_t i) { Ask(request, *plan.mutable_hosts(static_cast<int>(i))); });
+  AskHosts(request, skip_offline, plan);
   std::string serving;
   for (const pb::HostPlan& host : plan.hosts()) {
     if (serving.empty()) serving = host.serving_release();

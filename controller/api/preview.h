@@ -26,13 +26,14 @@ class Preview {
   absl::StatusOr<pb::Plan> Of(const Wish& wish);
   // Of a deployment of a release that is not made yet. INVALID_ARGUMENT as ApplyApplication would be.
   absl::StatusOr<pb::Plan> Of(const ReleaseDraft& draft, const pb::ApplicationSpec& spec,
-                              const std::vector<std::string>& known_hosts);
+                              const HostLabels& known_hosts, bool skip_offline);
 
  private:
   absl::StatusOr<pb::Plan> Compose(const ReleaseRecord& release, const pb::ApplicationSpec& spec,
-                                   pb::DeploymentKind kind);
-  // What the host of the entry says of it.
-  void Ask(const xpb::PlanRequest& request, pb::HostPlan& entry);
+                                   pb::DeploymentKind kind, bool skip_offline);
+  // What the hosts say of it.
+  void AskHosts(const xpb::PlanRequest& request, bool skip_offline, pb::Plan& plan);
+  absl::StatusOr<pb::HostPlan> Ask(const xpb::PlanRequest& request, const std::string& host);
   absl::Status CompareWithServing(const ReleaseRecord& release, const std::string& serving,
                                   pb::Plan& plan);
 

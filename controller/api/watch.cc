@@ -15,7 +15,8 @@ constexpr int kPage = 64;
 
 class Watch : public grpc::ServerWriteReactor<pb::WatchDeploymentResponse> {
  public:
-  Watch(Store& store, EventHub& hub) : store_(store), hub_(hub) {}
+  Watch(Store& store, EventHub& hub, Attendance& attendance)
+      : store_(store), hub_(hub), attendance_(attendance) {}
 
   void Begin(const pb::WatchDeploymentRequest& request) {
     const absl::Status status = Resolve(request);
@@ -26,6 +27,8 @@ class Watch : public grpc::ServerWriteReactor<pb::WatchDeploymentResponse> {
     }
     // Subscribed first, so that nothing falls between the first read and the first call of the hub.
     subscription_ = hub_.Subscribe(app_, id_, [this] { Wake(); });
+    attends_ = request.attend();
+    if (attends_) attendance_.Enter(app_, id_);
     Wake();
   }
 
@@ -41,6 +44,7 @@ class Watch : public grpc::ServerWriteReactor<pb::WatchDeploymentResponse> {
 
   void OnDone() override {
     if (subscription_ != 0) hub_.Unsubscribe(subscription_);
+    if (attends_) attendance_.Leave(app_, id_);
     delete this;
   }
 
@@ -123,9 +127,11 @@ class Watch : public grpc::ServerWriteReactor<pb::WatchDeploymentResponse> {
 
   Store& store_;
   EventHub& hub_;
+  Attendance& attendance_;
   std::string app_;
   std::string id_;
   uint64_t subscription_ = 0;
+  bool attends_ = false;
   // Touched only by whoever has the turn.
   uint64_t after_ = 0;
   std::deque<pb::Event> page_;
@@ -150,8 +156,9 @@ grpc::ServerWriteReactor<pb::WatchDeploymentResponse>* RefuseWatch(const absl::S
 }
 
 grpc::ServerWriteReactor<pb::WatchDeploymentResponse>* StartWatch(
-    Store& store, EventHub& hub, const pb::WatchDeploymentRequest& request) {
-  auto* watch = new Watch(store, hub);
+    Store& store, EventHub& hub, Attendance& attendance,
+    const pb::WatchDeploymentRequest& request) {
+  auto* watch = new Watch(store, hub, attendance);
   watch->Begin(request);
   return watch;
 }

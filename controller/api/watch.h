@@ -3,6 +3,7 @@
 // itself waiting. Out of events it sleeps until the EventHub calls.
 #pragma once
 
+#include "controller/rollout/attendance.h"
 #include "controller/rollout/event_hub.h"
 #include "controller/store/store.h"
 
@@ -13,6 +14,6 @@ namespace slipway::controller {
 // Ends the call at once. The reactors delete themselves when the call is over.
 grpc::ServerWriteReactor<pb::WatchDeploymentResponse>* RefuseWatch(const absl::Status& refused);
 grpc::ServerWriteReactor<pb::WatchDeploymentResponse>* StartWatch(
-    Store& store, EventHub& hub, const pb::WatchDeploymentRequest& request);
+    Store& store, EventHub& hub, Attendance& attendance, const pb::WatchDeploymentRequest& request);
 
 }  // namespace slipway::controller

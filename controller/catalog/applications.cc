@@ -19,19 +19,24 @@ namespace {
 constexpr size_t kMostBytes = 1 << 20;
 }  // namespace
 
-absl::StatusOr<pb::ApplicationSpec> Applications::Check(
-    const pb::ApplicationSpec& spec, const std::vector<std::string>& known_hosts) const {
+absl::StatusOr<pb::ApplicationSpec> Applications::Check(const pb::ApplicationSpec& spec,
+                                                        const HostLabels& known_hosts) const {
   pb::ApplicationSpec full = spec;
   // With a single host there is nothing to choose.
-  if (full.hosts().empty() && known_hosts.size() == 1) full.add_hosts(known_hosts.front());
+  if (full.hosts().empty() && known_hosts.size() == 1) full.add_hosts(known_hosts.begin()->first);
   ApplyDefaults(full);
   SLIPWAY_RETURN_IF_ERROR(ValidateSpec(full));
   for (const std::string& host : full.hosts()) {
-    if (std::find(known_hosts.begin(), known_hosts.end(), host) != known_hosts.end()) continue;
+    if (IsHostSelector(host) || known_hosts.contains(host)) continue;
+    return Error(absl::StatusCode::kInvalidArgument, "UNKNOWN_HOST",
+                 absl::StrCat("hosts: the controller knows no host '", host, "'"),
+                 "`slipway hosts list` shows those it knows; `slipway hosts add` makes one known");
+  }
+  if (SelectHosts(full.hosts(), known_hosts).empty()) {
     return Error(
-        absl::StatusCode::kInvalidArgument, "UNKNOWN_HOST",
-        absl::StrCat("hosts: the controller knows no host '", host, "'"),
-        "`slipway hosts list` shows those it knows; add it to the controller's configuration");
+        absl::StatusCode::kInvalidArgument, "NO_HOSTS",
+        absl::StrCat("hosts: no host has such labels: ", absl::StrJoin(full.hosts(), "; ")),
+        "`slipway hosts list --output json` shows the labels that there are");
   }
   return full;
 }

@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
+#include "common/host_selector.h"
 #include "controller/store/secret_box.h"
 #include "controller/store/store.h"
 
@@ -26,7 +27,7 @@ class Applications {
 
   // Fills in the defaults and checks; INVALID_ARGUMENT (INVALID_SPEC, UNKNOWN_HOST).
   absl::StatusOr<pb::ApplicationSpec> Check(const pb::ApplicationSpec& spec,
-                                            const std::vector<std::string>& known_hosts) const;
+                                            const HostLabels& known_hosts) const;
 
   // Replaces the whole file. INVALID_ARGUMENT when it cannot be read, naming no part of a value.
   absl::StatusOr<EnvironmentChange> SetEnvironment(const std::string& app, const std::string& text,

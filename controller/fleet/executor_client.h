@@ -33,7 +33,8 @@ class ExecutorClient {
   // Sends what the host lacks of a release's blobs.
   virtual absl::Status SendRelease(const std::string& manifest_digest) = 0;
 
-  virtual absl::StatusOr<xpb::InspectResponse> Inspect(const std::string& app) = 0;
+  // `compare`: the host compares what runs and serves with what was deployed, first.
+  virtual absl::StatusOr<xpb::InspectResponse> Inspect(const std::string& app, bool compare) = 0;
   virtual absl::StatusOr<pb::HostPlan> Plan(const xpb::PlanRequest& request) = 0;
   virtual absl::StatusOr<xpb::CheckResponse> Check(const xpb::CheckRequest& request) = 0;
   // Until the sink answers false or the stream ends.

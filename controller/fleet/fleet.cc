@@ -12,6 +12,16 @@
 #include "common/status.h"
 
 namespace slipway::controller {
+namespace {
+
+bool SameDifferences(const xpb::ApplicationState& a, const xpb::ApplicationState& b) {
+  return std::equal(a.differences().begin(), a.differences().end(), b.differences().begin(),
+                    b.differences().end(), [](const auto& one, const auto& other) {
+                      return one.SerializeAsString() == other.SerializeAsString();
+                    });
+}
+
+}  // namespace
 
 void Fleet::Member::Stop() {
   stop.Cancel();
@@ -132,6 +142,13 @@ std::vector<std::string> Fleet::HostNames() {
   return names;
 }
 
+HostLabels Fleet::Labels() {
+  MutexLock lock(mutex_);
+  HostLabels labels;
+  for (const auto& [name, member] : members_) labels[name] = member->config.labels;
+  return labels;
+}
+
 std::shared_ptr<GrpcExecutorClient> Fleet::Client(const std::string& host) {
   MutexLock lock(mutex_);
   const auto found = members_.find(host);
@@ -158,6 +175,22 @@ HostObservation Fleet::AwaitConnected(const std::string& host, std::chrono::nano
     if (found->second->seen.connected) continue;
     if (!seen_changed_.WaitUntil(mutex_, deadline)) return found->second->seen;
   }
+}
+
+HostObservation Fleet::Compare(const std::string& host, const std::string& app) {
+  const auto client = Client(host);
+  if (client == nullptr) return Observe(host);
+  const auto answer = client->Inspect(app, /*compare=*/true);
+  HostObservation seen = Observe(host);
+  if (!answer.ok()) {
+    seen.connected = false;
+    seen.problem = std::string(answer.status().message());
+    return seen;
+  }
+  for (const xpb::ApplicationState& state : answer->applications()) {
+    seen.applications[state.app()] = state;
+  }
+  return seen;
 }
 
 // One stream, from its beginning to its end.
@@ -198,6 +231,7 @@ void Fleet::KeepWatching(Member& member) {
 
 void Fleet::Take(Member& member, const xpb::WatchResponse& response) {
   bool is_new = false;
+  bool differs = false;
   {
     MutexLock lock(mutex_);
     HostObservation& seen = member.seen;
@@ -207,14 +241,17 @@ void Fleet::Take(Member& member, const xpb::WatchResponse& response) {
     seen.last_seen = clock_.WallNow();
     if (response.has_host()) seen.info = response.host();
     for (const xpb::ApplicationState& application : response.applications()) {
-      seen.applications[application.app()] = application;
+      xpb::ApplicationState& known = seen.applications[application.app()];
+      differs |= !SameDifferences(known, application);
+      known = application;
     }
   }
   if (is_new) {
     LogInfo("a host is connected",
             {{"host", member.config.name}, {"version", response.host().version()}});
-    if (connected_) connected_();
+    if (events_.connected) events_.connected(member.config.name);
   }
+  if (differs && events_.differs) events_.differs(member.config.name);
   if (response.events().empty()) return;
   const auto recorded = store_.RecordLocalEvents(
       member.config.name, {response.events().begin(), response.events().end()});

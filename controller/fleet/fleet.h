@@ -18,6 +18,7 @@
 #include "common/blob_store.h"
 #include "common/cancellation.h"
 #include "common/clock.h"
+#include "common/host_selector.h"
 #include "common/mutex.h"
 #include "controller/fleet/grpc_executor_client.h"
 #include "controller/store/store.h"
@@ -45,17 +46,22 @@ struct HostObservation {
   std::map<std::string, xpb::ApplicationState> applications;
 };
 
+// What others want to hear of; each may be null. Called on the threads that watch the hosts.
+struct FleetEvents {
+  std::function<void(const std::string& host)> connected;
+  // Something has begun to differ there from what was deployed, or has stopped to.
+  std::function<void(const std::string& host)> differs;
+};
+
 class Fleet {
  public:
   // `dial` is what every host is reached with; its host key and its certificate's name are each host's own.
-  // `connected` is called whenever a host has connected; may be null.
-  Fleet(DialOptions dial, Store& store, BlobStore& blobs, Clock& clock,
-        std::function<void()> connected)
+  Fleet(DialOptions dial, Store& store, BlobStore& blobs, Clock& clock, FleetEvents events)
       : dial_(std::move(dial)),
         store_(store),
         blobs_(blobs),
         clock_(clock),
-        connected_(std::move(connected)) {}
+        events_(std::move(events)) {}
   ~Fleet();
 
   // Makes a host known, or connects to it anew when something about it has changed. INVALID_ARGUMENT for an address that
@@ -70,8 +76,11 @@ class Fleet {
   // In the order of their names.
   std::vector<HostConfig> Hosts();
   std::vector<std::string> HostNames();
+  HostLabels Labels();
   // As the Watch stream last told; empty for an unknown host.
   HostObservation Observe(const std::string& host);
+  // Lets the host compare what runs and serves of the application with what was deployed, now; else as Observe().
+  HostObservation Compare(const std::string& host, const std::string& app);
   // The controller has a new certificate: later calls to hosts with tls:// addresses show it, on connections of their own. A
   // connection shows the certificate that it was made with for as long as it lives.
   void ShowNewCertificate();
@@ -103,7 +112,7 @@ class Fleet {
   Store& store_;
   BlobStore& blobs_;
   Clock& clock_;
-  const std::function<void()> connected_;
+  const FleetEvents events_;
   Dialer dialer_;
   Mutex mutex_;
   CondVar seen_changed_;

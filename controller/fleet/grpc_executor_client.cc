@@ -155,9 +155,11 @@ absl::Status GrpcExecutorClient::SendRelease(const std::string& manifest_digest)
                          : absl::UnavailableError("the host still lacks files it was sent");
 }
 
-absl::StatusOr<xpb::InspectResponse> GrpcExecutorClient::Inspect(const std::string& app) {
-  Call call(*this, kQuick);
+absl::StatusOr<xpb::InspectResponse> GrpcExecutorClient::Inspect(const std::string& app,
+                                                                 bool compare) {
+  Call call(*this, compare ? kThorough : kQuick);
   xpb::InspectRequest request;
+  request.set_compare(compare);
   request.set_app(app);
   xpb::InspectResponse response;
   SLIPWAY_RETURN_IF_ERROR(Heard(Stub()->Inspect(call.context(), request, &response)));

@@ -23,7 +23,7 @@ class GrpcExecutorClient : public ExecutorClient {
                                           const LogSink& log) override;
   absl::Status Cancel(const std::string& app, const std::string& operation_id) override;
   absl::Status SendRelease(const std::string& manifest_digest) override;
-  absl::StatusOr<xpb::InspectResponse> Inspect(const std::string& app) override;
+  absl::StatusOr<xpb::InspectResponse> Inspect(const std::string& app, bool compare) override;
   absl::StatusOr<pb::HostPlan> Plan(const xpb::PlanRequest& request) override;
   absl::StatusOr<xpb::CheckResponse> Check(const xpb::CheckRequest& request) override;
   absl::Status StreamLogs(const xpb::StreamLogsRequest& request,

@@ -3,8 +3,10 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/time.h"
 
+#include "common/logging.h"
 #include "common/names.h"
 #include "common/status.h"
 #include "controller/rollout/crew.h"
@@ -16,6 +18,28 @@ namespace slipway::controller {
 namespace {
 // The answer to a request that found nothing to do.
 constexpr char kUpToDate[] = "up_to_date";
+
+absl::Status Offline(const std::string& app, std::vector<std::string> silent) {
+  constexpr size_t kNamed = 5;
+  const size_t more = silent.size() > kNamed ? silent.size() - kNamed : 0;
+  silent.resize(silent.size() - more);
+  return Error(
+      absl::StatusCode::kFailedPrecondition, "HOSTS_OFFLINE",
+      absl::StrCat("no answer from ", absl::StrJoin(silent, ", "),
+                   more == 0 ? "" : absl::StrCat(" and ", more, " more")),
+      "bring them back, or go on without them: --skip-offline; they catch up when they are "
+      "back",
+      ApplicationName(app));
+}
+
+// The release that all of them serve; empty when they differ.
+std::string CommonRelease(const std::vector<xpb::ApplicationState>& states) {
+  const bool common =
+      !states.empty() && std::all_of(states.begin(), states.end(), [&](const auto& state) {
+        return state.active_release() == states[0].active_release();
+      });
+  return common ? states[0].active_release() : "";
+}
 }  // namespace
 
 std::string PreviousRelease(const std::vector<DeploymentRecord>& served,
@@ -35,40 +59,78 @@ std::string PreviousRelease(const std::vector<DeploymentRecord>& served,
   return stack[stack.size() - 2];
 }
 
-std::vector<xpb::ApplicationState> Admission::Inspect(const pb::ApplicationSpec& spec) {
-  std::vector<std::optional<xpb::ApplicationState>> seen(static_cast<size_t>(spec.hosts_size()));
-  InParallel(seen.size(), kHostsAtATime, [&](size_t i) {
-    const auto client = hosts_(spec.hosts(static_cast<int>(i)));
+Admission::Answers Admission::Inspect(const std::string& app,
+                                      const std::vector<std::string>& hosts) {
+  Answers answers(hosts.size(), absl::NotFoundError("the controller knows no such host"));
+  InParallel(hosts.size(), kHostsAtATime, [&](size_t i) {
+    const auto client = hosts_(hosts[i]);
     if (client == nullptr) return;
-    const auto answer = client->Inspect(spec.app());
-    if (!answer.ok()) return;
-    // A host that has never heard of the application says nothing, which is an answer.
-    xpb::ApplicationState& state = seen[i].emplace();
-    for (const auto& one : answer->applications()) {
-      if (one.app() == spec.app()) state = one;
+    const auto answer = client->Inspect(app, /*compare=*/false);
+    if (!answer.ok()) {
+      answers[i] = answer.status();
+      return;
     }
+    // A host that has never heard of the application says nothing, which is an answer.
+    xpb::ApplicationState state;
+    for (const auto& one : answer->applications()) {
+      if (one.app() == app) state = one;
+    }
+    answers[i] = std::move(state);
   });
-  std::vector<xpb::ApplicationState> states;
-  for (auto& state : seen) {
-    if (state) states.push_back(*std::move(state));
+  return answers;
+}
+
+absl::StatusOr<Roster> Admission::Muster(const pb::ApplicationSpec& spec, const Wish& wish) {
+  Roster roster;
+  std::vector<Target> targets = targets_(spec);
+  std::stable_partition(targets.begin(), targets.end(),
+                        [](const Target& target) { return target.canary; });
+  std::vector<Target> asked;
+  std::vector<std::string> names;
+  for (const Target& target : targets) {
+    const bool wanted = wish.hosts.empty() || std::find(wish.hosts.begin(), wish.hosts.end(),
+                                                        target.host) != wish.hosts.end();
+    if (!wanted) continue;
+    if (target.cordoned) {
+      roster.left_out.push_back({target.host, pb::LEFT_OUT_REASON_CORDONED});
+    } else {
+      asked.push_back(target);
+      names.push_back(target.host);
+    }
   }
-  return states;
+  Answers answers = Inspect(spec.app(), names);
+  std::vector<std::string> silent;
+  for (size_t i = 0; i < answers.size(); ++i) {
+    if (!answers[i].ok()) {
+      silent.push_back(absl::StrCat(names[i], " (", answers[i].status().message(), ")"));
+      roster.left_out.push_back({names[i], pb::LEFT_OUT_REASON_OFFLINE});
+      continue;
+    }
+    roster.hosts.push_back(names[i]);
+    roster.canaries += asked[i].canary ? 1 : 0;
+    roster.states.push_back(*std::move(answers[i]));
+  }
+  if (!silent.empty() && !wish.skip_offline) return Offline(spec.app(), silent);
+  if (roster.hosts.empty()) {
+    return Error(absl::StatusCode::kFailedPrecondition, "NO_HOSTS",
+                 absl::StrCat("no host could take part: of ", targets.size(), " hosts of ",
+                              spec.app(), " none is both connected and not cordoned"),
+                 "`slipway hosts list` shows them", ApplicationName(spec.app()));
+  }
+  return roster;
 }
 
 absl::StatusOr<ReleaseRecord> Admission::ReleaseFor(const Wish& wish) {
   if (!wish.release.empty()) return store_.GetRelease(wish.app, wish.release);
   SLIPWAY_ASSIGN_OR_RETURN(const ApplicationRecord application, store_.GetApplication(wish.app));
   SLIPWAY_ASSIGN_OR_RETURN(const auto served, store_.ListServed(wish.app, 1000));
-  const auto states = Inspect(application.spec);
-  const std::string present =
-      states.empty() ? ""
-      : states.size() == 1 ||
-              std::all_of(states.begin(), states.end(),
-                          [&](const auto& state) {
-                            return state.active_release() == states[0].active_release();
-                          })
-          ? states[0].active_release()
-          : "";
+  std::vector<std::string> hosts;
+  for (const Target& target : targets_(application.spec)) hosts.push_back(target.host);
+  std::vector<xpb::ApplicationState> states;
+  for (auto& answer : Inspect(wish.app, hosts)) {
+    if (answer.ok()) states.push_back(*std::move(answer));
+  }
+  const std::string present = CommonRelease(states);
   const std::string previous = PreviousRelease(served, present);
   if (!previous.empty()) return store_.GetRelease(wish.app, previous);
   return Error(absl::StatusCode::kFailedPrecondition, "NO_PREVIOUS_RELEASE",
@@ -88,12 +150,8 @@ absl::StatusOr<Admitted> Admission::Admit(const Wish& wish, const Request& reque
   SLIPWAY_ASSIGN_OR_RETURN(const pb::ApplicationSpec spec,
                            store_.GetSpec(wish.app, release.spec_revision));
   SLIPWAY_ASSIGN_OR_RETURN(const std::string running, store_.LeaseHolder(wish.app));
-  const auto states = Inspect(spec);
-  const bool everywhere =
-      static_cast<int>(states.size()) == spec.hosts_size() &&
-      std::all_of(states.begin(), states.end(), [&](const xpb::ApplicationState& state) {
-        return state.active_release() == release.id;
-      });
+  SLIPWAY_ASSIGN_OR_RETURN(const Roster roster, Muster(spec, wish));
+  const bool everywhere = CommonRelease(roster.states) == release.id;
   if (everywhere && running.empty() && !wish.force) {
     SLIPWAY_RETURN_IF_ERROR(store_.RememberRequest(wish.app, request, kUpToDate));
     return admitted;
@@ -110,16 +168,19 @@ absl::StatusOr<Admitted> Admission::Admit(const Wish& wish, const Request& reque
   record.actor = wish.actor;
   record.update_services = wish.update_services;
   record.hold_before_flip = wish.hold_before_flip;
+  record.cancel_when_abandoned =
+      spec.rollout().abandoned() == pb::ABANDON_POLICY_CANCEL && !wish.detached;
   record.plan_version = kPlanVersion;
-  for (const std::string& host : spec.hosts()) {
-    record.rollouts.emplace_back().host = host;
-  }
+  record.canaries = roster.canaries;
+  record.left_out = roster.left_out;
+  for (const std::string& host : roster.hosts) record.rollouts.emplace_back().host = host;
   // Above what any host has seen: a local rollback raises its host's epoch without asking us.
-  for (const xpb::ApplicationState& state : states) {
+  for (const xpb::ApplicationState& state : roster.states) {
     made.epoch_floor = std::max(made.epoch_floor, state.epoch());
     if (record.previous_release.empty()) record.previous_release = state.active_release();
   }
   SLIPWAY_ASSIGN_OR_RETURN(const CreatedDeployment created, store_.CreateDeployment(made, request));
+  if (record.cancel_when_abandoned) attendance_.Expect(wish.app, created.id);
   for (const std::string& superseded : created.superseded) engine_.NeverRan(wish.app, superseded);
   if (!created.queued) {
     engine_.Start(wish.app, created.id);
@@ -139,11 +200,12 @@ absl::Status Admission::StartQueued(const std::string& app) {
   SLIPWAY_ASSIGN_OR_RETURN(const std::string running, store_.LeaseHolder(app));
   if (!running.empty()) return absl::OkStatus();
   SLIPWAY_ASSIGN_OR_RETURN(const DeploymentRecord record, store_.GetDeployment(app, waits->second));
-  SLIPWAY_ASSIGN_OR_RETURN(const ReleaseRecord release, store_.GetRelease(app, record.release));
-  SLIPWAY_ASSIGN_OR_RETURN(const pb::ApplicationSpec spec,
-                           store_.GetSpec(app, release.spec_revision));
+  std::vector<std::string> hosts;
+  for (const RolloutRecord& rollout : record.rollouts) hosts.push_back(rollout.host);
   uint64_t floor = 0;
-  for (const xpb::ApplicationState& state : Inspect(spec)) floor = std::max(floor, state.epoch());
+  for (const auto& state : Inspect(app, hosts)) {
+    if (state.ok()) floor = std::max(floor, state->epoch());
+  }
   SLIPWAY_ASSIGN_OR_RETURN(const std::string id, store_.StartQueued(app, floor));
   if (!id.empty()) engine_.Start(app, id);
   return absl::OkStatus();
@@ -153,6 +215,29 @@ absl::Status Admission::StartAllQueued() {
   SLIPWAY_ASSIGN_OR_RETURN(const auto queued, store_.ListQueued());
   for (const auto& [app, id] : queued) SLIPWAY_RETURN_IF_ERROR(StartQueued(app));
   return absl::OkStatus();
+}
+
+absl::Status Admission::ExpectAll() {
+  SLIPWAY_ASSIGN_OR_RETURN(auto unfinished, store_.ListRunning());
+  SLIPWAY_ASSIGN_OR_RETURN(const auto queued, store_.ListQueued());
+  unfinished.insert(unfinished.end(), queued.begin(), queued.end());
+  for (const auto& [app, id] : unfinished) {
+    SLIPWAY_ASSIGN_OR_RETURN(const DeploymentHead head, store_.GetDeploymentHead(app, id));
+    if (head.cancel_when_abandoned) attendance_.Expect(app, id);
+  }
+  return absl::OkStatus();
+}
+
+void Admission::Abandon(const std::string& app, const std::string& id) {
+  const auto head = store_.GetDeploymentHead(app, id);
+  // A client that was told to come back with `slipway resume` has left in good order.
+  if (!head.ok() || IsTerminal(head->state) || head->state == pb::DEPLOYMENT_STATE_PAUSED) return;
+  const absl::Status cancelled =
+      Cancel(app, id, Request(), Actor("controller", "abandoned")).status();
+  LogInfo("a deployment's client is gone",
+          {{"app", app},
+           {"deployment", id},
+           {"outcome", cancelled.ok() ? "cancelled" : std::string(cancelled.message())}});
 }
 
 absl::StatusOr<DeploymentRecord> Admission::Cancel(const std::string& app, const std::string& id,
@@ -186,6 +271,7 @@ absl::StatusOr<DeploymentRecord> Admission::Resume(const std::string& app, const
                                                    const Request& request, const Actor& actor) {
   SLIPWAY_ASSIGN_OR_RETURN(const DeploymentRecord record, store_.GetDeployment(app, id));
   SLIPWAY_RETURN_IF_ERROR(store_.RequestResume(app, record.id, request, actor));
+  if (record.cancel_when_abandoned) attendance_.Expect(app, record.id);
   engine_.Release(app, record.id);
   return store_.GetDeployment(app, record.id);
 }

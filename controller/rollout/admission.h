@@ -9,6 +9,8 @@
 #include "absl/status/statusor.h"
 
 #include "common/clock.h"
+#include "controller/fleet/target.h"
+#include "controller/rollout/attendance.h"
 #include "controller/rollout/engine.h"
 #include "controller/store/store.h"
 
@@ -24,7 +26,23 @@ struct Wish {
   std::vector<std::string> update_services;
   // It stops before the first switch.
   bool hold_before_flip = false;
+  // Goes on without hosts that do not answer.
+  bool skip_offline = false;
+  // Nobody waits for its end, so it cannot be abandoned.
+  bool detached = false;
+  // For DEPLOYMENT_KIND_RECONCILE: these alone.
+  std::vector<std::string> hosts;
   Actor actor;
+};
+
+// Who takes part in a deployment, and who does not.
+struct Roster {
+  // Canaries first.
+  std::vector<std::string> hosts;
+  uint32_t canaries = 0;
+  std::vector<LeftOut> left_out;
+  // Of `hosts`, in their order.
+  std::vector<xpb::ApplicationState> states;
 };
 
 struct Admitted {
@@ -42,8 +60,15 @@ class Admission {
  public:
   using HostLookup = std::function<std::shared_ptr<ExecutorClient>(const std::string& host)>;
 
-  Admission(Store& store, Engine& engine, HostLookup hosts, Clock& clock)
-      : store_(store), engine_(engine), hosts_(std::move(hosts)), clock_(clock) {}
+  // `targets` gives hosts that are being connected to a moment for it.
+  Admission(Store& store, Engine& engine, Attendance& attendance, HostLookup hosts,
+            TargetLookup targets, Clock& clock)
+      : store_(store),
+        engine_(engine),
+        attendance_(attendance),
+        hosts_(std::move(hosts)),
+        targets_(std::move(targets)),
+        clock_(clock) {}
 
   // The release that the wish means. FAILED_PRECONDITION (reason NO_PREVIOUS_RELEASE).
   absl::StatusOr<ReleaseRecord> ReleaseFor(const Wish& wish);
@@ -57,15 +82,28 @@ class Admission {
                                           const Request& request, const Actor& actor);
   // Starts the deployment that waits, if its turn has come: call it whenever a deployment of the application has ended.
   absl::Status StartQueued(const std::string& app);
-  // Whatever waits and whose turn has come; for the start of the controller.
+  // Whatever waits and whose turn has come; for the start of the controller, as is ExpectAll().
   absl::Status StartAllQueued();
-  // What the hosts of a spec say now; those that do not answer are left out.
-  std::vector<xpb::ApplicationState> Inspect(const pb::ApplicationSpec& spec);
+  // What must not go on without its client gives that one a moment to come back.
+  absl::Status ExpectAll();
+  // Cancels a deployment whose client is gone, unless it waits for a person or is beyond that.
+  void Abandon(const std::string& app, const std::string& id);
+  std::vector<Target> Targets(const pb::ApplicationSpec& spec) { return targets_(spec); }
+  // Asks every host of the spec. FAILED_PRECONDITION when nobody could take part (reason NO_HOSTS), or when some do not answer
+  // and may not be skipped (HOSTS_OFFLINE).
+  absl::StatusOr<Roster> Muster(const pb::ApplicationSpec& spec, const Wish& wish);
 
  private:
+  using Answers = std::vector<absl::StatusOr<xpb::ApplicationState>>;
+
+  // What the hosts say now, in their order.
+  Answers Inspect(const std::string& app, const std::vector<std::string>& hosts);
+
   Store& store_;
   Engine& engine_;
+  Attendance& attendance_;
   const HostLookup hosts_;
+  const TargetLookup targets_;
   Clock& clock_;
 };
 

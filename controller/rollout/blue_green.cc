@@ -17,7 +17,7 @@ StepDefinition HookStep(const pb::Hook& hook, Phase phase, OnFailure on_failure)
                       on_failure,
                       FromProto(hook.timeout()) + kMargin,
                       command::RunHook(hook.name()),
-                      when::IsDeploy};
+                      hook.once() ? when::IsNewEverywhere : when::IsDeploy};
   step.once = hook.once();
   return step;
 }

@@ -14,6 +14,9 @@ bool SomethingServedBefore(const Situation& at) {
   return PreviousSlot(at.rollout) != pb::SLOT_UNSPECIFIED;
 }
 bool NeedsDrain(const Situation& at) { return SomethingServedBefore(at) && NotWarm(at); }
+bool IsNewEverywhere(const Situation& at) {
+  return at.deployment.kind == pb::DEPLOYMENT_KIND_DEPLOY;
+}
 bool IsDeploy(const Situation& at) { return at.deployment.kind != pb::DEPLOYMENT_KIND_ROLLBACK; }
 bool HasWorkers(const Situation& at) { return at.context.spec.compose().workers_size() > 0; }
 

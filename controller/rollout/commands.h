@@ -19,6 +19,8 @@ bool SomethingServedBefore(const Situation& at);
 bool NeedsDrain(const Situation& at);
 // Going back must not run the old release's migrations.
 bool IsDeploy(const Situation& at);
+// Not when hosts catch up with what the others serve: what runs once for all of them has run.
+bool IsNewEverywhere(const Situation& at);
 bool HasWorkers(const Situation& at);
 }  // namespace when
 

@@ -432,7 +432,8 @@ class Decider::Mind {
   void End(const Outcome& outcome) {
     state_.reason = outcome.reason;
     state_.message = outcome.message;
-    state_.serves = outcome.serves;
+    // What ought to serve everywhere is not changed by bringing it to some hosts.
+    state_.serves = outcome.serves && state_.kind != pb::DEPLOYMENT_KIND_RECONCILE;
     state_.end_time = time_;
     for (size_t host = 0; host < state_.rollouts.size(); ++host) {
       state_.rollouts[host].state = HostOutcome(state_.rollouts[host], outcome);
@@ -440,9 +441,7 @@ class Decider::Mind {
     }
     SetState(outcome.state);
     decision_.transition.history = HistoryDraft{
-        state_.app, state_.actor,
-        state_.kind == pb::DEPLOYMENT_KIND_ROLLBACK ? "rollback" : "deploy",
-        DeploymentName(state_.app, state_.id),
+        state_.app, state_.actor, EnumWord(state_.kind), DeploymentName(state_.app, state_.id),
         absl::StrCat(
             EnumWord(state_.state), ", release ", state_.release,
             state_.reason == pb::FAILURE_REASON_UNSPECIFIED ? "" : ", reason ",

@@ -1,8 +1,5 @@
 #include "controller/rollout/order.h"
 
-#include <set>
-#include <string>
-
 #include "absl/strings/match.h"
 
 #include "common/spec.h"
@@ -25,12 +22,10 @@ std::vector<size_t> GroupsOf(const std::vector<StepDefinition>& definitions) {
 }
 
 std::vector<size_t> WavesOf(const pb::RolloutSpec& spec, const DeploymentRecord& deployment) {
-  const std::set<std::string> canaries(spec.canary().begin(), spec.canary().end());
   const size_t batch = BatchSize(spec, deployment.rollouts.size());
   std::vector<size_t> waves;
-  size_t others = 0;
-  for (const RolloutRecord& rollout : deployment.rollouts) {
-    waves.push_back(canaries.contains(rollout.host) ? 0 : 1 + others++ / batch);
+  for (size_t i = 0; i < deployment.rollouts.size(); ++i) {
+    waves.push_back(i < deployment.canaries ? 0 : 1 + (i - deployment.canaries) / batch);
   }
   return waves;
 }

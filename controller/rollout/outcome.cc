@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 
+#include "common/enum_word.h"
 #include "common/spec.h"
 #include "controller/rollout/state.h"
 
@@ -105,6 +106,13 @@ std::string StayBehind(const DeploymentRecord& deployment) {
   return Grouped(hosts, " (", " (", "); ") + (hosts.empty() ? "" : ")");
 }
 
+// Hosts that the deployment was to go on without.
+std::string WentWithout(const DeploymentRecord& deployment) {
+  HostsByText hosts;
+  for (const LeftOut& one : deployment.left_out) hosts[EnumWord(one.reason)].push_back(one.host);
+  return Grouped(hosts, " (", " (", "); ") + (hosts.empty() ? "" : ")");
+}
+
 constexpr char kNewOwner[] =
     "it obeys a newer owner: somebody rolled back locally on the host, or another controller took "
     "over; nothing further was touched there";
@@ -186,16 +194,21 @@ Outcome FinishedOutcome(const DeploymentRecord& deployment) {
   }
   const std::string warnings = Warnings(deployment);
   const std::string behind = StayBehind(deployment);
+  const std::string without = WentWithout(deployment);
   const auto count = std::count_if(deployment.rollouts.begin(), deployment.rollouts.end(),
                                    [](const auto& rollout) { return !StaysBehind(rollout); });
-  outcome.state = behind.empty() ? pb::DEPLOYMENT_STATE_SUCCEEDED : pb::DEPLOYMENT_STATE_PARTIAL;
-  outcome.message =
-      absl::StrCat(late, "Release ", deployment.release, " serves on ",
-                   behind.empty() ? "every host"
-                                  : absl::StrCat(count, " of ", deployment.rollouts.size(),
-                                                 " hosts. It does not on ", behind,
-                                                 ". Mend them and deploy again"),
-                   warnings.empty() ? "" : ". Warnings: ", warnings);
+  const bool all = behind.empty() && without.empty();
+  outcome.state = all ? pb::DEPLOYMENT_STATE_SUCCEEDED : pb::DEPLOYMENT_STATE_PARTIAL;
+  outcome.message = absl::StrCat(
+      late, "Release ", deployment.release, " serves on ",
+      all ? "every host"
+          : absl::StrCat(count, " of ", deployment.rollouts.size() + deployment.left_out.size(),
+                         " hosts"),
+      behind.empty() ? ""
+                     : absl::StrCat(". It does not on ", behind,
+                                    ". Mend them, then `slipway reconcile ", app, "`"),
+      without.empty() ? "" : absl::StrCat(". Left out, to catch up later: ", without),
+      warnings.empty() ? "" : absl::StrCat(". Warnings: ", warnings));
   return outcome;
 }
 

@@ -88,6 +88,12 @@ ALTER TABLE deployments ADD COLUMN tolerated_failures INTEGER NOT NULL DEFAULT 0
 ALTER TABLE deployments ADD COLUMN resume_requested INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX deployments_waiting ON deployments(app, number) WHERE state = 11;
 )sql",
+    // left_out: REASON:HOST, separated by spaces.
+    R"sql(
+ALTER TABLE deployments ADD COLUMN canaries INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE deployments ADD COLUMN left_out TEXT NOT NULL DEFAULT '';
+ALTER TABLE deployments ADD COLUMN cancel_when_abandoned INTEGER NOT NULL DEFAULT 0;
+)sql",
 };
 
 absl::StatusOr<int64_t> Version(Database& database) {

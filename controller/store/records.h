@@ -103,6 +103,14 @@ struct RolloutRecord {
   std::vector<StepRecord> steps;
 };
 
+// A host of the application that a deployment goes on without.
+struct LeftOut {
+  std::string host;
+  pb::LeftOutReason reason = pb::LEFT_OUT_REASON_UNSPECIFIED;
+
+  bool operator==(const LeftOut&) const = default;
+};
+
 // A deployment as a whole, without what it is on each host.
 struct DeploymentHead {
   std::string app;
@@ -134,6 +142,11 @@ struct DeploymentHead {
   // As many hosts had failed when a person let it go on: no more than these are taken in silence.
   uint32_t tolerated_failures = 0;
   bool resume_requested = false;
+  // So many of its hosts, the first ones, are canaries.
+  uint32_t canaries = 0;
+  std::vector<LeftOut> left_out;
+  // Its client is to stay, see Attendance.
+  bool cancel_when_abandoned = false;
 };
 
 struct DeploymentRecord : DeploymentHead {

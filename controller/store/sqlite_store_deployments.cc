@@ -1,4 +1,7 @@
 // SqliteStore: deployments and their steps.
+#include <utility>
+
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
@@ -17,7 +20,27 @@ constexpr absl::string_view kColumns =
     "SELECT number, app, id, kind, state, reason, message, release, previous_release, commit_name, "
     "actor, description, epoch, plan_version, create_time, end_time, cancel_requested, last_event, "
     "serves, update_services, origin, hold_before_flip, released, tolerated_failures, "
-    "resume_requested FROM deployments ";
+    "resume_requested, canaries, left_out, cancel_when_abandoned FROM deployments ";
+
+// As REASON:HOST, separated by spaces; the reason is its number.
+std::string LeftOutText(const std::vector<LeftOut>& left_out) {
+  return absl::StrJoin(left_out, " ", [](std::string* text, const LeftOut& one) {
+    absl::StrAppend(text, static_cast<int>(one.reason), ":", one.host);
+  });
+}
+
+std::vector<LeftOut> ParseLeftOut(const std::string& text) {
+  std::vector<LeftOut> left_out;
+  for (const absl::string_view one : absl::StrSplit(text, ' ', absl::SkipEmpty())) {
+    const std::pair<absl::string_view, absl::string_view> parts =
+        absl::StrSplit(one, absl::MaxSplits(':', 1));
+    int reason = 0;
+    // What a newer program wrote is left out for a reason that this one does not know.
+    if (!absl::SimpleAtoi(parts.first, &reason)) reason = pb::LEFT_OUT_REASON_UNSPECIFIED;
+    left_out.push_back({std::string(parts.second), static_cast<pb::LeftOutReason>(reason)});
+  }
+  return left_out;
+}
 
 DeploymentRecord ReadDeployment(const Statement& row) {
   DeploymentRecord record;
@@ -44,6 +67,9 @@ DeploymentRecord ReadDeployment(const Statement& row) {
   record.released = row.Integer(22) != 0;
   record.tolerated_failures = static_cast<uint32_t>(row.Integer(23));
   record.resume_requested = row.Integer(24) != 0;
+  record.canaries = static_cast<uint32_t>(row.Integer(25));
+  record.left_out = ParseLeftOut(row.Text(26));
+  record.cancel_when_abandoned = row.Integer(27) != 0;
   return record;
 }
 
@@ -104,13 +130,15 @@ absl::StatusOr<int64_t> InsertDeployment(Database& database, const DeploymentRec
   Statement insert(database,
                    "INSERT INTO deployments (app, id, kind, state, reason, message, release, "
                    "previous_release, commit_name, actor, description, epoch, plan_version, "
-                   "create_time, update_services, origin, hold_before_flip) VALUES (?, ?, ?, ?, ?, "
-                   "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+                   "create_time, update_services, origin, hold_before_flip, canaries, left_out, "
+                   "cancel_when_abandoned) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+                   "?, ?, ?, ?)");
   insert.BindAll(made.app, made.id, static_cast<int>(made.kind), static_cast<int>(made.state),
                  static_cast<int>(made.reason), made.message, made.release, made.previous_release,
                  made.commit, made.actor.name, made.description, made.epoch, made.plan_version,
                  ToMicros(made.create_time), absl::StrJoin(made.update_services, " "),
-                 made.actor.origin, made.hold_before_flip);
+                 made.actor.origin, made.hold_before_flip, made.canaries,
+                 LeftOutText(made.left_out), made.cancel_when_abandoned);
   SLIPWAY_RETURN_IF_ERROR(insert.Run());
   const int64_t number = database.LastInsertId();
   for (size_t i = 0; i < made.rollouts.size(); ++i) {
@@ -215,6 +243,19 @@ absl::Status InsertLocalRollback(Database& database, const std::string& host,
   return ended.BindAll(served && before.Integer(1) == 1, number).Run();
 }
 
+// For what must not take the place of a deployment that waits.
+static absl::Status CheckIdle(Database& database, const std::string& app, const Lease& lease) {
+  Statement waiting(database, "SELECT id FROM deployments WHERE app=? AND state=?");
+  waiting.BindAll(app, static_cast<int>(pb::DEPLOYMENT_STATE_QUEUED));
+  SLIPWAY_ASSIGN_OR_RETURN(const bool waits, waiting.Step());
+  if (lease.holder.empty() && !waits) return absl::OkStatus();
+  const std::string other = waits ? waiting.Text(0) : lease.holder;
+  return Error(absl::StatusCode::kFailedPrecondition, "BUSY",
+               absl::StrCat("deployment ", other, " of ", app, waits ? " waits" : " is under way"),
+               absl::StrCat("`slipway watch ", other, "`, and try again when it has ended"),
+               DeploymentName(app, other));
+}
+
 absl::StatusOr<CreatedDeployment> SqliteStore::CreateDeployment(const NewDeployment& made,
                                                                 const Request& request) {
   CreatedDeployment created;
@@ -230,6 +271,9 @@ absl::StatusOr<CreatedDeployment> SqliteStore::CreateDeployment(const NewDeploym
     created.id = record.id;
     SLIPWAY_ASSIGN_OR_RETURN(const Lease lease, FindLease(database, record.app));
     created.queued = !lease.holder.empty();
+    if (record.kind == pb::DEPLOYMENT_KIND_RECONCILE) {
+      SLIPWAY_RETURN_IF_ERROR(CheckIdle(database, record.app, lease));
+    }
     if (created.queued) {
       record.state = pb::DEPLOYMENT_STATE_QUEUED;
       SLIPWAY_ASSIGN_OR_RETURN(created.superseded, Supersede(database, now, record));
@@ -245,7 +289,7 @@ absl::StatusOr<CreatedDeployment> SqliteStore::CreateDeployment(const NewDeploym
     }
     SLIPWAY_RETURN_IF_ERROR(InsertEvents(database, number, now, {event}).status());
     SLIPWAY_RETURN_IF_ERROR(SaveRequest(database, record.app, request, record.id));
-    const std::string action = record.kind == pb::DEPLOYMENT_KIND_ROLLBACK ? "rollback" : "deploy";
+    const std::string action = EnumWord(record.kind);
     return WriteHistory(
         database, now,
         {record.app, record.actor, action, DeploymentName(record.app, record.id),

@@ -140,7 +140,8 @@ class Store {
                                        const std::string& answer) = 0;
 
   // Takes the lease and stores the deployment with its first event; while another has the lease it is stored as QUEUED, in
-  // place of the one that waited. Answers the earlier one for a known request.
+  // place of the one that waited. Answers the earlier one for a known request. A reconciliation waits for nothing and takes nobody's
+  // place: FAILED_PRECONDITION (reason BUSY) while another deployment runs or waits.
   virtual absl::StatusOr<CreatedDeployment> CreateDeployment(const NewDeployment& made,
                                                              const Request& request) = 0;
   // Gives the lease, with an epoch above the floor, to the deployment that waits, if it is free; answers that one's id. Empty

@@ -77,6 +77,12 @@ grpc::Status ExecutorService::Inspect(grpc::ServerContext* context,
   std::vector<std::string> apps = {request->app()};
   if (request->app().empty()) apps = parts_.journal.Applications();
   for (const std::string& app : apps) {
+    if (request->compare()) {
+      const auto compared =
+          parts_.steps.Compare(app, [&] { return parts_.operations.Running(app).empty(); });
+      if (!compared.ok()) return ToGrpc(compared.status());
+      if (*compared) parts_.watch.Changed();
+    }
     const auto state = StateOf(app);
     if (!state.ok()) return ToGrpc(state.status());
     *response->add_applications() = *state;

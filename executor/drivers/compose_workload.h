@@ -47,6 +47,8 @@ class ComposeWorkload final : public Workload {
   absl::Status AnswerToNames(const StagedRelease& release, pb::Slot slot) override;
   absl::StatusOr<std::vector<std::string>> RemoveSlot(const std::string& app, pb::Slot slot,
                                                       const CallContext& call) override;
+  absl::StatusOr<std::vector<pb::Difference>> Differences(const StagedRelease& release,
+                                                          pb::Slot slot, bool workers) override;
   absl::StatusOr<ObservedSlot> Observe(const std::string& app, pb::Slot slot,
                                        Cancellation* cancellation) override;
   std::string AwaitDeath(const std::string& app, pb::Slot slot, Cancellation& stop) override;

@@ -28,6 +28,14 @@ const pb::ManifestEntry* Find(const pb::Manifest& manifest, absl::string_view pa
   return nullptr;
 }
 
+bool IsAsReleased(const fs::path& copy, const pb::ManifestEntry& entry) {
+  std::error_code error;
+  const fs::path path = copy / entry.path();
+  return entry.type() == pb::FILE_TYPE_SYMLINK
+             ? fs::read_symlink(path, error) == entry.link_target()
+             : Sha256OfFile(path.string()).value_or("") == entry.digest();
+}
+
 }  // namespace
 
 std::string SiteMark(const std::string& app, const std::string& release, pb::Slot slot) {
@@ -142,20 +150,33 @@ absl::StatusOr<ObservedSlot> StaticSite::Observe(const std::string& app, pb::Slo
   return observed;
 }
 
+absl::StatusOr<std::vector<pb::Difference>> StaticSite::Differences(const StagedRelease& release,
+                                                                    pb::Slot slot, bool) {
+  // Enough to see what it is; a copy that was deleted has them all.
+  constexpr size_t kMost = 20;
+  SLIPWAY_ASSIGN_OR_RETURN(const pb::Manifest manifest, ManifestOf(release.app, release.release));
+  const fs::path copy = paths_.SiteCopy(release.app, slot);
+  std::vector<pb::Difference> differences;
+  for (const pb::ManifestEntry& entry : manifest.entries()) {
+    if (IsAsReleased(copy, entry)) continue;
+    pb::Difference& difference = differences.emplace_back();
+    difference.set_kind(pb::DIFFERENCE_KIND_FILE);
+    difference.set_subject((copy / entry.path()).string());
+    difference.set_text("is not what the release says");
+    if (differences.size() == kMost) break;
+  }
+  return differences;
+}
+
 absl::StatusOr<uint32_t> StaticSite::Verify(const StagedRelease& release, pb::Slot slot,
                                             Cancellation* stop) {
   SLIPWAY_ASSIGN_OR_RETURN(const pb::Manifest manifest, ManifestOf(release.app, release.release));
   const fs::path copy = paths_.SiteCopy(release.app, slot);
   for (const pb::ManifestEntry& entry : manifest.entries()) {
     if (stop != nullptr && stop->IsCancelled()) return absl::CancelledError("told to stop");
-    std::error_code error;
-    const fs::path path = copy / entry.path();
-    const bool same = entry.type() == pb::FILE_TYPE_SYMLINK
-                          ? fs::read_symlink(path, error) == entry.link_target()
-                          : Sha256OfFile(path.string()).value_or("") == entry.digest();
-    if (same) continue;
+    if (IsAsReleased(copy, entry)) continue;
     return Failure(pb::FAILURE_REASON_RELEASE_CONTENT,
-                   absl::StrCat(path.string(), " is not what the release says"),
+                   absl::StrCat((copy / entry.path()).string(), " is not what the release says"),
                    "look at the disk and at who else writes there, then deploy again");
   }
   return static_cast<uint32_t>(manifest.entries_size());

@@ -64,6 +64,8 @@ class StaticSite final : public Workload {
                                               const CallContext& call) override;
   absl::StatusOr<std::vector<std::string>> RemoveSlot(const std::string& app, pb::Slot slot,
                                                       const CallContext& call) override;
+  absl::StatusOr<std::vector<pb::Difference>> Differences(const StagedRelease& release,
+                                                          pb::Slot slot, bool workers) override;
   // One entry per whole copy.
   absl::StatusOr<ObservedSlot> Observe(const std::string& app, pb::Slot slot,
                                        Cancellation* cancellation) override;

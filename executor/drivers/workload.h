@@ -95,6 +95,10 @@ class Workload {
   // Stops and removes the slot's containers; answers their ids. A slot that is not there is fine.
   virtual absl::StatusOr<std::vector<std::string>> RemoveSlot(const std::string& app, pb::Slot slot,
                                                               const CallContext& call) = 0;
+  // What differs, where the release serves from the slot, from how the calls above left it: of the
+  // slot, of the shared services, and of the workers when `workers` is set. Touches nothing.
+  virtual absl::StatusOr<std::vector<pb::Difference>> Differences(const StagedRelease& release,
+                                                                  pb::Slot slot, bool workers) = 0;
   // `cancellation` (may be null) gives up a look that Docker does not answer.
   virtual absl::StatusOr<ObservedSlot> Observe(const std::string& app, pb::Slot slot,
                                                Cancellation* cancellation) = 0;

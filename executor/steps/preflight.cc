@@ -18,6 +18,12 @@ namespace {
 // How long a warm rollback may take from here to its switch.
 constexpr std::chrono::minutes kKeptForRollback{5};
 
+// The file was ours, and somebody has changed it since.
+bool IsEdited(const NginxSite& site) {
+  const auto text = ReadFile(site.file.string());
+  return text.ok() && AppOfManagedFile(*text) == site.app && !ParseManagedFile(*text).ok();
+}
+
 }  // namespace
 
 absl::Status Steps::CheckCandidatePort(const std::string& app, const pb::ApplicationSpec& spec,
@@ -73,7 +79,14 @@ absl::StatusOr<pb::Slot> Steps::LookAtNginx(const pb::ApplicationSpec& spec,
   SLIPWAY_RETURN_IF_ERROR(ChooseProofPorts(spec, facts));
   evidence.set_compose_version(parts_.settings.compose_version);
   const NginxSite site = SiteOf(spec, facts);
-  SLIPWAY_ASSIGN_OR_RETURN(const NginxPreflight found, parts_.nginx.Preflight(site));
+  auto seen = parts_.nginx.Preflight(site);
+  if (!seen.ok() && IsEdited(site)) {
+    // Our own file is at fault, and nginx knows what stood in it.
+    SLIPWAY_ASSIGN_OR_RETURN(const bool repaired, parts_.nginx.RepairLatentSwitch(site));
+    evidence.set_repaired_latent_switch(repaired);
+    seen = parts_.nginx.Preflight(site);
+  }
+  SLIPWAY_ASSIGN_OR_RETURN(const NginxPreflight found, std::move(seen));
   evidence.set_nginx_version(found.nginx_version);
   if (found.latent_switch) {
     const auto repaired = parts_.nginx.RepairLatentSwitch(site);

@@ -196,6 +196,13 @@ absl::StatusOr<xpb::ApplicationState> Steps::Inspect(const std::string& app) {
   state.set_app(app);
   state.set_epoch(parts_.journal.EpochOf(app));
   for (const xpb::ReleaseFacts& release : facts.releases()) state.add_releases(release.release());
+  {
+    MutexLock lock(differences_mutex_);
+    const auto known = differences_.find(app);
+    if (known != differences_.end()) {
+      state.mutable_differences()->Add(known->second.begin(), known->second.end());
+    }
+  }
   if (!facts.has_spec()) return state;
   const auto loaded = Loaded(facts);
   if (loaded.ok()) {

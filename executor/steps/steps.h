@@ -5,13 +5,17 @@
 // once.
 #pragma once
 
+#include <functional>
+#include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
 #include "common/clock.h"
+#include "common/mutex.h"
 #include "common/protos.h"
 #include "executor/drivers/health.h"
 #include "executor/drivers/nginx.h"
@@ -83,7 +87,12 @@ class Steps {
 
   // Touches nothing that runs. With a manifest: also what that release's compose file means here.
   pb::HostPlan Plan(const xpb::PlanRequest& request);
+  // With the differences that the last Compare() has found.
   absl::StatusOr<xpb::ApplicationState> Inspect(const std::string& app);
+  // Looks for what differs from what was deployed: files, nginx's own word, containers, images. What
+  // was seen while something was being changed counts for nothing: `idle` is asked before and
+  // after, and so are the facts. True when the answer is another one than the last time.
+  absl::StatusOr<bool> Compare(const std::string& app, const std::function<bool()>& idle);
 
   absl::StatusOr<StagedRelease> LoadStaged(const std::string& app,
                                            const std::string& release) const;
@@ -99,6 +108,8 @@ class Steps {
  private:
   StepOutcome Dispatch(const xpb::ExecuteRequest& request, const StepCall& call);
 
+  // drift.cc
+  absl::StatusOr<std::vector<pb::Difference>> Differences(const xpb::ApplicationFacts& facts);
   // plan.cc
   pb::HostPlan PlanSite(const xpb::PlanRequest& request);
   absl::StatusOr<std::vector<pb::ServicePlan>> PlanServices(const xpb::PlanRequest& request);
@@ -150,6 +161,10 @@ class Steps {
                                                     const StepCall& call);
 
   StepParts parts_;
+  Mutex differences_mutex_;
+  // By application, as last compared.
+  std::map<std::string, std::vector<pb::Difference>> differences_
+      SLIPWAY_GUARDED_BY(differences_mutex_);
   // Written by Recover() alone.
   std::map<std::string, uint64_t> recovered_ = {{"finished", 0}, {"taken_back", 0}, {"open", 0}};
 };

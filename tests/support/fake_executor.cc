@@ -127,9 +127,20 @@ grpc::Status FakeExecutor::Watch(grpc::ServerContext* context, const xpb::WatchR
   event.set_app("gifty");
   event.set_action("local_rollback");
   writer->Write(response);
-  MutexLock lock(mutex_);
-  while (!stopping_ && !context->IsCancelled()) {
-    changed_.WaitUntil(mutex_, std::chrono::steady_clock::now() + std::chrono::milliseconds(20));
+  while (!context->IsCancelled()) {
+    {
+      MutexLock lock(mutex_);
+      changed_.WaitUntil(mutex_, std::chrono::steady_clock::now() + std::chrono::milliseconds(20));
+      if (stopping_) break;
+    }
+    xpb::WatchResponse changed;
+    *changed.add_applications() = host_.Inspect("gifty");
+    if (changed.applications(0).SerializeAsString() ==
+        response.applications(0).SerializeAsString()) {
+      continue;
+    }
+    writer->Write(changed);
+    response = changed;
   }
   return grpc::Status::OK;
 }

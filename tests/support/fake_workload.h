@@ -26,6 +26,7 @@ class FakeWorkload : public executor::Workload {
   absl::StatusOr<Container> port_owner = absl::NotFoundError("nobody");
   std::function<absl::StatusOr<int>(const std::vector<std::string>&)> run_in_container =
       [](const std::vector<std::string>&) { return 0; };
+  std::vector<pb::Difference> differences;
   std::vector<std::string> tail = {"the last words"};
 
   absl::StatusOr<Slot> Observe(const std::string&, pb::Slot, Cancellation*) override {
@@ -52,6 +53,9 @@ class FakeWorkload : public executor::Workload {
   }
   absl::StatusOr<pb::StartEvidence> StartSlot(const Release&, pb::Slot, const Call&) override {
     return Unused();
+  }
+  absl::StatusOr<std::vector<pb::Difference>> Differences(const Release&, pb::Slot, bool) override {
+    return differences;
   }
   absl::Status AnswerToNames(const Release&, pb::Slot) override { return Unused(); }
   absl::StatusOr<std::vector<std::string>> RemoveSlot(const std::string&, pb::Slot,

@@ -88,6 +88,7 @@ xpb::StepResult SimulatedHost::Perform(const xpb::ExecuteRequest& request,
   } else if (request.has_confirm()) {
     result.mutable_evidence()->mutable_confirm()->set_slot(active_);
     result.set_succeeded(active_ == request.confirm().slot());
+    differences_.clear();
     if (!result.succeeded()) result.set_summary("another slot serves");
   } else if (request.has_remove()) {
     if (request.remove().slot() == active_) violations_.push_back("removed the active slot");
@@ -105,6 +106,7 @@ xpb::ApplicationState SimulatedHost::Inspect(const std::string& app) {
   state.set_active_slot(active_);
   state.set_generation(generation_);
   state.set_epoch(epoch_);
+  state.mutable_differences()->Add(differences_.begin(), differences_.end());
   for (const auto& [slot, release] : slots_) {
     xpb::SlotState& one = *state.add_slots();
     one.set_slot(slot);
@@ -140,6 +142,10 @@ void SimulatedHost::Serve(const std::string& release) {
   slots_[pb::SLOT_BLUE] = release;
   proven_.insert(release);
   generation_ = 1;
+}
+void SimulatedHost::Differ(const pb::Difference& difference) {
+  MutexLock lock(mutex_);
+  differences_.push_back(difference);
 }
 void SimulatedHost::Adopt() {
   MutexLock lock(mutex_);

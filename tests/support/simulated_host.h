@@ -32,6 +32,8 @@ class SimulatedHost {
   void RollBackLocally();
   // Serves this release on blue.
   void Serve(const std::string& release);
+  // Something differs from what was deployed, until a deployment has ended here.
+  void Differ(const pb::Difference& difference);
   // An older version that somebody else started, which serves on blue's port.
   void Adopt();
 
@@ -55,6 +57,7 @@ class SimulatedHost {
 
   const std::string name_;
   Mutex mutex_;
+  std::vector<pb::Difference> differences_ SLIPWAY_GUARDED_BY(mutex_);
   std::set<std::string> applications_ SLIPWAY_GUARDED_BY(mutex_);
   uint64_t epoch_ SLIPWAY_GUARDED_BY(mutex_) = 0;
   uint64_t generation_ SLIPWAY_GUARDED_BY(mutex_) = 0;

@@ -26,6 +26,7 @@ struct Options {
   std::string commit_time;
   std::string message;
   std::vector<std::string> update;
+  bool skip_offline = false;
 };
 
 // Sends what the controller lacks of the working copy; answers the digest that names all of it.
@@ -104,6 +105,7 @@ int Plan(Session& session, const Options& options) {
   *request.mutable_draft()->mutable_spec() = application->spec;
   request.mutable_draft()->set_manifest_digest(*digest);
   request.mutable_draft()->set_commit(CommitOf(*application, options));
+  request.set_skip_offline(options.skip_offline);
   const auto planned = (*controller)->CreateDeployment(request);
   if (!planned.ok()) return Fail(session, planned.status());
   return ShowPlan(session, planned->plan(), planned->up_to_date());
@@ -131,6 +133,8 @@ int Deploy(Session& session, const Options& options) {
   request.set_request_id(client::NewRequestId());
   request.set_force(options.force);
   request.set_hold_before_flip(options.hold);
+  request.set_skip_offline(options.skip_offline);
+  request.set_detached(options.detach);
   request.mutable_update_services()->Add(options.update.begin(), options.update.end());
   HoldInterruptions();
   const auto created = (*controller)->CreateDeployment(request);
@@ -147,7 +151,7 @@ int Deploy(Session& session, const Options& options) {
     return kExitOk;
   }
   return FollowDeployment(session, **controller, created->deployment(),
-                          {options.verbose, options.cancel_on_signal});
+                          {options.verbose, options.cancel_on_signal, /*attend=*/true});
 }
 
 }  // namespace
@@ -164,6 +168,8 @@ Verb DeployVerb() {
             app.AddFlag("--force", options->force, "Deploy also what already serves");
             app.AddFlag("--hold-before-flip", options->hold,
                         "Prepare every host, and switch none before `slipway resume`");
+            app.AddFlag("--skip-offline", options->skip_offline,
+                        "Go on without hosts that do not answer; they catch up later");
             app.AddFlag("--verbose,-v", options->verbose, "Show what compose prints");
             app.AddOption("--commit", options->commit, "Default: GITHUB_SHA, else git's HEAD");
             app.AddOption("--commit-time", options->commit_time,
@@ -185,6 +191,8 @@ Verb PlanVerb() {
           [](CommandLine& app) -> std::function<int(Session&)> {
             auto options = std::make_shared<Options>();
             app.AddOption("--commit", options->commit, "Default: GITHUB_SHA, else git's HEAD");
+            app.AddFlag("--skip-offline", options->skip_offline,
+                        "Go on without hosts that do not answer; they catch up later");
             return [options](Session& session) { return Plan(session, *options); };
           }};
 }

@@ -1,12 +1,35 @@
 // slipway hosts list|check, and slipway doctor: the same check over everything.
 #include "clients/cli/hosts.h"
 
+#include <map>
+
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 
 #include "common/names.h"
 
 namespace slipway::cli {
 namespace {
+
+std::string StateText(const Output& output, const pb::Host& host) {
+  std::string state = host.connected()
+                          ? output.Paint(Tone::kGood, "connected")
+                          : output.Paint(Tone::kBad, absl::StrCat("lost: ", host.problem()));
+  if (host.has_cordon()) {
+    absl::StrAppend(
+        &state, ", ",
+        output.Paint(Tone::kWarning,
+                     absl::StrCat("cordoned", host.cordon().reason().empty() ? "" : ": ",
+                                  host.cordon().reason())));
+  }
+  return state;
+}
+
+std::string LabelsText(const pb::Host& host) {
+  // A map of protobuf has no order.
+  const std::map<std::string, std::string> labels(host.labels().begin(), host.labels().end());
+  return labels.empty() ? "-" : absl::StrJoin(labels, ",", absl::PairFormatter("="));
+}
 
 int List(Session& session) {
   const auto controller = session.Controller();
@@ -18,14 +41,12 @@ int List(Session& session) {
     return kExitOk;
   }
   std::vector<std::vector<std::string>> rows = {
-      {"HOST", "STATE", "VERSION", "SEEN", "FREE", "ADDRESS"}};
+      {"HOST", "STATE", "VERSION", "SEEN", "FREE", "LABELS", "ADDRESS"}};
   for (const pb::Host& host : listed->hosts()) {
-    rows.push_back({ShortName(host.name()),
-                    host.connected()
-                        ? session.output.Paint(Tone::kGood, "connected")
-                        : session.output.Paint(Tone::kBad, absl::StrCat("lost: ", host.problem())),
+    rows.push_back({ShortName(host.name()), StateText(session.output, host),
                     host.executor_version(), Ago(host.last_seen()),
-                    absl::StrCat(host.free_bytes() >> 20, " MiB"), host.address()});
+                    absl::StrCat(host.free_bytes() >> 20, " MiB"), LabelsText(host),
+                    host.address()});
   }
   session.output.Table(rows);
   return kExitOk;
@@ -112,10 +133,11 @@ int Doctor(Session& session, const std::string& app) {
 Verb HostsVerb() {
   return {
       "hosts",
-      "Add, list, check, upgrade and remove hosts",
+      "Add, list, check, upgrade, cordon, drain and remove hosts",
       {"slipway hosts add web-1 --ssh deploy@203.0.113.7", "slipway hosts list",
-       "slipway hosts check web-1 --app gifty",
-       "slipway hosts upgrade web-1 --ssh deploy@203.0.113.7", "slipway hosts remove web-1"},
+       "slipway hosts check web-1 --app gifty", "slipway hosts drain web-1 --reason 'new kernel'",
+       "slipway hosts uncordon web-1", "slipway hosts upgrade web-1 --ssh deploy@203.0.113.7",
+       "slipway hosts remove web-1"},
       [](CommandLine& app) -> std::function<int(Session&)> {
         auto options = std::make_shared<HostsOptions>();
         CommandLine* list = app.AddCommand("list", "Every host and whether its executor answers");
@@ -129,6 +151,16 @@ Verb HostsVerb() {
             "upgrade", "Install this version's executor; what serves is not touched");
         CommandLine* remove =
             app.AddCommand("remove", "Forget a host; its applications go on running");
+        CommandLine* cordon = app.AddCommand("cordon", "Leave it out of deployments from now on");
+        CommandLine* drain =
+            app.AddCommand("drain", "Cordon it, and wait until no deployment is under way there");
+        CommandLine* uncordon =
+            app.AddCommand("uncordon", "Let it take part again; it catches up by itself");
+        for (CommandLine* command : {cordon, drain, uncordon}) {
+          command->AddOption("HOST", options->host).Required();
+          if (command == uncordon) continue;
+          command->AddOption("--reason", options->reason, "For those who wonder");
+        }
         for (CommandLine* command : {add, upgrade, remove}) {
           command->AddOption("HOST", options->host, "Its name from now on").Required();
           CommandLine::Option ssh = command->AddOption(
@@ -152,6 +184,9 @@ Verb HostsVerb() {
           if (add->Given()) return AddHost(session, *options);
           if (upgrade->Given()) return UpgradeHost(session, *options);
           if (remove->Given()) return RemoveHost(session, *options);
+          if (cordon->Given()) return CordonHost(session, *options);
+          if (drain->Given()) return DrainHost(session, *options);
+          if (uncordon->Given()) return UncordonHost(session, *options);
           return list->Given() ? List(session) : CheckHosts(session, {options->host}, options->app);
         };
       }};

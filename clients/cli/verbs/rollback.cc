@@ -18,6 +18,7 @@ struct Options {
   bool plan_only = false;
   bool verbose = false;
   bool override_policy = false;
+  bool skip_offline = false;
 };
 
 int Rollback(Session& session, const Options& options) {
@@ -31,12 +32,14 @@ int Rollback(Session& session, const Options& options) {
   if (!options.to.empty()) request.set_release(ReleaseName(*app, options.to));
   request.set_request_id(client::NewRequestId());
   request.set_validate_only(options.plan_only);
+  request.set_skip_offline(options.skip_offline);
   HoldInterruptions();
   const auto created = (*controller)->Rollback(request);
   if (!created.ok()) return Fail(session, created.status());
   if (options.plan_only) return ShowPlan(session, created->plan(), false);
   FollowOptions follow;
   follow.show_logs = options.verbose;
+  follow.attend = true;
   return FollowDeployment(session, **controller, created->deployment(), follow);
 }
 
@@ -63,7 +66,9 @@ int Resume(Session& session, const std::string& named, const std::string& deploy
   if (!controller.ok()) return Fail(session, controller.status());
   const auto resumed = (*controller)->Resume(DeploymentNameOf(*app, deployment));
   if (!resumed.ok()) return Fail(session, resumed.status());
-  return FollowDeployment(session, **controller, *resumed, {}, resumed->last_event());
+  FollowOptions follow;
+  follow.attend = true;
+  return FollowDeployment(session, **controller, *resumed, follow, resumed->last_event());
 }
 
 // A verb of --app and DEPLOYMENT.
@@ -91,6 +96,8 @@ Verb RollbackVerb() {
             app.AddFlag("--override-policy", options->override_policy,
                         "As an operator: whatever the ref policy says");
             app.AddFlag("--plan", options->plan_only, "Only show what it would change");
+            app.AddFlag("--skip-offline", options->skip_offline,
+                        "Go on without hosts that do not answer; they catch up later");
             app.AddFlag("--verbose,-v", options->verbose, "Show what compose prints");
             return [options](Session& session) { return Rollback(session, *options); };
           }};

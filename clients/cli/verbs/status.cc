@@ -8,6 +8,7 @@
 #include "clients/cli/fleet_progress.h"
 #include "clients/cli/verb.h"
 #include "common/durations.h"
+#include "common/enum_word.h"
 #include "common/spec.h"
 
 namespace slipway::cli {
@@ -65,6 +66,27 @@ void AddFleetRows(const Output& output, const pb::Application& application,
   }
 }
 
+// Of hosts that are not as they ought to be; many with the same to say in one line.
+void ShowStandings(const Output& output, const pb::Application& application) {
+  std::map<std::pair<pb::HostStanding, std::string>, std::vector<std::string>> groups;
+  for (const pb::HostStatus& host : application.hosts()) {
+    if (host.standing() == pb::HOST_STANDING_UNSPECIFIED ||
+        host.standing() == pb::HOST_STANDING_CURRENT) {
+      continue;
+    }
+    groups[{host.standing(), host.standing_text()}].push_back(host.host());
+  }
+  for (const auto& [same, hosts] : groups) {
+    const bool unknown = same.first == pb::HOST_STANDING_UNKNOWN;
+    output.Line(
+        absl::StrCat(application.spec().app(), ": ",
+                     hosts.size() <= kFewHosts ? absl::StrJoin(hosts, ", ")
+                                               : absl::StrCat(hosts.size(), " hosts"),
+                     " ", output.Paint(unknown ? Tone::kWarning : Tone::kBad, EnumWord(same.first)),
+                     ": ", same.second));
+  }
+}
+
 int Status(Session& session, const std::string& app, bool every_host) {
   const auto controller = session.Controller();
   if (!controller.ok()) return Fail(session, controller.status());
@@ -95,6 +117,7 @@ int Status(Session& session, const std::string& app, bool every_host) {
   }
   session.output.Table(rows);
   for (const pb::Application& application : listed.applications()) {
+    ShowStandings(session.output, application);
     if (!application.running_deployment().empty()) {
       session.output.Line(absl::StrCat(application.spec().app(), ": ",
                                        ShortName(application.running_deployment()),

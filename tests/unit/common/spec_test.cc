@@ -3,6 +3,7 @@
 #include <functional>
 #include <limits>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "common/durations.h"
@@ -276,13 +277,30 @@ TEST(Spec, NamesTheKeyThatIsWrong) {
   }
 }
 
-// product.md's file, without what this version does not know yet: label selectors of hosts, canary,
-// batch and max_failures, policy.
+TEST(Spec, HostsMayBeNamedByTheirLabels) {
+  for (const char* text : {"hosts: {role: web, zone: eu}", "hosts: [{role: web, zone: eu}]",
+                           "hosts: ['role=web,zone=eu']"}) {
+    pb::ApplicationSpec spec;
+    ASSERT_TRUE(ParseYaml(text, "slipway.yaml", spec).ok()) << text;
+    EXPECT_THAT(spec.hosts(), testing::ElementsAre("role=web,zone=eu")) << text;
+  }
+  pb::ApplicationSpec spec = SmallestSpec();
+  spec.set_hosts(0, "role=web");
+  spec.mutable_rollout()->add_canary("role=canary");
+  EXPECT_TRUE(ValidateSpec(spec).ok()) << ValidateSpec(spec);
+  // What the selector means is not known here.
+  spec.mutable_rollout()->add_canary("web-7");
+  EXPECT_TRUE(ValidateSpec(spec).ok()) << ValidateSpec(spec);
+  spec.add_hosts("role=we b");
+  EXPECT_EQ(DetailOf(ValidateSpec(spec)).subject(), "hosts");
+}
+
+// product.md's file, without what this version does not know yet.
 TEST(Spec, OfTheProductsOwnExampleIsRight) {
   pb::ApplicationSpec spec;
   const absl::Status parsed = ParseYaml(R"(
 app: gifty
-hosts: [web-1, web-2]                 # or a label selector: {role: web}
+hosts: [web-1, {role: web}]           # names, or a label selector
 compose:
   file: docker-compose.yml            # unmodified
   slotted: [api]

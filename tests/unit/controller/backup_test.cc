@@ -207,7 +207,7 @@ TEST_F(BackupTest, WhatHostsRememberFromAfterItCountsAsLostAndNothingElseDoes) {
   const auto backup = Make();
   ASSERT_TRUE(backup.ok());
   DialOptions dial;
-  Fleet fleet(dial, *daemon_->store, *daemon_->blobs, clock_, nullptr);
+  Fleet fleet(dial, *daemon_->store, *daemon_->blobs, clock_, {});
   Audit audit(*daemon_->store, *daemon_->certificates, fleet, clock_);
   const auto before = audit.SignedHead();
   clock_.Advance(seconds(10));

@@ -317,7 +317,7 @@ TEST(SimulatedWorld, EndsWellWithTwentyThousandSeeds) {
     rollout.set_batch(chance(50) ? "34%" : absl::StrCat(1 + random() % 3));
     rollout.set_max_failures(chance(60) ? 0 : static_cast<uint32_t>(random() % 3));
     if (chance(30)) rollout.set_on_failure(pb::FAILURE_POLICY_PAUSE);
-    if (chance(30)) rollout.add_canary("web-2");
+    if (chance(30)) state.canaries = 1;
     if (context.spec.has_hooks() && chance(50)) {
       context.spec.mutable_hooks()->mutable_before_switch(0)->set_once(true);
     }

@@ -40,7 +40,7 @@ class HostClient : public ExecutorClient {
   }
   absl::Status Cancel(const std::string&, const std::string&) override { return absl::OkStatus(); }
   absl::Status SendRelease(const std::string&) override { return absl::OkStatus(); }
-  absl::StatusOr<xpb::InspectResponse> Inspect(const std::string&) override {
+  absl::StatusOr<xpb::InspectResponse> Inspect(const std::string&, bool) override {
     return xpb::InspectResponse();
   }
   absl::StatusOr<pb::HostPlan> Plan(const xpb::PlanRequest&) override { return pb::HostPlan(); }

@@ -23,7 +23,7 @@ using testing::Not;
 struct FleetOptions {
   int hosts = 6;
   std::string batch = "34%";
-  std::vector<std::string> canary = {};
+  uint32_t canaries = 0;
   uint32_t max_failures = 0;
   bool pause = false;
   bool once = false;
@@ -35,7 +35,6 @@ RolloutContext ContextOf(const FleetOptions& fleet) {
   pb::RolloutSpec& rollout = *context.spec.mutable_rollout();
   rollout.set_batch(fleet.batch);
   rollout.set_max_failures(fleet.max_failures);
-  rollout.mutable_canary()->Add(fleet.canary.begin(), fleet.canary.end());
   if (fleet.pause) rollout.set_on_failure(pb::FAILURE_POLICY_PAUSE);
   context.spec.mutable_hooks()->mutable_before_switch(0)->set_once(fleet.once);
   return context;
@@ -44,6 +43,7 @@ RolloutContext ContextOf(const FleetOptions& fleet) {
 DeploymentRecord StateOf(const FleetOptions& fleet) {
   DeploymentRecord state = NewState(fleet.hosts);
   state.hold_before_flip = fleet.hold;
+  state.canaries = fleet.canaries;
   return state;
 }
 
@@ -93,8 +93,7 @@ TEST(Fleet, PutsHostsIntoWaves) {
   EXPECT_THAT(waves({.hosts = 5, .batch = "2"}), ElementsAre(1, 1, 2, 2, 3));
   EXPECT_THAT(waves({.hosts = 5, .batch = "100%"}), ElementsAre(1, 1, 1, 1, 1));
   EXPECT_THAT(waves({.hosts = 5, .batch = "1%"}), ElementsAre(1, 2, 3, 4, 5));
-  EXPECT_THAT(waves({.hosts = 6, .batch = "34%", .canary = {"web-3", "web-6"}}),
-              ElementsAre(1, 1, 0, 1, 2, 0));
+  EXPECT_THAT(waves({.hosts = 6, .batch = "34%", .canaries = 2}), ElementsAre(0, 0, 1, 1, 1, 2));
 }
 
 TEST(Fleet, ParsesHooksIntoGroupsOfTheirOwn) {
@@ -108,17 +107,17 @@ TEST(Fleet, ParsesHooksIntoGroupsOfTheirOwn) {
 }
 
 TEST(Fleet, PreparesAllHostsAtOnceAndSwitchesTheCanaryFirstThenBatches) {
-  FleetWorld world({.hosts = 6, .batch = "34%", .canary = {"web-3"}});
+  FleetWorld world({.hosts = 6, .batch = "34%", .canaries = 1});
   world.Run();
   world.CheckInvariants();
   EXPECT_EQ(world.State().state, pb::DEPLOYMENT_STATE_SUCCEEDED);
   EXPECT_EQ(world.MostAtOnce(), 6u);
   EXPECT_LT(world.Last("hook:migrate"), world.First("switch"));
   EXPECT_THAT(world.Hosts("switch"),
-              ElementsAre("web-3", "web-1", "web-2", "web-4", "web-5", "web-6"));
-  EXPECT_LT(world.At("web-3 bake"), world.At("web-1 switch"));
+              ElementsAre("web-1", "web-2", "web-3", "web-4", "web-5", "web-6"));
+  EXPECT_LT(world.At("web-1 bake"), world.At("web-2 switch"));
   // A batch is switched together before any of it has been watched to the end.
-  EXPECT_LT(world.At("web-4 switch"), world.At("web-1 bake"));
+  EXPECT_LT(world.At("web-4 switch"), world.At("web-2 bake"));
   EXPECT_LT(world.At("web-4 bake"), world.At("web-5 switch"));
   EXPECT_LT(world.Last("bake"), world.First("drain"));
   EXPECT_LT(world.Last("prune"), world.First("confirm"));

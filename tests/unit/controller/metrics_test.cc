@@ -127,14 +127,23 @@ TEST(Metrics, HostThatIsGoneHasNoSeries) {
   EXPECT_THAT(page, Not(HasSubstr("slipway_hosts_unconverged")));
 }
 
-TEST(Metrics, MixedFleetCountsTheHostsOnOtherReleasesThanMost) {
+TEST(Metrics, AMixedFleetCountsTheHostsThatAreBehindAndThoseThatDiffer) {
   Metrics metrics;
   Present present;
-  for (const char* host : {"a", "b", "c"}) present.hosts[host] = Seen("r2");
+  const auto place = [&present](const std::string& host, pb::HostStanding standing) {
+    HostPlace& one = present.places["gifty"].emplace_back();
+    one.host = host;
+    one.standing = standing;
+  };
+  place("a", pb::HOST_STANDING_CURRENT);
+  place("b", pb::HOST_STANDING_UNKNOWN);
   EXPECT_THAT(metrics.Text(present), HasSubstr("slipway_hosts_unconverged{app=\"gifty\"} 0\n"));
-  present.hosts["d"] = Seen("r1");
-  present.hosts["e"] = Seen("r0");
+  EXPECT_THAT(metrics.Text(present), HasSubstr("slipway_hosts_drifted{app=\"gifty\"} 0\n"));
+  place("c", pb::HOST_STANDING_BEHIND);
+  place("d", pb::HOST_STANDING_BEHIND);
+  place("e", pb::HOST_STANDING_DRIFTED);
   EXPECT_THAT(metrics.Text(present), HasSubstr("slipway_hosts_unconverged{app=\"gifty\"} 2\n"));
+  EXPECT_THAT(metrics.Text(present), HasSubstr("slipway_hosts_drifted{app=\"gifty\"} 1\n"));
 }
 
 TEST(Metrics, CertificatesOfControllerAndHostsStandSideBySide) {
