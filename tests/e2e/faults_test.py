@@ -2,7 +2,7 @@
 """What goes wrong on a real host, under one load from the first deployment to the last; no request may fail.
 
 A listen port that somebody stole, so that nginx refuses a reload without saying so; another site's broken file; foreign
-reloads during the switch; a version whose health flaps; a cancelled deployment; the controller down; readers that never read;
+reloads during the switch; a version whose health flaps; a cancelled deployment; what somebody changed by hand; the controller down; readers that never read;
 nginx mode marker, which may not even close an idle connection.
 """
 import os
@@ -162,6 +162,28 @@ def deaf_readers(check):
             reader.stdout.close()
 
 
+def drifts(check):
+    """A worker that somebody stopped, an image that was tagged anew, an upstream file that was edited so that nginx refuses it."""
+    check(slipway("drift").returncode == 0, "nothing differs")
+    run("docker", "stop", *stack.containers("com.docker.compose.service=ticker"))
+    base = run("docker", "inspect", "-f", "{{.Image}}", *stack.containers("com.docker.compose.service=store")).strip()
+    other = run("docker", "inspect", "-f", "{{.Image}}", *stack.containers("com.docker.compose.service=web")).split()[0]
+    run("docker", "tag", other, "hello-base:1")
+    path = f"{SITE}/nginx/conf.d/hello_upstream.conf"
+    stack.write(path, stack.read(path).replace("server ", "serve ", 1))
+    seen = slipway("drift")
+    check(seen.returncode == 1 and all(word in seen.stdout for word in ("ticker: does not run", "hello_upstream.conf: was edited", "hello-base:1 is")),
+          "drift names the worker, the image and the file", seen.stdout)
+    status = slipway("status", "hello").stdout
+    check("drifted" in status, "status says so", status)
+    run("docker", "tag", base, "hello-base:1")
+    before = serving()
+    done = slipway("reconcile")
+    check(done.returncode == 0 and serving() == before, "reconciled", done.stdout)
+    seen = slipway("drift")
+    check(seen.returncode == 0, "and nothing differs any more", seen.stdout)
+
+
 def controller_down(check):
     controller = Daemon("controller")
     controller.stop()
@@ -213,7 +235,7 @@ def main():
         stack.write(path, stack.read(path).replace("bake: 2s", "bake: 500ms"))
         with stack.Load() as load:
             for fault in (same_commit_twice, stolen_port, broken_foreign_file, foreign_reloads, flapping_health,
-                          dies_while_starting, cancelled, followed_logs, controller_down, move_to_marker, deaf_readers):
+                          dies_while_starting, cancelled, followed_logs, drifts, controller_down, move_to_marker, deaf_readers):
                 fault(check)
         check(load.failed == 0, f"{load.requests} requests, {load.failed} failed", load.table)
         marker(check)

@@ -267,6 +267,45 @@ def unconverged():
     return int(found.group(1)) if found else None
 
 
+def away_and_back(check, hosts):
+    """A host that is away, and one that is cordoned: named, left out, shown, and brought up to date by the controller."""
+    _, two, _, four = hosts
+    spec()
+    deploy(check, "v8", 0)
+    four.partition(True)
+    output = deploy(check, "v9", 8)
+    check("no answer from host-4" in output and "--skip-offline" in output, "a host that is away refuses a deployment, by name", output)
+    output = deploy(check, "v9", 0, "--skip-offline")
+    check("serves on 3 of 4 hosts" in output and "host-4 (offline)" in output, "without it", output)
+    serve(check, hosts, "v9", "v9", "v9", "v8")
+    until(30, lambda: unconverged() == 1, "the mixed fleet is flagged")
+    status = slipway("status", "docs").stdout
+    check("host-4 behind" in status and "it will catch up by itself" in status, "status says so", status)
+    four.partition(False)
+    until(90, lambda: four.serves() == "v9", "it catches up when it is back")
+    until(30, lambda: unconverged() == 0, "and the fleet is whole")
+
+    drained = slipway("hosts", "drain", "host-2", "--reason", "new kernel")
+    check(drained.returncode == 0, "drained", drained.stdout)
+    deploy(check, "v10", 0)
+    serve(check, hosts, "v10", "v9", "v10", "v10")
+    status = slipway("status", "docs").stdout
+    check("host-2 behind" in status and "slipway hosts uncordon host-2" in status, "status says that it is cordoned", status)
+    check(slipway("hosts", "uncordon", "host-2").returncode == 0, "uncordoned")
+    until(60, lambda: two.serves() == "v10", "it catches up")
+
+
+def drifts(check, hosts):
+    until(30, lambda: slipway("drift").returncode == 0, "nothing differs")
+    write(f"{hosts[2].folder}/sites/docs/current/app.css", "p { color: blue }\n")
+    seen = slipway("drift")
+    check(seen.returncode == 1 and "1 of 4 hosts differ" in seen.stdout and "app.css" in seen.stdout, "an edited file is found", seen.stdout)
+    done = slipway("reconcile")
+    check(done.returncode == 0, "reconciled", done.stdout)
+    check(slipway("drift").returncode == 0, "and nothing differs any more")
+    serve(check, hosts, "v10")
+
+
 def meets_everything(check, controller, hosts):
     one, two, three, four = hosts
     spec()
@@ -322,6 +361,8 @@ def meets_everything(check, controller, hosts):
         serve(check, hosts, "v7", "v7", "v4", "v4")
         check(slipway("resume").returncode == 10, "resumed, it goes on without host-3")
         serve(check, hosts, "v7", "v7", "v4", "v7")
+        away_and_back(check, hosts)
+        drifts(check, hosts)
     visitors.check(check, "all of that")
     check(slipway("audit", "verify").returncode == 0, "the history is whole")
 
