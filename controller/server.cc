@@ -31,7 +31,7 @@
 #include "controller/rollout/event_hub.h"
 #include "controller/state_folder.h"
 #include "controller/store/secret_box.h"
-#include "controller/store/sqlite_store.h"
+#include "controller/store/sql_store.h"
 
 namespace slipway::controller {
 
@@ -43,7 +43,7 @@ struct Server::Parts {
   Metrics metrics;
   std::unique_ptr<BlobStore> blobs;
   std::unique_ptr<SecretBox> box;
-  std::unique_ptr<SqliteStore> store;
+  std::unique_ptr<SqlStore> store;
   std::unique_ptr<Fleet> fleet;
   std::unique_ptr<Certificates> certificates;
   std::string ssh_public_key;
@@ -89,7 +89,7 @@ absl::Status Server::Parts::Open(const Config& config) {
   SLIPWAY_ASSIGN_OR_RETURN(blobs, BlobStore::Open(folder.Blobs()));
   SLIPWAY_ASSIGN_OR_RETURN(box, SecretBox::Open(folder.Key()));
   SLIPWAY_ASSIGN_OR_RETURN(store,
-                           SqliteStore::Open(folder.Database(), SystemClock(),
+                           SqlStore::Open(folder.Database(), SystemClock(),
                                              [this](auto time) { metrics.Committed(time); }));
   const absl::Status intact = store->VerifyHistory();
   metrics.HistoryIntact(intact.ok());

@@ -90,16 +90,10 @@ CREATE INDEX deployments_waiting ON deployments(app, number) WHERE state = 11;
 )sql",
 };
 
-absl::StatusOr<int64_t> Version(Database& database) {
-  Statement statement(database, "PRAGMA user_version");
-  SLIPWAY_ASSIGN_OR_RETURN(const bool row, statement.Step());
-  return row ? statement.Integer(0) : 0;
-}
-
 }  // namespace
 
 absl::Status Migrate(Database& database) {
-  SLIPWAY_ASSIGN_OR_RETURN(const int64_t version, Version(database));
+  SLIPWAY_ASSIGN_OR_RETURN(const int64_t version, database.SchemaVersion());
   if (version > static_cast<int64_t>(kSteps.size())) {
     return Error(
         absl::StatusCode::kFailedPrecondition, "SCHEMA_TOO_NEW",
@@ -110,14 +104,14 @@ absl::Status Migrate(Database& database) {
     WriteTransaction transaction(database);
     SLIPWAY_RETURN_IF_ERROR(transaction.Begin());
     SLIPWAY_RETURN_IF_ERROR(database.Execute(kSteps[step]));
-    SLIPWAY_RETURN_IF_ERROR(database.Execute(absl::StrCat("PRAGMA user_version=", step + 1)));
+    SLIPWAY_RETURN_IF_ERROR(database.SetSchemaVersion(static_cast<int64_t>(step) + 1));
     SLIPWAY_RETURN_IF_ERROR(transaction.Commit());
   }
   return absl::OkStatus();
 }
 
 absl::Status CheckMigrated(Database& database) {
-  SLIPWAY_ASSIGN_OR_RETURN(const int64_t version, Version(database));
+  SLIPWAY_ASSIGN_OR_RETURN(const int64_t version, database.SchemaVersion());
   if (version == static_cast<int64_t>(kSteps.size())) return absl::OkStatus();
   return Error(
       absl::StatusCode::kFailedPrecondition, "SCHEMA_DIFFERS",

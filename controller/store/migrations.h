@@ -1,9 +1,9 @@
-// The database's schema, as the steps that lead to it. PRAGMA user_version says how many were taken.
+// The database's schema, as the steps that lead to it.
 #pragma once
 
 #include "absl/status/status.h"
 
-#include "controller/store/sqlite.h"
+#include "controller/store/database.h"
 
 namespace slipway::controller {
 

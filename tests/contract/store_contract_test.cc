@@ -11,7 +11,7 @@
 #include <gtest/gtest.h>
 
 #include "common/status.h"
-#include "controller/store/sqlite_store.h"
+#include "controller/store/sql_store.h"
 
 namespace slipway::controller {
 namespace {
@@ -30,7 +30,7 @@ void PrintTo(const Backend& backend, std::ostream* out) { *out << backend.name; 
 
 std::vector<Backend> Backends() {
   return {{"Sqlite", [](const std::filesystem::path& folder) -> std::unique_ptr<Store> {
-             auto store = SqliteStore::Open(folder / "state.db", SystemClock());
+             auto store = SqlStore::Open(folder / "state.db", SystemClock());
              EXPECT_TRUE(store.ok()) << store.status();
              return std::move(store).value();
            }}};

@@ -1,10 +1,10 @@
-// SqliteStore: the numbered events of a deployment.
+// SqlStore: the numbered events of a deployment.
 #include <algorithm>
 
 #include "common/durations.h"
 #include "common/status.h"
-#include "controller/store/sqlite_rows.h"
-#include "controller/store/sqlite_store.h"
+#include "controller/store/sql_rows.h"
+#include "controller/store/sql_store.h"
 
 namespace slipway::controller {
 
@@ -29,8 +29,8 @@ absl::StatusOr<uint64_t> InsertEvents(Database& database, int64_t deployment, Ti
   return last;
 }
 
-absl::StatusOr<uint64_t> SqliteStore::AppendEvents(const std::string& app, const std::string& id,
-                                                   const std::vector<pb::Event>& events) {
+absl::StatusOr<uint64_t> SqlStore::AppendEvents(const std::string& app, const std::string& id,
+                                                const std::vector<pb::Event>& events) {
   uint64_t last = 0;
   const Time now = clock_.WallNow();
   SLIPWAY_RETURN_IF_ERROR(Write([&](Database& database) -> absl::Status {
@@ -41,9 +41,9 @@ absl::StatusOr<uint64_t> SqliteStore::AppendEvents(const std::string& app, const
   return last;
 }
 
-absl::StatusOr<std::vector<pb::Event>> SqliteStore::ListEvents(const std::string& app,
-                                                               const std::string& id,
-                                                               uint64_t after, int limit) {
+absl::StatusOr<std::vector<pb::Event>> SqlStore::ListEvents(const std::string& app,
+                                                            const std::string& id, uint64_t after,
+                                                            int limit) {
   std::vector<pb::Event> events;
   SLIPWAY_RETURN_IF_ERROR(Read([&](Database& database) -> absl::Status {
     SLIPWAY_ASSIGN_OR_RETURN(const int64_t number, DeploymentNumber(database, app, id));

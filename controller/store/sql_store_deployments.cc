@@ -1,4 +1,4 @@
-// SqliteStore: deployments and their steps.
+// SqlStore: deployments and their steps.
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
@@ -7,8 +7,8 @@
 #include "common/enum_word.h"
 #include "common/names.h"
 #include "common/status.h"
-#include "controller/store/sqlite_rows.h"
-#include "controller/store/sqlite_store.h"
+#include "controller/store/sql_rows.h"
+#include "controller/store/sql_store.h"
 
 namespace slipway::controller {
 namespace {
@@ -105,14 +105,14 @@ absl::StatusOr<int64_t> InsertDeployment(Database& database, const DeploymentRec
                    "INSERT INTO deployments (app, id, kind, state, reason, message, release, "
                    "previous_release, commit_name, actor, description, epoch, plan_version, "
                    "create_time, update_services, origin, hold_before_flip) VALUES (?, ?, ?, ?, ?, "
-                   "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+                   "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING number");
   insert.BindAll(made.app, made.id, static_cast<int>(made.kind), static_cast<int>(made.state),
                  static_cast<int>(made.reason), made.message, made.release, made.previous_release,
                  made.commit, made.actor.name, made.description, made.epoch, made.plan_version,
                  ToMicros(made.create_time), absl::StrJoin(made.update_services, " "),
                  made.actor.origin, made.hold_before_flip);
   SLIPWAY_RETURN_IF_ERROR(insert.Run());
-  const int64_t number = database.LastInsertId();
+  const int64_t number = insert.Integer(0);
   for (size_t i = 0; i < made.rollouts.size(); ++i) {
     const RolloutRecord& rollout = made.rollouts[i];
     Statement host(database, "INSERT INTO rollouts VALUES (?, ?, ?, ?, ?)");
@@ -215,8 +215,8 @@ absl::Status InsertLocalRollback(Database& database, const std::string& host,
   return ended.BindAll(served && before.Integer(1) == 1, number).Run();
 }
 
-absl::StatusOr<CreatedDeployment> SqliteStore::CreateDeployment(const NewDeployment& made,
-                                                                const Request& request) {
+absl::StatusOr<CreatedDeployment> SqlStore::CreateDeployment(const NewDeployment& made,
+                                                             const Request& request) {
   CreatedDeployment created;
   const Time now = clock_.WallNow();
   SLIPWAY_RETURN_IF_ERROR(Write([&](Database& database) -> absl::Status {
@@ -254,7 +254,7 @@ absl::StatusOr<CreatedDeployment> SqliteStore::CreateDeployment(const NewDeploym
   return created;
 }
 
-absl::StatusOr<uint64_t> SqliteStore::RecordTransition(const Transition& transition) {
+absl::StatusOr<uint64_t> SqlStore::RecordTransition(const Transition& transition) {
   uint64_t last = 0;
   const Time now = clock_.WallNow();
   const DeploymentHead& record = transition.deployment;
@@ -278,8 +278,8 @@ absl::StatusOr<uint64_t> SqliteStore::RecordTransition(const Transition& transit
   return last;
 }
 
-absl::StatusOr<bool> SqliteStore::RequestCancel(const std::string& app, const std::string& id,
-                                                const Request& request, const Actor& actor) {
+absl::StatusOr<bool> SqlStore::RequestCancel(const std::string& app, const std::string& id,
+                                             const Request& request, const Actor& actor) {
   bool running = false;
   const Time now = clock_.WallNow();
   SLIPWAY_RETURN_IF_ERROR(Write([&](Database& database) -> absl::Status {
@@ -306,8 +306,8 @@ absl::StatusOr<bool> SqliteStore::RequestCancel(const std::string& app, const st
   return running;
 }
 
-absl::Status SqliteStore::RequestResume(const std::string& app, const std::string& id,
-                                        const Request& request, const Actor& actor) {
+absl::Status SqlStore::RequestResume(const std::string& app, const std::string& id,
+                                     const Request& request, const Actor& actor) {
   const Time now = clock_.WallNow();
   return Write([&](Database& database) -> absl::Status {
     SLIPWAY_ASSIGN_OR_RETURN(const auto seen, SeenRequest(database, app, request));
@@ -330,8 +330,8 @@ absl::Status SqliteStore::RequestResume(const std::string& app, const std::strin
   });
 }
 
-absl::StatusOr<DeploymentRecord> SqliteStore::GetDeployment(const std::string& app,
-                                                            const std::string& id) {
+absl::StatusOr<DeploymentRecord> SqlStore::GetDeployment(const std::string& app,
+                                                         const std::string& id) {
   DeploymentRecord record;
   SLIPWAY_RETURN_IF_ERROR(Read([&](Database& database) -> absl::Status {
     SLIPWAY_ASSIGN_OR_RETURN(const int64_t number, DeploymentNumber(database, app, id));
@@ -344,8 +344,8 @@ absl::StatusOr<DeploymentRecord> SqliteStore::GetDeployment(const std::string& a
   return record;
 }
 
-absl::StatusOr<DeploymentHead> SqliteStore::GetDeploymentHead(const std::string& app,
-                                                              const std::string& id) {
+absl::StatusOr<DeploymentHead> SqlStore::GetDeploymentHead(const std::string& app,
+                                                           const std::string& id) {
   DeploymentHead head;
   SLIPWAY_RETURN_IF_ERROR(Read([&](Database& database) -> absl::Status {
     SLIPWAY_ASSIGN_OR_RETURN(const int64_t number, DeploymentNumber(database, app, id));
@@ -358,8 +358,9 @@ absl::StatusOr<DeploymentHead> SqliteStore::GetDeploymentHead(const std::string&
   return head;
 }
 
-absl::StatusOr<std::vector<DeploymentRecord>> SqliteStore::ListDeployments(
-    const std::string& app, const std::string& before, int limit) {
+absl::StatusOr<std::vector<DeploymentRecord>> SqlStore::ListDeployments(const std::string& app,
+                                                                        const std::string& before,
+                                                                        int limit) {
   std::vector<DeploymentRecord> records;
   SLIPWAY_RETURN_IF_ERROR(Read([&](Database& database) {
     Statement list(database,
@@ -373,8 +374,8 @@ absl::StatusOr<std::vector<DeploymentRecord>> SqliteStore::ListDeployments(
   return records;
 }
 
-absl::StatusOr<std::vector<DeploymentRecord>> SqliteStore::ListServed(const std::string& app,
-                                                                      int limit) {
+absl::StatusOr<std::vector<DeploymentRecord>> SqlStore::ListServed(const std::string& app,
+                                                                   int limit) {
   std::vector<DeploymentRecord> records;
   SLIPWAY_RETURN_IF_ERROR(Read([&](Database& database) {
     Statement list(database,

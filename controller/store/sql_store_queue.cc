@@ -1,12 +1,12 @@
-// SqliteStore: whose turn it is. The lease of each application, and the deployment that waits for it.
+// SqlStore: whose turn it is. The lease of each application, and the deployment that waits for it.
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
 
 #include "common/names.h"
 #include "common/status.h"
-#include "controller/store/sqlite_rows.h"
-#include "controller/store/sqlite_store.h"
+#include "controller/store/sql_rows.h"
+#include "controller/store/sql_store.h"
 
 namespace slipway::controller {
 namespace {
@@ -79,7 +79,7 @@ absl::StatusOr<std::vector<std::string>> Supersede(Database& database, Time now,
   return superseded;
 }
 
-absl::StatusOr<std::string> SqliteStore::StartQueued(const std::string& app, uint64_t epoch_floor) {
+absl::StatusOr<std::string> SqlStore::StartQueued(const std::string& app, uint64_t epoch_floor) {
   std::string id;
   const Time now = clock_.WallNow();
   SLIPWAY_RETURN_IF_ERROR(Write([&](Database& database) -> absl::Status {
@@ -109,7 +109,7 @@ absl::StatusOr<std::string> SqliteStore::StartQueued(const std::string& app, uin
   return id;
 }
 
-absl::StatusOr<Pairs> SqliteStore::ListQueued() {
+absl::StatusOr<Pairs> SqlStore::ListQueued() {
   Pairs queued;
   SLIPWAY_RETURN_IF_ERROR(Read([&](Database& database) -> absl::Status {
     Statement list(database, "SELECT app, id FROM deployments WHERE state=? ORDER BY number");
@@ -120,7 +120,7 @@ absl::StatusOr<Pairs> SqliteStore::ListQueued() {
   return queued;
 }
 
-absl::StatusOr<Pairs> SqliteStore::ListRunning() {
+absl::StatusOr<Pairs> SqlStore::ListRunning() {
   Pairs running;
   SLIPWAY_RETURN_IF_ERROR(Read([&](Database& database) -> absl::Status {
     Statement list(database, "SELECT app, holder FROM leases WHERE holder != '' ORDER BY app");
@@ -130,7 +130,7 @@ absl::StatusOr<Pairs> SqliteStore::ListRunning() {
   return running;
 }
 
-absl::StatusOr<std::string> SqliteStore::LeaseHolder(const std::string& app) {
+absl::StatusOr<std::string> SqlStore::LeaseHolder(const std::string& app) {
   Lease lease;
   SLIPWAY_RETURN_IF_ERROR(Read([&](Database& database) -> absl::Status {
     SLIPWAY_ASSIGN_OR_RETURN(lease, FindLease(database, app));

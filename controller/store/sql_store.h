@@ -1,7 +1,5 @@
-// The Store on SQLite: one file in WAL mode with synchronous=FULL. Two connections, one that writes and one that reads, each
-// behind a lock of its own, so that a watcher's read never waits for a commit's disk write.
-//
-// One process per file; the server's lock file sees to that.
+// The Store on an SQL database (database.h). Two connections, one that writes and one that reads, each behind a lock of its own,
+// so that a watcher's read never waits for a commit's disk write.
 #pragma once
 
 #include <functional>
@@ -12,20 +10,21 @@
 
 #include "common/clock.h"
 #include "common/mutex.h"
-#include "controller/store/sqlite.h"
+#include "controller/store/database.h"
 #include "controller/store/store.h"
 
 namespace slipway::controller {
 
-class SqliteStore : public Store {
+class SqlStore : public Store {
  public:
   // Told how long each commit took.
   using CommitObserver = std::function<void(std::chrono::nanoseconds)>;
 
-  static absl::StatusOr<std::unique_ptr<SqliteStore>> Open(const std::string& path, Clock& clock,
-                                                           CommitObserver observer = nullptr);
+  // A file of SQLite's, made when it is absent. One process per file; the server's lock file sees to that.
+  static absl::StatusOr<std::unique_ptr<SqlStore>> Open(const std::string& path, Clock& clock,
+                                                        CommitObserver observer = nullptr);
 
-  // A consistent copy in a new file, also while another process uses the database; its history is verified. FAILED_PRECONDITION
+  // A consistent copy of SQLite's file in a new one, also while another process uses the database; its history is verified. FAILED_PRECONDITION
   // (reason SCHEMA_DIFFERS) when the database is not of this program's schema; DATA_LOSS when the history does not hold.
   static absl::Status Copy(const std::string& from, const std::string& to, Clock& clock);
 
@@ -95,8 +94,8 @@ class SqliteStore : public Store {
   absl::Status LimitPagesForTesting(int pages);
 
  private:
-  SqliteStore(std::unique_ptr<Database> writer, std::unique_ptr<Database> reader, Clock& clock,
-              CommitObserver observer);
+  SqlStore(std::unique_ptr<Database> writer, std::unique_ptr<Database> reader, Clock& clock,
+           CommitObserver observer);
 
   // The body runs in a transaction; it is committed when the body answers OK.
   absl::Status Write(const std::function<absl::Status(Database&)>& body);

@@ -1,11 +1,11 @@
-// SqliteStore: the hash chain, and what hosts did on their own.
+// SqlStore: the hash chain, and what hosts did on their own.
 #include "absl/strings/str_cat.h"
 
 #include "common/digest.h"
 #include "common/names.h"
 #include "common/status.h"
-#include "controller/store/sqlite_rows.h"
-#include "controller/store/sqlite_store.h"
+#include "controller/store/sql_rows.h"
+#include "controller/store/sql_store.h"
 
 namespace slipway::controller {
 namespace {
@@ -68,13 +68,13 @@ absl::Status WriteHistory(Database& database, Time now, const HistoryDraft& draf
   return head.Bind(row.sequence).BindBlob(row.hash).Run();
 }
 
-absl::Status SqliteStore::AppendHistory(const HistoryDraft& draft) {
+absl::Status SqlStore::AppendHistory(const HistoryDraft& draft) {
   const Time now = clock_.WallNow();
   return Write([&](Database& database) { return WriteHistory(database, now, draft); });
 }
 
-absl::StatusOr<std::vector<HistoryRecord>> SqliteStore::ListHistory(const std::string& app,
-                                                                    uint64_t before, int limit) {
+absl::StatusOr<std::vector<HistoryRecord>> SqlStore::ListHistory(const std::string& app,
+                                                                 uint64_t before, int limit) {
   std::vector<HistoryRecord> rows;
   const int64_t below = before == 0 ? INT64_MAX : static_cast<int64_t>(before);
   SLIPWAY_RETURN_IF_ERROR(Read([&](Database& database) -> absl::Status {
@@ -90,7 +90,7 @@ absl::StatusOr<std::vector<HistoryRecord>> SqliteStore::ListHistory(const std::s
   return rows;
 }
 
-absl::Status SqliteStore::VerifyHistory() {
+absl::Status SqlStore::VerifyHistory() {
   return Read([&](Database& database) -> absl::Status {
     uint64_t expected = 0;
     std::string previous;
@@ -112,8 +112,8 @@ absl::Status SqliteStore::VerifyHistory() {
   });
 }
 
-absl::StatusOr<uint64_t> SqliteStore::RecordLocalEvents(
-    const std::string& host, const std::vector<xpb::LocalEvent>& events) {
+absl::StatusOr<uint64_t> SqlStore::RecordLocalEvents(const std::string& host,
+                                                     const std::vector<xpb::LocalEvent>& events) {
   uint64_t seen = 0;
   const Time now = clock_.WallNow();
   SLIPWAY_RETURN_IF_ERROR(Write([&](Database& database) -> absl::Status {
