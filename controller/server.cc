@@ -88,9 +88,8 @@ absl::Status Server::Parts::Open(const Config& config) {
   metrics.Leads(true);
   SLIPWAY_ASSIGN_OR_RETURN(blobs, BlobStore::Open(folder.Blobs()));
   SLIPWAY_ASSIGN_OR_RETURN(box, SecretBox::Open(folder.Key()));
-  SLIPWAY_ASSIGN_OR_RETURN(store,
-                           SqlStore::Open(folder.Database(), SystemClock(),
-                                             [this](auto time) { metrics.Committed(time); }));
+  SLIPWAY_ASSIGN_OR_RETURN(store, SqlStore::Open(folder.Database(), SystemClock(),
+                                                 [this](auto time) { metrics.Committed(time); }));
   const absl::Status intact = store->VerifyHistory();
   metrics.HistoryIntact(intact.ok());
   if (!intact.ok()) {

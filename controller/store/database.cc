@@ -1,8 +1,20 @@
 #include "controller/store/database.h"
 
 #include "common/status.h"
+#include "common/utf8.h"
 
 namespace slipway::controller {
+
+std::string StorableText(absl::string_view text) {
+  std::string storable;
+  storable.reserve(text.size());
+  while (!text.empty()) {
+    const size_t length = text.front() == '\0' ? 0 : Utf8Length(text);
+    storable.append(length == 0 ? "\xef\xbf\xbd" : std::string(text.substr(0, length)));
+    text.remove_prefix(length == 0 ? 1 : length);
+  }
+  return storable;
+}
 
 Statement& Statement::Bind(int64_t value) {
   values_.push_back({Value::Kind::kInteger, value, ""});

@@ -1,7 +1,7 @@
 // One connection to an SQL database, whichever it is: SQLite (sqlite.h) or PostgreSQL (postgres_database.h).
 //
 // A Database is used by one thread at a time: its owner holds a lock. Statements are written in what both understand, with `?` or
-// `?1` for parameters, and are prepared once per text and kept. Integers are 64 bits wide; a text has no zero byte.
+// `?1` for parameters, and are prepared once per text and kept. Integers are 64 bits wide; texts are ordered by their bytes.
 //
 // Errors: UNAVAILABLE, reason STORE_UNAVAILABLE, with the database's own words.
 #pragma once
@@ -58,10 +58,26 @@ class Database {
   virtual absl::Status Commit() = 0;
   virtual void Rollback() = 0;
 
+  // The next write is refused with ABORTED (reason NOT_LEADER) unless this is the epoch of who leads (leadership.h). Nothing where
+  // a lock file sees to it that there is but one process.
+  virtual void Lead(uint64_t /*epoch*/) {}
+  // Tells whoever listens (store_listener.h), once the transaction is committed, that a deployment has new events. Nothing where
+  // nobody can.
+  virtual absl::Status NotifyEvents(const std::string& /*app*/, const std::string& /*id*/) {
+    return absl::OkStatus();
+  }
+
   // How many steps of migrations.h were taken; 0 for an empty database.
   virtual absl::StatusOr<int64_t> SchemaVersion() = 0;
+  // In a transaction, for migrations.h: nobody else changes the schema meanwhile, and it may take its time.
+  virtual absl::Status LockSchema() { return absl::OkStatus(); }
+  // Carries out a step, which is in SQLite's words.
+  virtual absl::Status Define(const std::string& step) { return Execute(step); }
   virtual absl::Status SetSchemaVersion(int64_t version) = 0;
 };
+
+// The text as every database takes it: U+FFFD stands for zero bytes and for what is not UTF-8.
+std::string StorableText(absl::string_view text);
 
 // A statement in use.
 class Statement {

@@ -10,6 +10,8 @@ namespace slipway::controller {
 // Brings the database to this program's schema, one transaction per step. FAILED_PRECONDITION (reason SCHEMA_TOO_NEW) when
 // a newer program has written it.
 absl::Status Migrate(Database& database);
+// The same, but a database that is not empty is left as it is.
+absl::Status MigrateIfEmpty(Database& database);
 // FAILED_PRECONDITION (reason SCHEMA_DIFFERS) when the database has another schema than this program's.
 absl::Status CheckMigrated(Database& database);
 

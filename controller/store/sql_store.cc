@@ -9,6 +9,7 @@
 #include "common/names.h"
 #include "common/status.h"
 #include "controller/store/migrations.h"
+#include "controller/store/postgres_database.h"
 #include "controller/store/sql_rows.h"
 #include "controller/store/sqlite.h"
 
@@ -22,6 +23,27 @@ absl::StatusOr<std::unique_ptr<SqlStore>> SqlStore::Open(const std::string& path
   SLIPWAY_RETURN_IF_ERROR(reader->Execute("PRAGMA query_only=ON"));
   return std::unique_ptr<SqlStore>(
       new SqlStore(std::move(writer), std::move(reader), clock, std::move(observer)));
+}
+
+absl::StatusOr<std::unique_ptr<SqlStore>> SqlStore::Open(const PostgresOptions& options,
+                                                         Clock& clock, CommitObserver observer) {
+  {
+    SLIPWAY_ASSIGN_OR_RETURN(const auto database,
+                             PostgresDatabase::Open(options, PostgresDatabase::Fence::kNone));
+    SLIPWAY_RETURN_IF_ERROR(MigrateIfEmpty(*database));
+  }
+  SLIPWAY_ASSIGN_OR_RETURN(auto writer,
+                           PostgresDatabase::Open(options, PostgresDatabase::Fence::kLeadership));
+  SLIPWAY_ASSIGN_OR_RETURN(auto reader,
+                           PostgresDatabase::Open(options, PostgresDatabase::Fence::kNone));
+  return std::unique_ptr<SqlStore>(
+      new SqlStore(std::move(writer), std::move(reader), clock, std::move(observer)));
+}
+
+absl::Status SqlStore::Lead(uint64_t epoch) {
+  MutexLock lock(write_mutex_);
+  writer_->Lead(epoch);
+  return Migrate(*writer_);
 }
 
 absl::Status SqlStore::Copy(const std::string& from, const std::string& to, Clock& clock) {

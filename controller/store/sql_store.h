@@ -11,6 +11,7 @@
 #include "common/clock.h"
 #include "common/mutex.h"
 #include "controller/store/database.h"
+#include "controller/store/postgres.h"
 #include "controller/store/store.h"
 
 namespace slipway::controller {
@@ -23,6 +24,17 @@ class SqlStore : public Store {
   // A file of SQLite's, made when it is absent. One process per file; the server's lock file sees to that.
   static absl::StatusOr<std::unique_ptr<SqlStore>> Open(const std::string& path, Clock& clock,
                                                         CommitObserver observer = nullptr);
+
+  // A database of PostgreSQL's; the tables are made in an empty one. FAILED_PRECONDITION (reason SCHEMA_TOO_NEW) when a newer program
+  // has written it. Every write is refused with ABORTED (reason NOT_LEADER) before Lead(), and when another one leads by then; in
+  // doubt about a commit UNAVAILABLE (reason COMMIT_IN_DOUBT). Neither a lost connection nor a restarted server needs a new store.
+  static absl::StatusOr<std::unique_ptr<SqlStore>> Open(const PostgresOptions& options,
+                                                        Clock& clock,
+                                                        CommitObserver observer = nullptr);
+
+  // From now on writes are this leader's, by its epoch (leadership.h). Brings the database to this program's schema, which until
+  // then may be an older one: reads are refused then where they need more. On SQLite there is nothing to do.
+  absl::Status Lead(uint64_t epoch);
 
   // A consistent copy of SQLite's file in a new one, also while another process uses the database; its history is verified. FAILED_PRECONDITION
   // (reason SCHEMA_DIFFERS) when the database is not of this program's schema; DATA_LOSS when the history does not hold.
@@ -54,6 +66,7 @@ class SqlStore : public Store {
   absl::StatusOr<std::string> StartQueued(const std::string& app, uint64_t epoch_floor) override;
   absl::StatusOr<std::vector<std::pair<std::string, std::string>>> ListQueued() override;
   absl::StatusOr<uint64_t> RecordTransition(const Transition& transition) override;
+  absl::StatusOr<int> RaiseEpochs() override;
   absl::StatusOr<uint64_t> AppendEvents(const std::string& app, const std::string& id,
                                         const std::vector<pb::Event>& events) override;
   absl::StatusOr<bool> RequestCancel(const std::string& app, const std::string& id,

@@ -119,7 +119,7 @@ absl::StatusOr<int64_t> InsertDeployment(Database& database, const DeploymentRec
     SLIPWAY_RETURN_IF_ERROR(host.BindAll(number, static_cast<uint64_t>(i), rollout.host,
                                          static_cast<int>(rollout.state),
                                          static_cast<int>(rollout.slot))
-                                .Run());
+                                .Post());
   }
   return number;
 }
@@ -139,7 +139,7 @@ absl::Status UpsertStep(Database& database, int64_t number, const StepChange& ch
                  static_cast<int64_t>(step.duration.count()));
   upsert.BindBlob(step.evidence.SerializeAsString());
   BindOptionalTime(upsert, step.start_time);
-  return upsert.Run();
+  return upsert.Post();
 }
 
 absl::Status UpdateDeployment(Database& database, int64_t number, const Transition& transition) {
@@ -154,14 +154,14 @@ absl::Status UpdateDeployment(Database& database, int64_t number, const Transiti
                  record.previous_release, record.serves, record.released, record.tolerated_failures,
                  paused);
   BindOptionalTime(update, record.end_time);
-  SLIPWAY_RETURN_IF_ERROR(update.Bind(number).Run());
+  SLIPWAY_RETURN_IF_ERROR(update.Bind(number).Post());
   for (const HostChange& change : transition.hosts) {
     Statement host(database,
                    "UPDATE rollouts SET state=?, slot=? WHERE deployment=? AND position=?");
     SLIPWAY_RETURN_IF_ERROR(host.BindAll(static_cast<int>(change.state),
                                          static_cast<int>(change.slot), number,
                                          static_cast<uint64_t>(change.host))
-                                .Run());
+                                .Post());
   }
   for (const StepChange& change : transition.steps) {
     SLIPWAY_RETURN_IF_ERROR(UpsertStep(database, number, change));
@@ -273,7 +273,7 @@ absl::StatusOr<uint64_t> SqlStore::RecordTransition(const Transition& transition
     }
     if (!IsTerminal(record.state)) return absl::OkStatus();
     Statement release(database, "UPDATE leases SET holder='' WHERE app=?");
-    return release.Bind(record.app).Run();
+    return release.Bind(record.app).Post();
   }));
   return last;
 }

@@ -12,20 +12,23 @@ absl::StatusOr<uint64_t> InsertEvents(Database& database, int64_t deployment, Ti
                                       const std::vector<pb::Event>& events) {
   uint64_t last = 0;
   {
-    Statement find(database, "SELECT last_event FROM deployments WHERE number=?");
+    Statement find(database, "SELECT last_event, app, id FROM deployments WHERE number=?");
     find.Bind(deployment);
     SLIPWAY_ASSIGN_OR_RETURN(const bool found, find.Step());
     if (found) last = find.Unsigned(0);
+    if (!events.empty()) {
+      SLIPWAY_RETURN_IF_ERROR(database.NotifyEvents(find.Text(1), find.Text(2)));
+    }
   }
   for (pb::Event event : events) {
     event.set_sequence(++last);
     *event.mutable_time() = ToProto(now);
     Statement insert(database, "INSERT INTO events VALUES (?, ?, ?)");
     insert.BindAll(deployment, last).BindBlob(event.SerializeAsString());
-    SLIPWAY_RETURN_IF_ERROR(insert.Run());
+    SLIPWAY_RETURN_IF_ERROR(insert.Post());
   }
   Statement update(database, "UPDATE deployments SET last_event=? WHERE number=?");
-  SLIPWAY_RETURN_IF_ERROR(update.BindAll(last, deployment).Run());
+  SLIPWAY_RETURN_IF_ERROR(update.BindAll(last, deployment).Post());
   return last;
 }
 

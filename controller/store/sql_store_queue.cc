@@ -11,6 +11,10 @@
 namespace slipway::controller {
 namespace {
 
+// With the number in the text, so that the index of those that wait is used.
+constexpr char kIsQueued[] = "state = 11";
+static_assert(pb::DEPLOYMENT_STATE_QUEUED == 11);
+
 using Pairs = std::vector<std::pair<std::string, std::string>>;
 
 absl::StatusOr<Pairs> ReadPairs(Statement& list) {
@@ -60,8 +64,9 @@ absl::StatusOr<std::vector<std::string>> Supersede(Database& database, Time now,
                                                    const DeploymentHead& newer) {
   std::vector<std::pair<int64_t, std::string>> waiting;
   {
-    Statement find(database, "SELECT number, id FROM deployments WHERE app=? AND state=?");
-    find.BindAll(newer.app, static_cast<int>(pb::DEPLOYMENT_STATE_QUEUED));
+    Statement find(database,
+                   absl::StrCat("SELECT number, id FROM deployments WHERE app=? AND ", kIsQueued));
+    find.Bind(newer.app);
     while (true) {
       SLIPWAY_ASSIGN_OR_RETURN(const bool row, find.Step());
       if (!row) break;
@@ -87,10 +92,9 @@ absl::StatusOr<std::string> SqlStore::StartQueued(const std::string& app, uint64
     if (!lease.holder.empty()) return absl::OkStatus();
     int64_t number = 0;
     {
-      Statement find(database,
-                     "SELECT number, id FROM deployments WHERE app=? AND state=? "
-                     "ORDER BY number LIMIT 1");
-      find.BindAll(app, static_cast<int>(pb::DEPLOYMENT_STATE_QUEUED));
+      Statement find(database, absl::StrCat("SELECT number, id FROM deployments WHERE app=? AND ",
+                                            kIsQueued, " ORDER BY number LIMIT 1"));
+      find.Bind(app);
       SLIPWAY_ASSIGN_OR_RETURN(const bool found, find.Step());
       if (!found) return absl::OkStatus();
       number = find.Integer(0);
@@ -109,11 +113,27 @@ absl::StatusOr<std::string> SqlStore::StartQueued(const std::string& app, uint64
   return id;
 }
 
+absl::StatusOr<int> SqlStore::RaiseEpochs() {
+  int running = 0;
+  SLIPWAY_RETURN_IF_ERROR(Write([&](Database& database) -> absl::Status {
+    Statement list(database, "SELECT app, holder FROM leases WHERE holder != '' ORDER BY app");
+    SLIPWAY_ASSIGN_OR_RETURN(const Pairs pairs, ReadPairs(list));
+    for (const auto& [app, id] : pairs) {
+      SLIPWAY_ASSIGN_OR_RETURN(const uint64_t epoch, TakeLease(database, app, id, 0));
+      Statement raise(database, "UPDATE deployments SET epoch=? WHERE app=? AND id=?");
+      SLIPWAY_RETURN_IF_ERROR(raise.BindAll(epoch, app, id).Post());
+    }
+    running = static_cast<int>(pairs.size());
+    return absl::OkStatus();
+  }));
+  return running;
+}
+
 absl::StatusOr<Pairs> SqlStore::ListQueued() {
   Pairs queued;
   SLIPWAY_RETURN_IF_ERROR(Read([&](Database& database) -> absl::Status {
-    Statement list(database, "SELECT app, id FROM deployments WHERE state=? ORDER BY number");
-    list.Bind(static_cast<int>(pb::DEPLOYMENT_STATE_QUEUED));
+    Statement list(database, absl::StrCat("SELECT app, id FROM deployments WHERE ", kIsQueued,
+                                          " ORDER BY number"));
     SLIPWAY_ASSIGN_OR_RETURN(queued, ReadPairs(list));
     return absl::OkStatus();
   }));

@@ -19,12 +19,12 @@
 namespace slipway::controller {
 namespace {
 
-class StoreCrash : public testing::Test {
+class StoreCrash : public ::testing::Test {
  protected:
   void SetUp() override {
-    folder_ =
-        std::filesystem::path(testing::TempDir()) /
-        absl::StrCat("store_crash.", testing::UnitTest::GetInstance()->current_test_info()->name());
+    folder_ = std::filesystem::path(::testing::TempDir()) /
+              absl::StrCat("store_crash.",
+                           ::testing::UnitTest::GetInstance()->current_test_info()->name());
     std::filesystem::remove_all(folder_);
     std::filesystem::create_directories(folder_);
   }
