@@ -435,7 +435,8 @@ absl::Status PostgresConnection::Problem(absl::string_view what) const {
   std::string text = absl::StrCat(Place(), ": ", what);
   if (PQstatus(handle_) != CONNECTION_OK) {
     const std::string said = PQerrorMessage(handle_);
-    const auto line = absl::StripAsciiWhitespace(said.substr(0, said.find('\n')));
+    const auto line =
+        absl::StripAsciiWhitespace(absl::string_view(said).substr(0, said.find('\n')));
     if (!line.empty() && !absl::StrContains(text, line)) absl::StrAppend(&text, ": ", line);
   }
   return Error(absl::StatusCode::kUnavailable, "STORE_UNAVAILABLE", text,

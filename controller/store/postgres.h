@@ -33,6 +33,8 @@ struct PostgresOptions {
   std::string password_file;
   std::chrono::milliseconds connect_timeout{5'000};
   std::chrono::milliseconds statement_timeout{30'000};
+  // How long is asked, when the connection broke while a commit was under way, whether it was carried out.
+  std::chrono::milliseconds settle_timeout{30'000};
 };
 
 // INVALID_ARGUMENT (reason BAD_DATABASE) for a conninfo that libpq cannot read, or with a password in it.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <thread>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 
@@ -94,7 +95,7 @@ absl::Status PostgresDatabase::BeginWrite() {
     SLIPWAY_RETURN_IF_ERROR(Connect());
     begun = TakeFence();
   }
-  in_transaction_ = begun.ok();
+  in_transaction_ = true;
   if (!begun.ok()) Rollback();
   return begun;
 }
@@ -127,13 +128,15 @@ absl::Status PostgresDatabase::Commit() {
 
 void PostgresDatabase::Rollback() {
   write_ = 0;
-  fresh_read_ = in_transaction_ = false;
-  if (connection_ == nullptr || connection_->IsBroken()) return;
-  static_cast<void>(connection_->Rollback());
+  fresh_read_ = false;
+  if (!std::exchange(in_transaction_, false)) return;
+  if (connection_ != nullptr && !connection_->IsBroken()) {
+    static_cast<void>(connection_->Rollback());
+  }
 }
 
 absl::Status PostgresDatabase::SettleDoubt(const absl::Status& problem) {
-  const auto deadline = std::chrono::steady_clock::now() + kSettleTime;
+  const auto deadline = std::chrono::steady_clock::now() + options_.settle_timeout;
   // Nothing tells when a server is back.
   for (milliseconds pause{20};; pause = std::min(pause * 2, milliseconds(1'000))) {
     const absl::StatusOr<bool> committed = WasCommitted();
@@ -170,10 +173,13 @@ absl::Status PostgresDatabase::NotifyEvents(const std::string& app, const std::s
 }
 
 absl::StatusOr<int64_t> PostgresDatabase::SchemaVersion() {
+  // Not to_regclass(), which in a transaction remembers what was not there at its start.
   SLIPWAY_ASSIGN_OR_RETURN(const auto exists,
-                           Query("SELECT to_regclass('schema_version') IS NOT NULL", {}));
+                           Query("SELECT 1 FROM pg_class WHERE relname='schema_version' AND "
+                                 "pg_table_is_visible(oid)",
+                                 {}));
   SLIPWAY_ASSIGN_OR_RETURN(const bool answered, exists->Next());
-  if (!answered || exists->Integer(0) == 0) return 0;
+  if (!answered) return 0;
   SLIPWAY_ASSIGN_OR_RETURN(const auto version, Query("SELECT version FROM schema_version", {}));
   SLIPWAY_ASSIGN_OR_RETURN(const bool found, version->Next());
   return found ? version->Integer(0) : 0;

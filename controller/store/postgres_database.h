@@ -3,7 +3,7 @@
 //
 // A fenced one is for the store: each of its writes begins by locking the row `leadership`, which makes writers wait for one another
 // as in SQLite, and is refused unless the row has the epoch that Lead() has said. When the connection breaks while a commit is
-// under way, the row's counter tells whether it was carried out: it is asked for `kSettleTime`, and then the answer is UNAVAILABLE
+// under way, the row's counter tells whether it was carried out: it is asked for `settle_timeout`, and then the answer is UNAVAILABLE
 // (reason COMMIT_IN_DOUBT). The transaction's own number would not do: a server that crashed may give it to another one.
 #pragma once
 
@@ -21,7 +21,6 @@ namespace slipway::controller {
 class PostgresDatabase final : public Database {
  public:
   enum class Fence { kLeadership, kNone };
-  static constexpr std::chrono::seconds kSettleTime{30};
 
   static absl::StatusOr<std::unique_ptr<PostgresDatabase>> Open(const PostgresOptions& options,
                                                                 Fence fence);

@@ -132,8 +132,9 @@ absl::StatusOr<int> SqlStore::RaiseEpochs() {
 absl::StatusOr<Pairs> SqlStore::ListQueued() {
   Pairs queued;
   SLIPWAY_RETURN_IF_ERROR(Read([&](Database& database) -> absl::Status {
+    // Ordered by a sum, for by the number itself SQLite would walk through all deployments.
     Statement list(database, absl::StrCat("SELECT app, id FROM deployments WHERE ", kIsQueued,
-                                          " ORDER BY number"));
+                                          " ORDER BY number+0"));
     SLIPWAY_ASSIGN_OR_RETURN(queued, ReadPairs(list));
     return absl::OkStatus();
   }));

@@ -107,7 +107,6 @@ void PostgresServer::Start() {
     argv.insert(argv.end(), {"-c", setting});
   }
   for (const std::string& setting : settings_) argv.insert(argv.end(), {"-c", setting});
-  stop_ = std::make_unique<Cancellation>();
   {
     MutexLock lock(mutex_);
     ready_ = ended_ = false;
@@ -117,7 +116,6 @@ void PostgresServer::Start() {
     executor::Command command;
     command.argv = argv;
     command.timeout = std::chrono::hours(2);
-    command.cancellation = stop_.get();
     command.on_line = [this](absl::string_view line) { HearLine(line); };
     static_cast<void>(executor::SystemProcessRunner().Run(command));
     MutexLock lock(mutex_);
@@ -137,15 +135,14 @@ void PostgresServer::HearLine(absl::string_view line) {
   changed_.NotifyAll();
 }
 
-void PostgresServer::Stop() {
-  stop_->Cancel();
-  runs_.join();
-}
+void PostgresServer::Stop() { End(SIGINT); }
 
-void PostgresServer::Crash() {
+void PostgresServer::Crash() { End(SIGQUIT); }
+
+void PostgresServer::End(int signal) {
   const auto file = ReadFile(folder_.path() / "data" / "postmaster.pid");
   Require(file.status());
-  kill(std::atoi(file->c_str()), SIGQUIT);
+  kill(std::atoi(file->c_str()), signal);
   runs_.join();
 }
 
@@ -156,10 +153,11 @@ controller::PostgresOptions PostgresServer::Options(const std::string& database)
   return options;
 }
 
-controller::PostgresOptions PostgresServer::TcpOptions(const std::string& database) const {
+controller::PostgresOptions PostgresServer::TcpOptions(const std::string& database,
+                                                       int port) const {
   controller::PostgresOptions options;
-  options.conninfo =
-      absl::StrCat("host=127.0.0.1 port=", port_, " user=", kUser, " dbname=", database);
+  options.conninfo = absl::StrCat("host=127.0.0.1 port=", port == 0 ? port_ : port, " user=", kUser,
+                                  " dbname=", database);
   options.password_file = folder_.path() / "password";
   return options;
 }

@@ -3,12 +3,10 @@
 #pragma once
 
 #include <filesystem>
-#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include "common/cancellation.h"
 #include "common/mutex.h"
 #include "controller/store/postgres.h"
 #include "tests/support/temporary_folder.h"
@@ -30,8 +28,8 @@ class PostgresServer {
 
   // By the unix socket.
   controller::PostgresOptions Options(const std::string& database) const;
-  // By the port, with the password in a file.
-  controller::PostgresOptions TcpOptions(const std::string& database) const;
+  // By the port, or another that leads there, with the password in a file.
+  controller::PostgresOptions TcpOptions(const std::string& database, int port = 0) const;
   int port() const { return port_; }
   // A new empty database's name.
   std::string NewDatabase();
@@ -41,12 +39,13 @@ class PostgresServer {
  private:
   std::vector<std::string> AsServersUser(std::vector<std::string> argv) const;
   void HearLine(absl::string_view line);
+  // The postmaster, by its signal.
+  void End(int signal);
 
   TemporaryFolder folder_;
   const std::vector<std::string> settings_;
   int port_ = 0;
   int databases_ = 0;
-  std::unique_ptr<Cancellation> stop_;
   std::thread runs_;
   Mutex mutex_;
   CondVar changed_;
