@@ -1,7 +1,9 @@
 #include "controller/server.h"
 
+#include <cstdlib>
 #include <filesystem>
 #include <thread>
+#include <unistd.h>
 #include <utility>
 #include <vector>
 
@@ -30,12 +32,23 @@
 #include "controller/rollout/engine.h"
 #include "controller/rollout/event_hub.h"
 #include "controller/state_folder.h"
+#include "controller/store/held_lead.h"
+#include "controller/store/release_files.h"
 #include "controller/store/secret_box.h"
 #include "controller/store/sql_store.h"
 
 namespace slipway::controller {
 
 using Config = slipway::config::v1::ControllerConfig;
+
+namespace {
+
+std::string MachineName() {
+  char name[256] = {};
+  return gethostname(name, sizeof(name) - 1) == 0 ? name : "";
+}
+
+}  // namespace
 
 // In the order in which they come up; destroyed the other way round.
 struct Server::Parts {
@@ -44,6 +57,8 @@ struct Server::Parts {
   std::unique_ptr<BlobStore> blobs;
   std::unique_ptr<SecretBox> box;
   std::unique_ptr<SqlStore> store;
+  std::unique_ptr<HeldLead> lead;
+  std::unique_ptr<ReleaseFiles> files;
   std::unique_ptr<Fleet> fleet;
   std::unique_ptr<Certificates> certificates;
   std::string ssh_public_key;
@@ -68,6 +83,7 @@ struct Server::Parts {
 
   ~Parts();
   absl::Status Open(const Config& config);
+  absl::Status OpenStore(const Config& config);
   absl::Status Connect(const Config& config);
   absl::Status Assemble(const Config& config);
   absl::Status Serve(const Config& config);
@@ -88,8 +104,7 @@ absl::Status Server::Parts::Open(const Config& config) {
   metrics.Leads(true);
   SLIPWAY_ASSIGN_OR_RETURN(blobs, BlobStore::Open(folder.Blobs()));
   SLIPWAY_ASSIGN_OR_RETURN(box, SecretBox::Open(folder.Key()));
-  SLIPWAY_ASSIGN_OR_RETURN(store, SqlStore::Open(folder.Database(), SystemClock(),
-                                                 [this](auto time) { metrics.Committed(time); }));
+  SLIPWAY_RETURN_IF_ERROR(OpenStore(config));
   const absl::Status intact = store->VerifyHistory();
   metrics.HistoryIntact(intact.ok());
   if (!intact.ok()) {
@@ -98,6 +113,27 @@ absl::Status Server::Parts::Open(const Config& config) {
   SLIPWAY_ASSIGN_OR_RETURN(certificates,
                            Certificates::Open(folder.Tls(), config.tls(), *store, SystemClock()));
   return Connect(config);
+}
+
+// A file of its own, or a database on which it leads alone.
+absl::Status Server::Parts::OpenStore(const Config& config) {
+  const auto observe = [this](auto time) { metrics.Committed(time); };
+  const auto options = PostgresOf(config);
+  if (!options) {
+    SLIPWAY_ASSIGN_OR_RETURN(store,
+                             SqlStore::Open(StateFolder(state).Database(), SystemClock(), observe));
+    files = std::make_unique<ReleaseFiles>(*blobs);
+    return absl::OkStatus();
+  }
+  SLIPWAY_ASSIGN_OR_RETURN(store, SqlStore::Open(*options, SystemClock(), observe));
+  files = std::make_unique<ReleaseFiles>(*blobs, *store, SystemClock());
+  const auto lost = [] {
+    LogError("another controller may lead: this one stops at once");
+    std::_Exit(1);
+  };
+  SLIPWAY_ASSIGN_OR_RETURN(lead, HeldLead::Take(*options, MachineName(), config.socket(), lost));
+  SLIPWAY_RETURN_IF_ERROR(store->Lead(lead->epoch()));
+  return store->RaiseEpochs().status();
 }
 
 // To the hosts: those of the configuration, then those that were added.
@@ -116,7 +152,7 @@ absl::Status Server::Parts::Connect(const Config& config) {
   std::error_code ignored;
   std::filesystem::remove_all(dial.relay_folder, ignored);
   SLIPWAY_RETURN_IF_ERROR(MakeFolders(dial.relay_folder));
-  fleet = std::make_unique<Fleet>(std::move(dial), *store, *blobs, SystemClock(),
+  fleet = std::make_unique<Fleet>(std::move(dial), *store, *files, SystemClock(),
                                   [this] { upkeep->Look(); });
   audit = std::make_unique<Audit>(*store, *certificates, *fleet, SystemClock());
   upkeep = std::make_unique<Upkeep>(*certificates, *audit, *fleet, SystemClock(),
@@ -159,7 +195,7 @@ absl::Status Server::Parts::Assemble(const Config& config) {
     return fleet->Client(name);
   };
   applications = std::make_unique<Applications>(*store, *box);
-  releases = std::make_unique<Releases>(*store, *blobs, *applications, *box, SystemClock());
+  releases = std::make_unique<Releases>(*store, *files, *applications, *box, SystemClock());
   engine = std::make_unique<Engine>(*store, hub, SystemClock(), Connections());
   admission = std::make_unique<Admission>(*store, *engine, host, SystemClock());
   preview = std::make_unique<Preview>(*store, *applications, *releases, *admission, host);
@@ -183,7 +219,7 @@ absl::Status Server::Parts::OpenFront(Guard::Openers openers, GrpcServerOptions 
   const FrontParts parts{
       *store,
       *box,
-      *blobs,
+      *files,
       hub,
       *fleet,
       *registry,

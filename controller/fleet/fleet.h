@@ -49,11 +49,11 @@ class Fleet {
  public:
   // `dial` is what every host is reached with; its host key and its certificate's name are each host's own.
   // `connected` is called whenever a host has connected; may be null.
-  Fleet(DialOptions dial, Store& store, BlobStore& blobs, Clock& clock,
+  Fleet(DialOptions dial, Store& store, ReleaseFiles& files, Clock& clock,
         std::function<void()> connected)
       : dial_(std::move(dial)),
         store_(store),
-        blobs_(blobs),
+        files_(files),
         clock_(clock),
         connected_(std::move(connected)) {}
   ~Fleet();
@@ -101,7 +101,7 @@ class Fleet {
 
   const DialOptions dial_;
   Store& store_;
-  BlobStore& blobs_;
+  ReleaseFiles& files_;
   Clock& clock_;
   const std::function<void()> connected_;
   Dialer dialer_;

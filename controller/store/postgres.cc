@@ -48,6 +48,8 @@ absl::Status BadDatabase(absl::string_view what) {
 using Keywords = std::map<std::string, std::string>;
 
 absl::StatusOr<Keywords> Parse(const std::string& conninfo) {
+  // libpq would look for a server by itself then.
+  if (conninfo.empty()) return BadDatabase("is missing");
   char* problem = nullptr;
   PQconninfoOption* options = PQconninfoParse(conninfo.c_str(), &problem);
   if (options == nullptr) {

@@ -27,7 +27,7 @@ CREATE TABLE leadership (
   writes_before BIGINT NOT NULL);
 INSERT INTO leadership VALUES (1, '', '', 0, 'epoch', 0, 0);
 CREATE TABLE blobs (
-  digest BYTEA PRIMARY KEY, parts BIGINT NOT NULL, create_time BIGINT NOT NULL);
+  digest BYTEA PRIMARY KEY, size BIGINT NOT NULL, create_time BIGINT NOT NULL);
 CREATE TABLE blob_parts (
   digest BYTEA NOT NULL, position BIGINT NOT NULL, bytes BYTEA NOT NULL,
   PRIMARY KEY (digest, position));

@@ -103,16 +103,17 @@ class SqlStore : public Store {
                                                          int limit) override;
   absl::Status VerifyHistory() override;
 
+  // For what stands beside the Store on the same database, such as release_files.h. The body runs in a transaction, which is committed
+  // when the body answers OK; or on one snapshot, and changes nothing. Neither may wait for anything else.
+  absl::Status Write(const std::function<absl::Status(Database&)>& body);
+  absl::Status Read(const std::function<absl::Status(Database&)>& body);
+
   // For tests that let the disk run full: no more than this many pages. 0 lifts the limit.
   absl::Status LimitPagesForTesting(int pages);
 
  private:
   SqlStore(std::unique_ptr<Database> writer, std::unique_ptr<Database> reader, Clock& clock,
            CommitObserver observer);
-
-  // The body runs in a transaction; it is committed when the body answers OK.
-  absl::Status Write(const std::function<absl::Status(Database&)>& body);
-  absl::Status Read(const std::function<absl::Status(Database&)>& body);
 
   Clock& clock_;
   CommitObserver observer_;

@@ -13,6 +13,7 @@
 #include "common/file.h"
 #include "common/mutex.h"
 #include "common/status.h"
+#include "controller/store/held_lead.h"
 #include "controller/store/store_listener.h"
 #include "tests/contract/store_contract.h"
 #include "tests/support/postgres_server.h"
@@ -51,12 +52,7 @@ class PostgresStore : public ::testing::Test {
     ASSERT_TRUE(store.CreateRelease(ReleaseOf("gifty", "aaaaaaaaaaaa"), {}, "ann").ok());
   }
 
-  static PostgresServer& Server() {
-    static PostgresServer server;
-    return server;
-  }
-
-  PostgresServer& server_ = Server();
+  PostgresServer& server_ = PostgresServer::Shared();
   const std::string database_ = server_.NewDatabase();
   const PostgresOptions options_ = server_.Options(database_);
 };
@@ -121,6 +117,37 @@ TEST_F(PostgresStore, GivesTheLeadToOneWhoseTimeHasNotPassed) {
   EXPECT_TRUE(absl::IsAborted(one->Release(epoch)));
   EXPECT_EQ(one->Current()->holder, "b");
   EXPECT_EQ(one->Current()->address, "unix:///b");
+}
+
+TEST_F(PostgresStore, KeepsTheLeadForAsLongAsItCanBeRenewed) {
+  Open();
+  TcpProxy proxy(server_.port());
+  PostgresOptions options = server_.TcpOptions(database_, proxy.port());
+  options.statement_timeout = milliseconds(200);
+  options.connect_timeout = seconds(2);
+  const auto other = Leadership::Open(options_).value();
+  const auto start = std::chrono::steady_clock::now();
+  Cancellation lost;
+  auto held = HeldLead::Take(
+      options, "a", "unix:///a", [&lost] { lost.Cancel(); }, milliseconds(600));
+  ASSERT_TRUE(held.ok()) << held.status();
+  while (std::chrono::steady_clock::now() - start < milliseconds(1'500)) {
+    ASSERT_EQ(ReasonOf(other->Take("b", "unix:///b", seconds(60)).status()), "ANOTHER_LEADS");
+  }
+  EXPECT_FALSE(lost.IsCancelled());
+  proxy.Freeze(true);
+  EXPECT_TRUE(lost.WaitFor(seconds(20))) << "it does not reach the database any more";
+  absl::StatusOr<uint64_t> taken = absl::UnknownError("");
+  while (!taken.ok()) taken = other->Take("b", "unix:///b", seconds(60));
+  EXPECT_EQ(*taken, (*held)->epoch() + 1);
+  proxy.Freeze(false);
+  held->reset();
+  EXPECT_EQ(other->Current()->holder, "b") << "it releases only what is its own";
+  ASSERT_TRUE(other->Release(*taken).ok());
+  held = HeldLead::Take(options_, "a", "unix:///a", [] {});
+  ASSERT_TRUE(held.ok()) << held.status();
+  held->reset();
+  EXPECT_EQ(other->Current()->holder, "") << "free at once";
 }
 
 TEST_F(PostgresStore, GoesOnAfterTheServerWasRestarted) {

@@ -37,9 +37,9 @@ std::unique_ptr<Store> OpenSqlite(const std::filesystem::path& folder) {
   return std::move(store).value();
 }
 
-// One server for the program, a database for each folder.
+// A database for each folder.
 std::unique_ptr<Store> OpenPostgres(const std::filesystem::path& folder) {
-  static slipway::testing::PostgresServer server;
+  auto& server = slipway::testing::PostgresServer::Shared();
   static std::map<std::filesystem::path, std::string> databases;
   std::string& database = databases[folder];
   if (database.empty()) database = server.NewDatabase();

@@ -56,6 +56,11 @@ void GiveToServersUser(const std::filesystem::path& path) {
 
 }  // namespace
 
+PostgresServer& PostgresServer::Shared() {
+  static PostgresServer server;
+  return server;
+}
+
 PostgresServer::PostgresServer(std::vector<std::string> settings)
     : settings_(std::move(settings)), port_(FreePort()) {
   std::filesystem::permissions(folder_.path(), std::filesystem::perms(0711));

@@ -17,6 +17,9 @@ class PostgresServer {
  public:
   static constexpr char kPassword[] = "correct horse";
 
+  // One for the whole test program.
+  static PostgresServer& Shared();
+
   // Started. Settings are name=value; nothing is synced to the disk unless they say so.
   explicit PostgresServer(std::vector<std::string> settings = {});
   ~PostgresServer();

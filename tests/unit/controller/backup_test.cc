@@ -208,7 +208,8 @@ TEST_F(BackupTest, WhatHostsRememberFromAfterItCountsAsLostAndNothingElseDoes) {
   const auto backup = Make();
   ASSERT_TRUE(backup.ok());
   DialOptions dial;
-  Fleet fleet(dial, *daemon_->store, *daemon_->blobs, clock_, nullptr);
+  ReleaseFiles files(*daemon_->blobs);
+  Fleet fleet(dial, *daemon_->store, files, clock_, nullptr);
   Audit audit(*daemon_->store, *daemon_->certificates, fleet, clock_);
   const auto before = audit.SignedHead();
   clock_.Advance(seconds(10));

@@ -60,7 +60,8 @@ class ReleasesTest : public ::testing::Test {
   std::unique_ptr<BlobStore> blobs_ = BlobStore::Open(folder_.path() / "blobs").value();
   std::unique_ptr<SecretBox> box_ = SecretBox::Open(folder_.path() / "key").value();
   Applications applications_{*store_, *box_};
-  Releases releases_{*store_, *blobs_, applications_, *box_, SystemClock()};
+  ReleaseFiles files_{*blobs_};
+  Releases releases_{*store_, files_, applications_, *box_, SystemClock()};
 };
 
 TEST_F(ReleasesTest, AreNotMadeOfWhatWasNotUploaded) {
