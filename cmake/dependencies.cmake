@@ -23,3 +23,5 @@ include(${CMAKE_CURRENT_LIST_DIR}/archives.cmake)
 if(SLIPWAY_ARCHIVES)
   slipway_take_archives()
 endif()
+# After the archives: libpq's would drag in Kerberos and LDAP, which have none.
+pkg_check_modules(PQ REQUIRED IMPORTED_TARGET libpq)

@@ -19,6 +19,7 @@
 
 #include "common/digest.h"
 #include "common/status.h"
+#include "common/utf8.h"
 
 namespace slipway {
 namespace {
@@ -30,35 +31,10 @@ absl::Status Refuse(absl::string_view path, absl::string_view why) {
                absl::StrCat("'", path.substr(0, 200), "' ", why));
 }
 
-bool IsValidUtf8(absl::string_view text) {
-  size_t i = 0;
-  while (i < text.size()) {
-    const auto lead = static_cast<unsigned char>(text[i]);
-    const size_t extra = lead < 0x80         ? 0
-                         : (lead >> 5) == 6  ? 1
-                         : (lead >> 4) == 14 ? 2
-                         : (lead >> 3) == 30 ? 3
-                                             : text.size();
-    if (i + extra >= text.size()) return false;
-    for (size_t k = 1; k <= extra; ++k) {
-      if ((static_cast<unsigned char>(text[i + k]) & 0xC0) != 0x80) return false;
-    }
-    // Spelt too long, half of a surrogate pair, beyond U+10FFFF: protobuf could not read it back.
-    const auto next = extra == 0 ? 0 : static_cast<unsigned char>(text[i + 1]);
-    if (lead == 0xC0 || lead == 0xC1 || (lead == 0xE0 && next < 0xA0) ||
-        (lead == 0xED && next > 0x9F) || (lead == 0xF0 && next < 0x90) ||
-        (lead == 0xF4 && next > 0x8F) || lead > 0xF4) {
-      return false;
-    }
-    i += extra + 1;
-  }
-  return true;
-}
-
 absl::Status CheckPath(absl::string_view path) {
   if (path.empty() || path.size() > 1024) return Refuse(path, "is empty or longer than 1024 bytes");
   if (path.find('\0') != absl::string_view::npos) return Refuse(path, "contains NUL");
-  if (!IsValidUtf8(path)) return Refuse("(not UTF-8)", "is not a name in UTF-8");
+  if (!IsUtf8(path)) return Refuse("(not UTF-8)", "is not a name in UTF-8");
   for (const absl::string_view component : absl::StrSplit(path, '/')) {
     if (component.empty() || component == "." || component == ".." || component.size() > 255) {
       return Refuse(path, "is absolute, climbs, or has an empty or too long component");

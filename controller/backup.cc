@@ -20,7 +20,7 @@
 #include "controller/access/audit.h"
 #include "controller/access/certificates.h"
 #include "controller/state_folder.h"
-#include "controller/store/sqlite_store.h"
+#include "controller/store/sql_store.h"
 
 #include "slipway/store/v1/records.pb.h"
 
@@ -135,7 +135,7 @@ CopyFile LinkOrCopy(const StateFolder& state, const std::vector<fs::path>& earli
 
 absl::Status Fill(const StateFolder& from, const StateFolder& to,
                   const std::vector<fs::path>& earlier, Clock& clock) {
-  SLIPWAY_RETURN_IF_ERROR(SqliteStore::Copy(from.Database(), to.Database(), clock));
+  SLIPWAY_RETURN_IF_ERROR(SqlStore::Copy(from.Database(), to.Database(), clock));
   // After the database, so that every file is there which a release of the copy is made of.
   SLIPWAY_RETURN_IF_ERROR(CopyBeside(from, to, LinkOrCopy(from, earlier)));
   return SyncFileSystem(to.Root());
@@ -159,7 +159,7 @@ absl::StatusOr<UniqueFd> TakePartial(const StateFolder& partial) {
 }
 
 absl::Status Remember(const StateFolder& state, const fs::path& folder, Time time, Clock& clock) {
-  SLIPWAY_ASSIGN_OR_RETURN(const auto store, SqliteStore::Open(state.Database(), clock));
+  SLIPWAY_ASSIGN_OR_RETURN(const auto store, SqlStore::Open(state.Database(), clock));
   store::v1::BackupRecord record;
   *record.mutable_time() = ToProto(time);
   record.set_folder(folder.string());
@@ -178,7 +178,7 @@ absl::Status CheckUser(const fs::path& folder) {
 
 absl::Status Mark(const StateFolder& state, const fs::path& database, const Config& config,
                   const fs::path& from, Clock& clock) {
-  SLIPWAY_ASSIGN_OR_RETURN(const auto store, SqliteStore::Open(database, clock));
+  SLIPWAY_ASSIGN_OR_RETURN(const auto store, SqlStore::Open(database, clock));
   SLIPWAY_RETURN_IF_ERROR(store->VerifyHistory());
   SLIPWAY_ASSIGN_OR_RETURN(const auto newest, store->ListHistory("", 0, 1));
   SLIPWAY_ASSIGN_OR_RETURN(const auto certificates,

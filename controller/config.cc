@@ -14,7 +14,20 @@ absl::StatusOr<config::v1::ControllerConfig> LoadConfig(const std::string& path)
   config::v1::ControllerConfig config;
   SLIPWAY_RETURN_IF_ERROR(ParseYaml(*text, path, config));
   ApplyDefaults(config);
+  if (config.has_database()) {
+    if (const auto checked = Check(*PostgresOf(config)); !checked.ok()) {
+      return Annotate(checked, path);
+    }
+  }
   return config;
+}
+
+std::optional<PostgresOptions> PostgresOf(const config::v1::ControllerConfig& config) {
+  if (!config.has_database()) return std::nullopt;
+  PostgresOptions options;
+  options.conninfo = config.database().postgres();
+  options.password_file = config.database().password_file();
+  return options;
 }
 
 void ApplyDefaults(config::v1::ControllerConfig& config) {

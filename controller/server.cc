@@ -1,7 +1,9 @@
 #include "controller/server.h"
 
+#include <cstdlib>
 #include <filesystem>
 #include <thread>
+#include <unistd.h>
 #include <utility>
 #include <vector>
 
@@ -33,8 +35,10 @@
 #include "controller/rollout/engine.h"
 #include "controller/rollout/event_hub.h"
 #include "controller/state_folder.h"
+#include "controller/store/held_lead.h"
+#include "controller/store/release_files.h"
 #include "controller/store/secret_box.h"
-#include "controller/store/sqlite_store.h"
+#include "controller/store/sql_store.h"
 
 namespace slipway::controller {
 
@@ -43,6 +47,12 @@ using Config = slipway::config::v1::ControllerConfig;
 namespace {
 // What a host that has just restarted needs to be there again.
 constexpr std::chrono::seconds kConnect{5};
+
+std::string MachineName() {
+  char name[256] = {};
+  return gethostname(name, sizeof(name) - 1) == 0 ? name : "";
+}
+
 }  // namespace
 
 // In the order in which they come up; destroyed the other way round.
@@ -51,7 +61,9 @@ struct Server::Parts {
   Metrics metrics;
   std::unique_ptr<BlobStore> blobs;
   std::unique_ptr<SecretBox> box;
-  std::unique_ptr<SqliteStore> store;
+  std::unique_ptr<SqlStore> store;
+  std::unique_ptr<HeldLead> lead;
+  std::unique_ptr<ReleaseFiles> files;
   std::unique_ptr<Fleet> fleet;
   std::unique_ptr<Certificates> certificates;
   std::string ssh_public_key;
@@ -79,6 +91,7 @@ struct Server::Parts {
 
   ~Parts();
   absl::Status Open(const Config& config);
+  absl::Status OpenStore(const Config& config);
   absl::Status Connect(const Config& config);
   absl::Status Reach(const Config& config);
   absl::Status Assemble(const Config& config);
@@ -100,9 +113,7 @@ absl::Status Server::Parts::Open(const Config& config) {
   metrics.Leads(true);
   SLIPWAY_ASSIGN_OR_RETURN(blobs, BlobStore::Open(folder.Blobs()));
   SLIPWAY_ASSIGN_OR_RETURN(box, SecretBox::Open(folder.Key()));
-  SLIPWAY_ASSIGN_OR_RETURN(store,
-                           SqliteStore::Open(folder.Database(), SystemClock(),
-                                             [this](auto time) { metrics.Committed(time); }));
+  SLIPWAY_RETURN_IF_ERROR(OpenStore(config));
   const absl::Status intact = store->VerifyHistory();
   metrics.HistoryIntact(intact.ok());
   if (!intact.ok()) {
@@ -111,6 +122,27 @@ absl::Status Server::Parts::Open(const Config& config) {
   SLIPWAY_ASSIGN_OR_RETURN(certificates,
                            Certificates::Open(folder.Tls(), config.tls(), *store, SystemClock()));
   return Connect(config);
+}
+
+// A file of its own, or a database on which it leads alone.
+absl::Status Server::Parts::OpenStore(const Config& config) {
+  const auto observe = [this](auto time) { metrics.Committed(time); };
+  const auto options = PostgresOf(config);
+  if (!options) {
+    SLIPWAY_ASSIGN_OR_RETURN(store,
+                             SqlStore::Open(StateFolder(state).Database(), SystemClock(), observe));
+    files = std::make_unique<ReleaseFiles>(*blobs);
+    return absl::OkStatus();
+  }
+  SLIPWAY_ASSIGN_OR_RETURN(store, SqlStore::Open(*options, SystemClock(), observe));
+  files = std::make_unique<ReleaseFiles>(*blobs, *store, SystemClock());
+  const auto lost = [] {
+    LogError("another controller may lead: this one stops at once");
+    std::_Exit(1);
+  };
+  SLIPWAY_ASSIGN_OR_RETURN(lead, HeldLead::Take(*options, MachineName(), config.socket(), lost));
+  SLIPWAY_RETURN_IF_ERROR(store->Lead(lead->epoch()));
+  return store->RaiseEpochs().status();
 }
 
 // What reaches hosts, still without any.
@@ -129,7 +161,7 @@ absl::Status Server::Parts::Connect(const Config& config) {
   std::error_code ignored;
   std::filesystem::remove_all(dial.relay_folder, ignored);
   SLIPWAY_RETURN_IF_ERROR(MakeFolders(dial.relay_folder));
-  fleet = std::make_unique<Fleet>(std::move(dial), *store, *blobs, SystemClock(),
+  fleet = std::make_unique<Fleet>(std::move(dial), *store, *files, SystemClock(),
                                   FleetEvents{[this](const std::string& host) {
                                                 upkeep->Look();
                                                 reconciler->Returned(host);
@@ -183,7 +215,7 @@ absl::Status Server::Parts::Assemble(const Config& config) {
     return fleet->Client(name);
   };
   applications = std::make_unique<Applications>(*store, *box);
-  releases = std::make_unique<Releases>(*store, *blobs, *applications, *box, SystemClock());
+  releases = std::make_unique<Releases>(*store, *files, *applications, *box, SystemClock());
   engine = std::make_unique<Engine>(*store, hub, SystemClock(), Connections());
   const auto targets = [this](std::chrono::nanoseconds wait) {
     return [this, wait](const pb::ApplicationSpec& spec) { return registry->Targets(spec, wait); };
@@ -217,7 +249,7 @@ absl::Status Server::Parts::OpenFront(Guard::Openers openers, GrpcServerOptions 
   const FrontParts parts{
       *store,
       *box,
-      *blobs,
+      *files,
       hub,
       *fleet,
       *registry,

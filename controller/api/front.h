@@ -30,7 +30,7 @@ namespace slipway::controller {
 struct FrontParts {
   Store& store;
   SecretBox& box;
-  BlobStore& blobs;
+  ReleaseFiles& files;
   EventHub& hub;
   Fleet& fleet;
   HostRegistry& registry;

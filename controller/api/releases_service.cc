@@ -26,7 +26,10 @@ grpc::Status ReleasesService::FindMissingBlobs(
     return ToGrpc(Error(absl::StatusCode::kInvalidArgument, "BAD_DIGEST",
                         "manifest_digest: a SHA-256 of 32 bytes is expected"));
   }
-  const auto missing = FindMissing(blobs_, request->manifest_digest());
+  if (const absl::Status fetched = files_.FetchTree(request->manifest_digest()); !fetched.ok()) {
+    return ToGrpc(fetched);
+  }
+  const auto missing = FindMissing(files_.folder(), request->manifest_digest());
   if (!missing.ok()) return ToGrpc(missing.status());
   for (size_t i = 0; i < missing->size(); i += kDigestsPerPage) {
     pb::FindMissingBlobsResponse page;
@@ -44,7 +47,7 @@ grpc::Status ReleasesService::UploadBlobs(grpc::ServerContext* context,
   if (const auto caller = guard_.Admit(*context, chunk); !caller.ok()) {
     return ToGrpc(caller.status());
   }
-  BlobReceiver receiver(blobs_);
+  BlobReceiver receiver(files_.folder());
   while (reader->Read(&chunk)) {
     const absl::Status taken = receiver.Take(chunk);
     if (!taken.ok()) return ToGrpc(taken);

@@ -13,9 +13,9 @@ namespace slipway::controller {
 
 class ReleasesService : public pb::ReleaseService::Service {
  public:
-  ReleasesService(const Guard& guard, Store& store, Releases& releases, BlobStore& blobs,
+  ReleasesService(const Guard& guard, Store& store, Releases& releases, ReleaseFiles& files,
                   Checks& checks)
-      : guard_(guard), store_(store), releases_(releases), blobs_(blobs), checks_(checks) {}
+      : guard_(guard), store_(store), releases_(releases), files_(files), checks_(checks) {}
 
   grpc::Status FindMissingBlobs(grpc::ServerContext* context,
                                 const pb::FindMissingBlobsRequest* request,
@@ -46,7 +46,7 @@ class ReleasesService : public pb::ReleaseService::Service {
   const Guard& guard_;
   Store& store_;
   Releases& releases_;
-  BlobStore& blobs_;
+  ReleaseFiles& files_;
   Checks& checks_;
 };
 

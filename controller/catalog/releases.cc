@@ -31,7 +31,8 @@ std::string DigestOf(const pb::ApplicationSpec& spec) {
 }  // namespace
 
 absl::StatusOr<pb::Manifest> Releases::ManifestOf(const ReleaseRecord& release) const {
-  SLIPWAY_ASSIGN_OR_RETURN(const std::string bytes, blobs_.Read(release.manifest_digest));
+  SLIPWAY_RETURN_IF_ERROR(files_.Fetch({release.manifest_digest}));
+  SLIPWAY_ASSIGN_OR_RETURN(const std::string bytes, files_.folder().Read(release.manifest_digest));
   return ParseManifest(bytes);
 }
 
@@ -63,7 +64,8 @@ absl::StatusOr<ReleaseRecord> Releases::Compose(const ReleaseDraft& draft,
 }
 
 absl::Status Releases::RequireUploaded(const std::string& manifest_digest) const {
-  SLIPWAY_ASSIGN_OR_RETURN(const auto missing, FindMissing(blobs_, manifest_digest));
+  SLIPWAY_RETURN_IF_ERROR(files_.FetchTree(manifest_digest));
+  SLIPWAY_ASSIGN_OR_RETURN(const auto missing, FindMissing(files_.folder(), manifest_digest));
   if (missing.empty()) return absl::OkStatus();
   return Error(absl::StatusCode::kFailedPrecondition, "BLOBS_MISSING",
                absl::StrCat(missing.size(), " files of this release were not uploaded"),
@@ -100,6 +102,8 @@ absl::StatusOr<ReleaseRecord> Releases::CreateFromUploaded(ReleaseRecord release
   SLIPWAY_ASSIGN_OR_RETURN(const pb::Manifest manifest, ManifestOf(release));
   release.files = static_cast<uint32_t>(manifest.entries_size());
   release.bytes = TotalBytes(manifest);
+  // Before the row, so that whoever leads next has the files of every release.
+  SLIPWAY_RETURN_IF_ERROR(files_.PublishTree(release.manifest_digest));
   return store_.CreateRelease(release, request, actor);
 }
 
@@ -151,12 +155,12 @@ absl::StatusOr<std::set<std::string>> Releases::BlobsOf(
 
 absl::StatusOr<uint64_t> Releases::RemoveUnusedBlobs() {
   SLIPWAY_ASSIGN_OR_RETURN(std::set<std::string> unused,
-                           blobs_.WrittenBefore(clock_.WallNow() - kUploadsAreKept));
+                           files_.WrittenBefore(clock_.WallNow() - kUploadsAreKept));
   MutexLock lock(removing_);
   SLIPWAY_ASSIGN_OR_RETURN(const auto deployable, DeployableReleases());
   SLIPWAY_ASSIGN_OR_RETURN(const std::set<std::string> used, BlobsOf(deployable));
   for (const std::string& digest : used) unused.erase(digest);
-  return blobs_.Remove(unused);
+  return files_.Remove(unused);
 }
 
 }  // namespace slipway::controller

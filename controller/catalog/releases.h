@@ -8,11 +8,11 @@
 
 #include "absl/status/statusor.h"
 
-#include "common/blob_store.h"
 #include "common/clock.h"
 #include "common/manifest.h"
 #include "common/mutex.h"
 #include "controller/catalog/applications.h"
+#include "controller/store/release_files.h"
 #include "controller/store/store.h"
 
 namespace slipway::controller {
@@ -28,9 +28,9 @@ struct ReleaseDraft {
 // Safe from several threads.
 class Releases {
  public:
-  Releases(Store& store, BlobStore& blobs, const Applications& applications, const SecretBox& box,
-           Clock& clock)
-      : store_(store), blobs_(blobs), applications_(applications), box_(box), clock_(clock) {}
+  Releases(Store& store, ReleaseFiles& files, const Applications& applications,
+           const SecretBox& box, Clock& clock)
+      : store_(store), files_(files), applications_(applications), box_(box), clock_(clock) {}
 
   // With the application's present spec and environment. FAILED_PRECONDITION (reason BLOBS_MISSING) unless the manifest and
   // every file it names were uploaded. The id is the first 12 hexadecimal digits of a SHA-256 over application, tree, spec,
@@ -60,7 +60,7 @@ class Releases {
   // Nothing is removed between the look for a release's files and its row.
   Mutex removing_;
   Store& store_;
-  BlobStore& blobs_;
+  ReleaseFiles& files_;
   const Applications& applications_;
   const SecretBox& box_;
   Clock& clock_;

@@ -84,7 +84,7 @@ absl::Status Fleet::Install(const HostConfig& host, bool only_known) {
   auto member = std::make_shared<Member>();
   member->config = host;
   member->link = *std::move(link);
-  member->client = std::make_shared<GrpcExecutorClient>(member->link->channel(), blobs_);
+  member->client = std::make_shared<GrpcExecutorClient>(member->link->channel(), files_);
   std::shared_ptr<Member> previous;
   {
     MutexLock lock(mutex_);

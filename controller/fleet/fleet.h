@@ -56,10 +56,10 @@ struct FleetEvents {
 class Fleet {
  public:
   // `dial` is what every host is reached with; its host key and its certificate's name are each host's own.
-  Fleet(DialOptions dial, Store& store, BlobStore& blobs, Clock& clock, FleetEvents events)
+  Fleet(DialOptions dial, Store& store, ReleaseFiles& files, Clock& clock, FleetEvents events)
       : dial_(std::move(dial)),
         store_(store),
-        blobs_(blobs),
+        files_(files),
         clock_(clock),
         events_(std::move(events)) {}
   ~Fleet();
@@ -110,7 +110,7 @@ class Fleet {
 
   const DialOptions dial_;
   Store& store_;
-  BlobStore& blobs_;
+  ReleaseFiles& files_;
   Clock& clock_;
   const FleetEvents events_;
   Dialer dialer_;

@@ -55,8 +55,8 @@ class GrpcExecutorClient::Call {
   grpc::ClientContext context_;
 };
 
-GrpcExecutorClient::GrpcExecutorClient(std::shared_ptr<grpc::Channel> channel, BlobStore& blobs)
-    : blobs_(blobs), stub_(xpb::ExecutorService::NewStub(std::move(channel))) {}
+GrpcExecutorClient::GrpcExecutorClient(std::shared_ptr<grpc::Channel> channel, ReleaseFiles& files)
+    : files_(files), stub_(xpb::ExecutorService::NewStub(std::move(channel))) {}
 
 void GrpcExecutorClient::UseChannel(std::shared_ptr<grpc::Channel> channel) {
   MutexLock lock(mutex_);
@@ -116,13 +116,14 @@ absl::StatusOr<std::vector<std::string>> GrpcExecutorClient::Missing(
 }
 
 absl::Status GrpcExecutorClient::Upload(const std::vector<std::string>& digests) {
+  SLIPWAY_RETURN_IF_ERROR(files_.Fetch({digests.begin(), digests.end()}));
   Call call(*this, kTransfer);
   xpb::UploadBlobsResponse response;
   const auto stream = Stub()->UploadBlobs(call.context(), &response);
   absl::Status sent;
   for (const std::string& digest : digests) {
     std::error_code error;
-    const auto path = blobs_.PathOf(digest);
+    const auto path = files_.folder().PathOf(digest);
     const uint64_t size = std::filesystem::file_size(path, error);
     if (error) {
       sent = Error(absl::StatusCode::kDataLoss, "BLOB_MISSING",

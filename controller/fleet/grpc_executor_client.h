@@ -7,9 +7,9 @@
 
 #include <grpcpp/client_context.h>
 
-#include "common/blob_store.h"
 #include "common/mutex.h"
 #include "controller/fleet/executor_client.h"
+#include "controller/store/release_files.h"
 
 #include "slipway/executor/v1/executor.grpc.pb.h"
 
@@ -17,7 +17,7 @@ namespace slipway::controller {
 
 class GrpcExecutorClient : public ExecutorClient {
  public:
-  GrpcExecutorClient(std::shared_ptr<grpc::Channel> channel, BlobStore& blobs);
+  GrpcExecutorClient(std::shared_ptr<grpc::Channel> channel, ReleaseFiles& files);
 
   absl::StatusOr<xpb::StepResult> Execute(const xpb::ExecuteRequest& request,
                                           const LogSink& log) override;
@@ -49,7 +49,7 @@ class GrpcExecutorClient : public ExecutorClient {
   absl::StatusOr<std::vector<std::string>> Missing(const std::string& manifest_digest);
   absl::Status Upload(const std::vector<std::string>& digests);
 
-  BlobStore& blobs_;
+  ReleaseFiles& files_;
   std::shared_ptr<xpb::ExecutorService::Stub> Stub();
 
   Mutex mutex_;

@@ -9,8 +9,8 @@
 namespace slipway::controller {
 namespace {
 
-// Times are microseconds since the epoch; blobs named *_proto are serialised messages. Never edit a step that was
-// released: add the next one.
+// In SQLite's words; postgres_schema.h says how they are put for PostgreSQL. Times are microseconds since the epoch; blobs named
+// *_proto are serialised messages. Never edit a step that was released: add the next one.
 constexpr std::array kSteps = {
     R"sql(
 CREATE TABLE applications (
@@ -96,34 +96,40 @@ ALTER TABLE deployments ADD COLUMN cancel_when_abandoned INTEGER NOT NULL DEFAUL
 )sql",
 };
 
-absl::StatusOr<int64_t> Version(Database& database) {
-  Statement statement(database, "PRAGMA user_version");
-  SLIPWAY_ASSIGN_OR_RETURN(const bool row, statement.Step());
-  return row ? statement.Integer(0) : 0;
+absl::Status CheckNotTooNew(int64_t version) {
+  if (version <= static_cast<int64_t>(kSteps.size())) return absl::OkStatus();
+  return Error(
+      absl::StatusCode::kFailedPrecondition, "SCHEMA_TOO_NEW",
+      absl::StrCat("the database has schema ", version, ", this program knows ", kSteps.size()),
+      "start the newer slipway-controller that wrote it");
 }
 
 }  // namespace
 
 absl::Status Migrate(Database& database) {
-  SLIPWAY_ASSIGN_OR_RETURN(const int64_t version, Version(database));
-  if (version > static_cast<int64_t>(kSteps.size())) {
-    return Error(
-        absl::StatusCode::kFailedPrecondition, "SCHEMA_TOO_NEW",
-        absl::StrCat("the database has schema ", version, ", this program knows ", kSteps.size()),
-        "start the newer slipway-controller that wrote it");
-  }
-  for (size_t step = static_cast<size_t>(version); step < kSteps.size(); ++step) {
+  while (true) {
+    SLIPWAY_ASSIGN_OR_RETURN(const int64_t seen, database.SchemaVersion());
+    SLIPWAY_RETURN_IF_ERROR(CheckNotTooNew(seen));
+    if (seen == static_cast<int64_t>(kSteps.size())) return absl::OkStatus();
     WriteTransaction transaction(database);
     SLIPWAY_RETURN_IF_ERROR(transaction.Begin());
-    SLIPWAY_RETURN_IF_ERROR(database.Execute(kSteps[step]));
-    SLIPWAY_RETURN_IF_ERROR(database.Execute(absl::StrCat("PRAGMA user_version=", step + 1)));
+    SLIPWAY_RETURN_IF_ERROR(database.LockSchema());
+    // Another process may have taken the step meanwhile.
+    SLIPWAY_ASSIGN_OR_RETURN(const int64_t version, database.SchemaVersion());
+    if (version != seen) continue;
+    SLIPWAY_RETURN_IF_ERROR(database.Define(kSteps.at(static_cast<size_t>(version))));
+    SLIPWAY_RETURN_IF_ERROR(database.SetSchemaVersion(version + 1));
     SLIPWAY_RETURN_IF_ERROR(transaction.Commit());
   }
-  return absl::OkStatus();
+}
+
+absl::Status MigrateIfEmpty(Database& database) {
+  SLIPWAY_ASSIGN_OR_RETURN(const int64_t version, database.SchemaVersion());
+  return version == 0 ? Migrate(database) : CheckNotTooNew(version);
 }
 
 absl::Status CheckMigrated(Database& database) {
-  SLIPWAY_ASSIGN_OR_RETURN(const int64_t version, Version(database));
+  SLIPWAY_ASSIGN_OR_RETURN(const int64_t version, database.SchemaVersion());
   if (version == static_cast<int64_t>(kSteps.size())) return absl::OkStatus();
   return Error(
       absl::StatusCode::kFailedPrecondition, "SCHEMA_DIFFERS",

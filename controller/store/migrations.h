@@ -1,15 +1,17 @@
-// The database's schema, as the steps that lead to it. PRAGMA user_version says how many were taken.
+// The database's schema, as the steps that lead to it.
 #pragma once
 
 #include "absl/status/status.h"
 
-#include "controller/store/sqlite.h"
+#include "controller/store/database.h"
 
 namespace slipway::controller {
 
 // Brings the database to this program's schema, one transaction per step. FAILED_PRECONDITION (reason SCHEMA_TOO_NEW) when
 // a newer program has written it.
 absl::Status Migrate(Database& database);
+// The same, but a database that is not empty is left as it is.
+absl::Status MigrateIfEmpty(Database& database);
 // FAILED_PRECONDITION (reason SCHEMA_DIFFERS) when the database has another schema than this program's.
 absl::Status CheckMigrated(Database& database);
 

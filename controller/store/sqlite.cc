@@ -3,88 +3,66 @@
 #include <cerrno>
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include <sqlite3.h>
 
 #include "common/file.h"
-#include "common/logging.h"
 #include "common/status.h"
 
 namespace slipway::controller {
+namespace {
 
-Statement::Statement(Database& database, absl::string_view sql)
-    : database_(database), statement_(database.Prepare(sql)) {
-  if (statement_ == nullptr) error_ = database.LastError("prepare");
-}
-
-Statement::~Statement() {
-  if (statement_ == nullptr) return;
-  sqlite3_reset(statement_);
-  sqlite3_clear_bindings(statement_);
-}
-
-Statement& Statement::Bind(int64_t value) {
-  if (error_.ok() && sqlite3_bind_int64(statement_, ++bound_, value) != SQLITE_OK) {
-    error_ = database_.LastError("bind");
+int Bind(sqlite3_stmt* statement, int position, const Value& value) {
+  const int size = static_cast<int>(value.bytes.size());
+  switch (value.kind) {
+    case Value::Kind::kNull:
+      return sqlite3_bind_null(statement, position);
+    case Value::Kind::kInteger:
+      return sqlite3_bind_int64(statement, position, value.integer);
+    case Value::Kind::kText:
+      return sqlite3_bind_text(statement, position, value.bytes.data(), size, SQLITE_TRANSIENT);
+    case Value::Kind::kBlob:
+      return sqlite3_bind_blob(statement, position, value.bytes.data(), size, SQLITE_TRANSIENT);
   }
-  return *this;
+  return SQLITE_MISUSE;
 }
 
-Statement& Statement::Bind(absl::string_view text) {
-  // A null pointer would bind NULL, and an empty string_view may have one.
-  const char* data = text.empty() ? "" : text.data();
-  if (error_.ok() && sqlite3_bind_text(statement_, ++bound_, data, static_cast<int>(text.size()),
-                                       SQLITE_TRANSIENT) != SQLITE_OK) {
-    error_ = database_.LastError("bind");
+}  // namespace
+
+// The prepared statement is reset, with its bindings cleared, when this goes out of scope.
+class SqliteDatabase::Cursor final : public Rows {
+ public:
+  Cursor(SqliteDatabase& database, sqlite3_stmt* statement)
+      : database_(database), statement_(statement) {}
+  ~Cursor() override {
+    sqlite3_reset(statement_);
+    sqlite3_clear_bindings(statement_);
   }
-  return *this;
-}
 
-Statement& Statement::BindBlob(absl::string_view bytes) {
-  const char* data = bytes.empty() ? "" : bytes.data();
-  if (error_.ok() && sqlite3_bind_blob(statement_, ++bound_, data, static_cast<int>(bytes.size()),
-                                       SQLITE_TRANSIENT) != SQLITE_OK) {
-    error_ = database_.LastError("bind");
+  absl::StatusOr<bool> Next() override {
+    const int result = sqlite3_step(statement_);
+    if (result == SQLITE_ROW) return true;
+    if (result == SQLITE_DONE) return false;
+    return database_.LastError("statement");
   }
-  return *this;
-}
-
-Statement& Statement::BindNull() {
-  if (error_.ok() && sqlite3_bind_null(statement_, ++bound_) != SQLITE_OK) {
-    error_ = database_.LastError("bind");
+  int64_t Integer(int column) const override { return sqlite3_column_int64(statement_, column); }
+  std::string Text(int column) const override {
+    const void* data = sqlite3_column_blob(statement_, column);
+    const int size = sqlite3_column_bytes(statement_, column);
+    if (data == nullptr || size <= 0) return "";
+    return std::string(static_cast<const char*>(data), static_cast<size_t>(size));
   }
-  return *this;
-}
+  bool IsNull(int column) const override {
+    return sqlite3_column_type(statement_, column) == SQLITE_NULL;
+  }
 
-absl::StatusOr<bool> Statement::Step() {
-  if (!error_.ok()) return error_;
-  const int result = sqlite3_step(statement_);
-  if (result == SQLITE_ROW) return true;
-  if (result == SQLITE_DONE) return false;
-  return database_.LastError("statement");
-}
+ private:
+  SqliteDatabase& database_;
+  sqlite3_stmt* statement_;
+};
 
-absl::Status Statement::Run() {
-  const absl::StatusOr<bool> row = Step();
-  return row.ok() ? absl::OkStatus() : row.status();
-}
-
-int64_t Statement::Integer(int column) const { return sqlite3_column_int64(statement_, column); }
-
-std::string Statement::Text(int column) const {
-  const void* data = sqlite3_column_blob(statement_, column);
-  const int size = sqlite3_column_bytes(statement_, column);
-  if (data == nullptr || size <= 0) return "";
-  return std::string(static_cast<const char*>(data), static_cast<size_t>(size));
-}
-
-bool Statement::IsNull(int column) const {
-  return sqlite3_column_type(statement_, column) == SQLITE_NULL;
-}
-
-absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path) {
+absl::StatusOr<std::unique_ptr<SqliteDatabase>> SqliteDatabase::Open(const std::string& path) {
   // SQLite gives its -wal and -shm files the mode of the database, so that is set before anything is in it. A file that is there is
   // not opened: closing it again would drop the locks that another connection of this process holds on it, and a second process
   // could take the log of the first away.
@@ -96,7 +74,7 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path
   const int result =
       sqlite3_open_v2(path.c_str(), &handle,
                       SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, nullptr);
-  std::unique_ptr<Database> database(new Database(handle));
+  std::unique_ptr<SqliteDatabase> database(new SqliteDatabase(handle));
   if (result != SQLITE_OK) return database->LastError(absl::StrCat("open ", path));
   sqlite3_extended_result_codes(handle, 1);
   sqlite3_busy_timeout(handle, 5'000);
@@ -106,53 +84,70 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path
   return database;
 }
 
-Database::~Database() {
+SqliteDatabase::~SqliteDatabase() {
   for (auto& [sql, statement] : statements_) sqlite3_finalize(statement);
   sqlite3_close(handle_);
 }
 
-absl::Status Database::Execute(const std::string& sql) {
+absl::Status SqliteDatabase::CopyInto(const std::string& path) {
+  // Made here for its mode: SQLite fills an empty file.
+  SLIPWAY_RETURN_IF_ERROR(WriteFileAtomically(path, "", 0600));
+  return Statement(*this, "VACUUM INTO ?").Bind(path).Run();
+}
+
+absl::Status SqliteDatabase::Execute(const std::string& sql) {
   return sqlite3_exec(handle_, sql.c_str(), nullptr, nullptr, nullptr) == SQLITE_OK
              ? absl::OkStatus()
              : LastError("statement");
 }
 
-absl::Status Database::LastError(absl::string_view what) const {
+absl::StatusOr<std::unique_ptr<Rows>> SqliteDatabase::Query(absl::string_view sql,
+                                                            const Values& values) {
+  SLIPWAY_ASSIGN_OR_RETURN(sqlite3_stmt * statement, Prepare(sql));
+  auto cursor = std::make_unique<Cursor>(*this, statement);
+  int position = 0;
+  for (const Value& value : values) {
+    if (Bind(statement, ++position, value) != SQLITE_OK) return LastError("bind");
+  }
+  return cursor;
+}
+
+absl::Status SqliteDatabase::Post(absl::string_view sql, const Values& values) {
+  SLIPWAY_ASSIGN_OR_RETURN(const auto rows, Query(sql, values));
+  return rows->Next().status();
+}
+
+void SqliteDatabase::Rollback() {
+  // A statement that failed for want of space has rolled back by itself; then this has nothing to do and says so.
+  static_cast<void>(Execute("ROLLBACK"));
+}
+
+absl::StatusOr<int64_t> SqliteDatabase::SchemaVersion() {
+  Statement statement(*this, "PRAGMA user_version");
+  SLIPWAY_ASSIGN_OR_RETURN(const bool row, statement.Step());
+  return row ? statement.Integer(0) : 0;
+}
+
+absl::Status SqliteDatabase::SetSchemaVersion(int64_t version) {
+  return Execute(absl::StrCat("PRAGMA user_version=", version));
+}
+
+absl::Status SqliteDatabase::LastError(absl::string_view what) const {
   return Error(absl::StatusCode::kUnavailable, "STORE_UNAVAILABLE",
                absl::StrCat("the controller's database: ", what, ": ",
                             handle_ == nullptr ? "out of memory" : sqlite3_errmsg(handle_)),
                "nothing was changed; check the free space and the permissions of the state folder");
 }
 
-int64_t Database::LastInsertId() const { return sqlite3_last_insert_rowid(handle_); }
-
-sqlite3_stmt* Database::Prepare(absl::string_view sql) {
+absl::StatusOr<sqlite3_stmt*> SqliteDatabase::Prepare(absl::string_view sql) {
   if (const auto found = statements_.find(sql); found != statements_.end()) return found->second;
   sqlite3_stmt* statement = nullptr;
   if (sqlite3_prepare_v3(handle_, sql.data(), static_cast<int>(sql.size()),
                          SQLITE_PREPARE_PERSISTENT, &statement, nullptr) != SQLITE_OK) {
-    return nullptr;
+    return LastError("prepare");
   }
   statements_.emplace(std::string(sql), statement);
   return statement;
-}
-
-WriteTransaction::~WriteTransaction() {
-  if (!open_) return;
-  // A statement that failed for want of space has rolled back by itself; then this has nothing to do and says so.
-  static_cast<void>(database_.Execute("ROLLBACK"));
-}
-
-absl::Status WriteTransaction::Begin() {
-  SLIPWAY_RETURN_IF_ERROR(database_.Execute("BEGIN IMMEDIATE"));
-  open_ = true;
-  return absl::OkStatus();
-}
-
-absl::Status WriteTransaction::Commit() {
-  SLIPWAY_RETURN_IF_ERROR(database_.Execute("COMMIT"));
-  open_ = false;
-  return absl::OkStatus();
 }
 
 }  // namespace slipway::controller

@@ -4,28 +4,16 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 
+#include "common/utf8.h"
+
 namespace slipway::executor {
 namespace {
 
-// Length of the valid UTF-8 sequence at the front, 0 when there is none.
-size_t SequenceLength(absl::string_view bytes) {
+// Length of the character at the front, 0 when it does not belong into evidence.
+size_t CharacterLength(absl::string_view bytes) {
   const auto lead = static_cast<unsigned char>(bytes.front());
-  if (lead < 0x80) return lead >= 0x20 && lead != 0x7f ? 1 : (lead == '\t' || lead == '\n' ? 1 : 0);
-  const size_t length = lead >= 0xc2 && lead < 0xe0   ? 2
-                        : lead >= 0xe0 && lead < 0xf0 ? 3
-                        : lead >= 0xf0 && lead < 0xf5 ? 4
-                                                      : 0;
-  if (length == 0 || bytes.size() < length) return 0;
-  for (size_t i = 1; i < length; ++i) {
-    if ((static_cast<unsigned char>(bytes[i]) & 0xc0) != 0x80) return 0;
-  }
-  const auto second = static_cast<unsigned char>(bytes[1]);
-  // Overlong forms, surrogates, and what lies above U+10FFFF.
-  if ((lead == 0xe0 && second < 0xa0) || (lead == 0xed && second > 0x9f) ||
-      (lead == 0xf0 && second < 0x90) || (lead == 0xf4 && second > 0x8f)) {
-    return 0;
-  }
-  return length;
+  if ((lead < 0x20 && lead != '\t' && lead != '\n') || lead == 0x7f) return 0;
+  return Utf8Length(bytes);
 }
 
 }  // namespace
@@ -33,7 +21,7 @@ size_t SequenceLength(absl::string_view bytes) {
 std::string EvidenceText(absl::string_view bytes, size_t max) {
   std::string text;
   while (!bytes.empty()) {
-    const size_t length = SequenceLength(bytes);
+    const size_t length = CharacterLength(bytes);
     if (text.size() + (length == 0 ? 1 : length) > max) break;
     if (length == 0) {
       text.push_back('?');

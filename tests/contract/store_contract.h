@@ -6,9 +6,12 @@
 #include <memory>
 #include <string>
 
+#include <gtest/gtest.h>
+
 #include "common/clock.h"
 #include "common/digest.h"
-#include "controller/store/store.h"
+#include "controller/store/leadership.h"
+#include "controller/store/sql_store.h"
 
 namespace slipway::controller {
 
@@ -45,6 +48,18 @@ inline NewDeployment DeploymentOf(const std::string& app, const std::string& rel
   rollout.host = "web-1";
   made.deployment.rollouts.push_back(rollout);
   return made;
+}
+
+// A store on the database that may write: who leads there leads on, and otherwise this one does.
+inline std::unique_ptr<SqlStore> LeadingStore(const PostgresOptions& options) {
+  auto store = SqlStore::Open(options, SystemClock());
+  EXPECT_TRUE(store.ok()) << store.status();
+  auto leadership = Leadership::Open(options).value();
+  const uint64_t epoch = leadership->Current()->holder.empty()
+                             ? leadership->Take("a", "unix:///a", std::chrono::hours(1)).value()
+                             : leadership->Current()->epoch;
+  EXPECT_TRUE((*store)->Lead(epoch).ok());
+  return std::move(store).value();
 }
 
 // The transition that ends a deployment.

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <functional>
+#include <map>
 #include <thread>
 #include <vector>
 
@@ -11,14 +12,16 @@
 #include <gtest/gtest.h>
 
 #include "common/status.h"
-#include "controller/store/sqlite_store.h"
+#include "controller/store/sql_store.h"
+#include "tests/support/postgres_server.h"
 
 namespace slipway::controller {
 namespace {
 
-using testing::ElementsAre;
-using testing::Pair;
-using testing::SizeIs;
+using ::testing::AnyOf;
+using ::testing::ElementsAre;
+using ::testing::Pair;
+using ::testing::SizeIs;
 
 struct Backend {
   std::string name;
@@ -28,22 +31,31 @@ struct Backend {
 // In the tests' names, which would have the object's bytes otherwise.
 void PrintTo(const Backend& backend, std::ostream* out) { *out << backend.name; }
 
-std::vector<Backend> Backends() {
-  return {{"Sqlite", [](const std::filesystem::path& folder) -> std::unique_ptr<Store> {
-             auto store = SqliteStore::Open(folder / "state.db", SystemClock());
-             EXPECT_TRUE(store.ok()) << store.status();
-             return std::move(store).value();
-           }}};
+std::unique_ptr<Store> OpenSqlite(const std::filesystem::path& folder) {
+  auto store = SqlStore::Open(folder / "state.db", SystemClock());
+  EXPECT_TRUE(store.ok()) << store.status();
+  return std::move(store).value();
 }
+
+// A database for each folder.
+std::unique_ptr<Store> OpenPostgres(const std::filesystem::path& folder) {
+  auto& server = slipway::testing::PostgresServer::Shared();
+  static std::map<std::filesystem::path, std::string> databases;
+  std::string& database = databases[folder];
+  if (database.empty()) database = server.NewDatabase();
+  return LeadingStore(server.Options(database));
+}
+
+std::vector<Backend> Backends() { return {{"Sqlite", OpenSqlite}, {"Postgres", OpenPostgres}}; }
 
 std::string ReasonOf(const absl::Status& status) { return DetailOf(status).reason(); }
 
-class StoreContract : public testing::TestWithParam<Backend> {
+class StoreContract : public ::testing::TestWithParam<Backend> {
  protected:
   void SetUp() override {
-    std::string name = testing::UnitTest::GetInstance()->current_test_info()->name();
+    std::string name = ::testing::UnitTest::GetInstance()->current_test_info()->name();
     std::replace(name.begin(), name.end(), '/', '.');
-    folder_ = std::filesystem::path(testing::TempDir()) / ("store_contract." + name);
+    folder_ = std::filesystem::path(::testing::TempDir()) / ("store_contract." + name);
     std::filesystem::remove_all(folder_);
     std::filesystem::create_directories(folder_);
     store_ = GetParam().open(folder_);
@@ -262,6 +274,50 @@ TEST_P(StoreContract, RefusesATransitionWithoutTheLease) {
             "LEASE_LOST");
 }
 
+TEST_P(StoreContract, RefusesWhoeverWorkedBeforeTheEpochsWereRaised) {
+  MakeRelease();
+  MakeRelease("other");
+  const DeploymentRecord made = MakeDeployment();
+  const auto ended = store_->CreateDeployment(DeploymentOf("other", "aaaaaaaaaaaa"), {});
+  ASSERT_TRUE(store_
+                  ->RecordTransition(EndOf(store_->GetDeployment("other", ended->id).value(),
+                                           pb::DEPLOYMENT_STATE_FAILED))
+                  .ok());
+  EXPECT_EQ(store_->RaiseEpochs().value(), 1);
+  Transition late;
+  late.deployment = made;
+  EXPECT_EQ(ReasonOf(store_->RecordTransition(late).status()), "LEASE_LOST");
+  Reopen();
+  const DeploymentRecord now = store_->GetDeployment("gifty", made.id).value();
+  EXPECT_EQ(now.epoch, made.epoch + 1);
+  EXPECT_EQ(store_->GetDeployment("other", ended->id)->epoch, 1u);
+  EXPECT_TRUE(store_->RecordTransition(EndOf(now, pb::DEPLOYMENT_STATE_SUCCEEDED)).ok());
+}
+
+TEST_P(StoreContract, KeepsTextsThatADatabaseMightNotTake) {
+  MakeRelease();
+  const std::string odd("a\0b'\\?$1\xff\xc3\xa9\n", 12);
+  const std::string safe =
+      "a\xef\xbf\xbd"
+      "b'\\?$1\xef\xbf\xbd\xc3\xa9\n";
+  ASSERT_TRUE(store_->AppendHistory({"gifty", Actor(odd, odd), "act", odd, odd}).ok());
+  Transition transition;
+  transition.deployment = MakeDeployment();
+  transition.deployment.message = odd;
+  ASSERT_TRUE(store_->RecordTransition(transition).ok());
+  Reopen();
+  EXPECT_TRUE(store_->VerifyHistory().ok());
+  const auto rows = store_->ListHistory("gifty", 0, 10).value();
+  const auto row = std::find_if(rows.begin(), rows.end(),
+                                [](const HistoryRecord& one) { return one.action == "act"; });
+  ASSERT_NE(row, rows.end());
+  EXPECT_EQ(row->actor, safe);
+  EXPECT_EQ(row->origin, safe);
+  EXPECT_EQ(row->subject, safe);
+  EXPECT_EQ(row->outcome, safe);
+  EXPECT_THAT(store_->GetDeployment("gifty", "-")->message, AnyOf(odd, safe));
+}
+
 TEST_P(StoreContract, LeavesNothingOfATransitionThatFailsHalfWay) {
   MakeRelease();
   const DeploymentRecord made = MakeDeployment();
@@ -449,7 +505,7 @@ TEST_P(StoreContract, SurvivesManyWritersAndReaders) {
   EXPECT_EQ(store_->ListHistory("", 0, 1)->at(0).sequence, 100u);
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, StoreContract, testing::ValuesIn(Backends()),
+INSTANTIATE_TEST_SUITE_P(Backends, StoreContract, ::testing::ValuesIn(Backends()),
                          [](const auto& test) { return test.param.name; });
 
 }  // namespace

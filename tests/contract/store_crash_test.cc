@@ -13,24 +13,24 @@
 
 #include "common/file.h"
 #include "common/status.h"
-#include "controller/store/sqlite_store.h"
+#include "controller/store/sql_store.h"
 #include "tests/contract/store_contract.h"
 
 namespace slipway::controller {
 namespace {
 
-class StoreCrash : public testing::Test {
+class StoreCrash : public ::testing::Test {
  protected:
   void SetUp() override {
-    folder_ =
-        std::filesystem::path(testing::TempDir()) /
-        absl::StrCat("store_crash.", testing::UnitTest::GetInstance()->current_test_info()->name());
+    folder_ = std::filesystem::path(::testing::TempDir()) /
+              absl::StrCat("store_crash.",
+                           ::testing::UnitTest::GetInstance()->current_test_info()->name());
     std::filesystem::remove_all(folder_);
     std::filesystem::create_directories(folder_);
   }
   void TearDown() override { std::filesystem::remove_all(folder_); }
-  std::unique_ptr<SqliteStore> Open() {
-    auto store = SqliteStore::Open(folder_ / "state.db", SystemClock());
+  std::unique_ptr<SqlStore> Open() {
+    auto store = SqlStore::Open(folder_ / "state.db", SystemClock());
     EXPECT_TRUE(store.ok()) << store.status();
     return std::move(store).value();
   }
@@ -47,7 +47,7 @@ class StoreCrash : public testing::Test {
 
 // Writes rows for ever; tells each acknowledged number through the pipe.
 [[noreturn]] void WriteUntilKilled(const std::filesystem::path& file, int pipe_end) {
-  auto store = SqliteStore::Open(file, SystemClock());
+  auto store = SqlStore::Open(file, SystemClock());
   if (!store.ok()) _exit(1);
   for (uint32_t i = 1;; ++i) {
     if (!(*store)->AppendHistory({"gifty", "ann", "act", absl::StrCat(i), "ok"}).ok()) _exit(2);
@@ -132,7 +132,7 @@ class OtherProcess {
     if (read(ask_[0], &byte, 1) != 1) _exit(1);
     uint64_t rows = 0;
     {
-      const auto store = SqliteStore::Open(file, SystemClock());
+      const auto store = SqlStore::Open(file, SystemClock());
       if (!store.ok() || !(*store)->VerifyHistory().ok()) _exit(2);
       if (!(*store)->AppendHistory({"gifty", "other", "act", "row", "ok"}).ok()) _exit(3);
       rows = (*store)->ListHistory("", 0, 1)->front().sequence;
@@ -199,7 +199,7 @@ TEST_F(StoreCrash, FindsEveryKindOfTampering) {
 TEST_F(StoreCrash, RefusesADatabaseOfANewerProgram) {
   Open();
   Tamper("PRAGMA user_version=99");
-  const auto store = SqliteStore::Open(folder_ / "state.db", SystemClock());
+  const auto store = SqlStore::Open(folder_ / "state.db", SystemClock());
   EXPECT_EQ(DetailOf(store.status()).reason(), "SCHEMA_TOO_NEW");
 }
 

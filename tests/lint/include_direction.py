@@ -23,6 +23,7 @@ ALLOWED = {
 PLACES = {
     "libssh": ("clients/transport/ssh_",),
     "sqlite3.h": ("controller/store/sqlite.",),
+    "libpq-fe.h": ("controller/store/postgres.cc",),
     "prometheus": ("controller/metrics.", "controller/metrics_present."),
     "yaml-cpp": ("common/yaml_document.",),
 }

@@ -15,7 +15,8 @@
 #include "controller/access/audit.h"
 #include "controller/state_folder.h"
 #include "controller/store/secret_box.h"
-#include "controller/store/sqlite_store.h"
+#include "controller/store/sql_store.h"
+#include "controller/store/sqlite.h"
 #include "tests/support/temporary_folder.h"
 
 namespace slipway::controller {
@@ -45,7 +46,7 @@ struct Daemon {
   Daemon(const fs::path& root, Clock& clock) : folder(root) {
     lock = folder.Lock().value();
     box = SecretBox::Open(folder.Key()).value();
-    store = SqliteStore::Open(folder.Database(), clock).value();
+    store = SqlStore::Open(folder.Database(), clock).value();
     blobs = BlobStore::Open(folder.Blobs()).value();
     certificates = Certificates::Open(folder.Tls(), {}, *store, clock).value();
   }
@@ -53,7 +54,7 @@ struct Daemon {
   StateFolder folder;
   UniqueFd lock;
   std::unique_ptr<SecretBox> box;
-  std::unique_ptr<SqliteStore> store;
+  std::unique_ptr<SqlStore> store;
   std::unique_ptr<BlobStore> blobs;
   std::unique_ptr<Certificates> certificates;
 };
@@ -132,7 +133,7 @@ TEST_F(BackupTest, IsConsistentWhileTheControllerWrites) {
     const auto backup = Make();
     writer.join();
     ASSERT_TRUE(backup.ok()) << backup.status();
-    const auto copy = SqliteStore::Open(backup->folder / "state.db", clock_);
+    const auto copy = SqlStore::Open(backup->folder / "state.db", clock_);
     ASSERT_TRUE((*copy)->VerifyHistory().ok());
     EXPECT_GE((*copy)->ListHistory("", 0, 1)->front().sequence, before);
   }
@@ -151,7 +152,7 @@ TEST_F(BackupTest, KeepsAsManyAsItIsTold) {
 }
 
 TEST_F(BackupTest, OfABrokenHistoryIsNoneAndLeavesNothing) {
-  const auto database = Database::Open(config_.state() + "/state.db");
+  const auto database = SqliteDatabase::Open(config_.state() + "/state.db");
   ASSERT_TRUE((*database)->Execute("DROP TRIGGER history_holds").ok());
   ASSERT_TRUE((*database)->Execute("UPDATE history SET actor='eve' WHERE sequence=1").ok());
   EXPECT_TRUE(absl::IsDataLoss(Make().status()));
@@ -175,7 +176,7 @@ TEST_F(BackupTest, TakesAwayWhatAKilledOneLeftAndWaitsForNoOther) {
 }
 
 TEST_F(BackupTest, OfAnotherSchemaIsRefused) {
-  const auto database = Database::Open(config_.state() + "/state.db");
+  const auto database = SqliteDatabase::Open(config_.state() + "/state.db");
   ASSERT_TRUE((*database)->Execute("PRAGMA user_version=1").ok());
   EXPECT_EQ(DetailOf(Make().status()).reason(), "SCHEMA_DIFFERS");
 }
@@ -207,7 +208,8 @@ TEST_F(BackupTest, WhatHostsRememberFromAfterItCountsAsLostAndNothingElseDoes) {
   const auto backup = Make();
   ASSERT_TRUE(backup.ok());
   DialOptions dial;
-  Fleet fleet(dial, *daemon_->store, *daemon_->blobs, clock_, {});
+  ReleaseFiles files(*daemon_->blobs);
+  Fleet fleet(dial, *daemon_->store, files, clock_, {});
   Audit audit(*daemon_->store, *daemon_->certificates, fleet, clock_);
   const auto before = audit.SignedHead();
   clock_.Advance(seconds(10));

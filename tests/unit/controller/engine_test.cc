@@ -12,7 +12,7 @@
 #include <gtest/gtest.h>
 
 #include "common/spec.h"
-#include "controller/store/sqlite_store.h"
+#include "controller/store/sql_store.h"
 #include "tests/contract/store_contract.h"
 #include "tests/support/simulated_host.h"
 
@@ -91,7 +91,7 @@ class EngineTest : public testing::Test {
     store_.reset();
     std::filesystem::remove_all(folder_);
     std::filesystem::create_directories(folder_);
-    store_ = SqliteStore::Open(folder_ / "state.db", SystemClock()).value();
+    store_ = SqlStore::Open(folder_ / "state.db", SystemClock()).value();
     host_ = std::make_unique<SimulatedHost>("web-1");
     host_->Serve("aaaaaaaaaaaa");
     pb::ApplicationSpec spec = SpecOf("gifty");
@@ -134,7 +134,7 @@ class EngineTest : public testing::Test {
 
   std::filesystem::path folder_;
   EventHub hub_;
-  std::unique_ptr<SqliteStore> store_;
+  std::unique_ptr<SqlStore> store_;
   std::unique_ptr<SimulatedHost> host_;
   std::promise<void> ended_;
   std::string id_;

@@ -5,7 +5,7 @@
 
 #include "common/blob_transfer.h"
 #include "common/status.h"
-#include "controller/store/sqlite_store.h"
+#include "controller/store/sql_store.h"
 #include "tests/contract/store_contract.h"
 #include "tests/support/file_tree.h"
 #include "tests/support/temporary_folder.h"
@@ -55,12 +55,13 @@ class ReleasesTest : public ::testing::Test {
   bool Has(const std::string& text) { return blobs_->Has(Sha256Of(text)); }
 
   testing::TemporaryFolder folder_;
-  std::unique_ptr<SqliteStore> store_ =
-      SqliteStore::Open(folder_.path() / "state.db", SystemClock()).value();
+  std::unique_ptr<SqlStore> store_ =
+      SqlStore::Open(folder_.path() / "state.db", SystemClock()).value();
   std::unique_ptr<BlobStore> blobs_ = BlobStore::Open(folder_.path() / "blobs").value();
   std::unique_ptr<SecretBox> box_ = SecretBox::Open(folder_.path() / "key").value();
   Applications applications_{*store_, *box_};
-  Releases releases_{*store_, *blobs_, applications_, *box_, SystemClock()};
+  ReleaseFiles files_{*blobs_};
+  Releases releases_{*store_, files_, applications_, *box_, SystemClock()};
 };
 
 TEST_F(ReleasesTest, AreNotMadeOfWhatWasNotUploaded) {

@@ -1,4 +1,4 @@
-// What the parts of SqliteStore share: times as integers, request ids, the history chain. Internal to controller/store.
+// What the parts of SqlStore share: times as integers, request ids, the history chain. Internal to controller/store.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
-#include "controller/store/sqlite.h"
+#include "controller/store/database.h"
 #include "controller/store/store.h"
 
 namespace slipway::controller {

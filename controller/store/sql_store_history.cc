@@ -1,17 +1,19 @@
-// SqliteStore: the hash chain, and what hosts did on their own.
+// SqlStore: the hash chain, and what hosts did on their own.
 #include "absl/strings/str_cat.h"
 
 #include "common/digest.h"
 #include "common/names.h"
 #include "common/status.h"
-#include "controller/store/sqlite_rows.h"
-#include "controller/store/sqlite_store.h"
+#include "controller/store/sql_rows.h"
+#include "controller/store/sql_store.h"
 
 namespace slipway::controller {
 namespace {
 
 constexpr absl::string_view kColumns =
     "SELECT sequence, time, app, actor, action, subject, outcome, hash, origin FROM history ";
+
+constexpr int kRowsAtOnce = 5'000;
 
 HistoryRecord ReadRow(const Statement& row) {
   return {row.Unsigned(0), FromMicros(row.Integer(1)),
@@ -53,28 +55,29 @@ absl::Status WriteHistory(Database& database, Time now, const HistoryDraft& draf
     previous = head.Text(1);
   }
   row.time = FromMicros(ToMicros(now));
-  row.app = draft.app;
-  row.actor = draft.actor.name;
-  row.origin = draft.actor.origin;
-  row.action = draft.action;
-  row.subject = draft.subject;
-  row.outcome = draft.outcome;
+  // As they will be read, for the hash is over them.
+  row.app = StorableText(draft.app);
+  row.actor = StorableText(draft.actor.name);
+  row.origin = StorableText(draft.actor.origin);
+  row.action = StorableText(draft.action);
+  row.subject = StorableText(draft.subject);
+  row.outcome = StorableText(draft.outcome);
   row.hash = HistoryHash(previous, row);
   Statement insert(database, "INSERT INTO history VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)");
   insert.BindAll(row.sequence, ToMicros(row.time), row.app, row.actor, row.action, row.subject,
                  row.outcome);
-  SLIPWAY_RETURN_IF_ERROR(insert.BindBlob(row.hash).Bind(row.origin).Run());
+  SLIPWAY_RETURN_IF_ERROR(insert.BindBlob(row.hash).Bind(row.origin).Post());
   Statement head(database, "UPDATE history_head SET sequence=?, hash=?");
-  return head.Bind(row.sequence).BindBlob(row.hash).Run();
+  return head.Bind(row.sequence).BindBlob(row.hash).Post();
 }
 
-absl::Status SqliteStore::AppendHistory(const HistoryDraft& draft) {
+absl::Status SqlStore::AppendHistory(const HistoryDraft& draft) {
   const Time now = clock_.WallNow();
   return Write([&](Database& database) { return WriteHistory(database, now, draft); });
 }
 
-absl::StatusOr<std::vector<HistoryRecord>> SqliteStore::ListHistory(const std::string& app,
-                                                                    uint64_t before, int limit) {
+absl::StatusOr<std::vector<HistoryRecord>> SqlStore::ListHistory(const std::string& app,
+                                                                 uint64_t before, int limit) {
   std::vector<HistoryRecord> rows;
   const int64_t below = before == 0 ? INT64_MAX : static_cast<int64_t>(before);
   SLIPWAY_RETURN_IF_ERROR(Read([&](Database& database) -> absl::Status {
@@ -90,18 +93,27 @@ absl::StatusOr<std::vector<HistoryRecord>> SqliteStore::ListHistory(const std::s
   return rows;
 }
 
-absl::Status SqliteStore::VerifyHistory() {
+absl::Status SqlStore::VerifyHistory() {
   return Read([&](Database& database) -> absl::Status {
     uint64_t expected = 0;
     std::string previous;
-    Statement list(database, absl::StrCat(kColumns, "ORDER BY sequence"));
-    while (true) {
-      SLIPWAY_ASSIGN_OR_RETURN(const bool more, list.Step());
-      if (!more) break;
-      const HistoryRecord row = ReadRow(list);
-      if (row.sequence != ++expected) return Broken(expected, "is missing");
-      if (row.hash != HistoryHash(previous, row)) return Broken(expected, "does not fit its hash");
-      previous = row.hash;
+    // In pages: PostgreSQL sends all rows of a statement at once.
+    for (bool more = true; more;) {
+      Statement list(database,
+                     absl::StrCat(kColumns, "WHERE sequence > ? ORDER BY sequence LIMIT ?"));
+      list.BindAll(expected, kRowsAtOnce);
+      for (int rows = 0; more; ++rows) {
+        SLIPWAY_ASSIGN_OR_RETURN(const bool found, list.Step());
+        if (!found) {
+          more = rows == kRowsAtOnce;
+          break;
+        }
+        const HistoryRecord row = ReadRow(list);
+        if (row.sequence != ++expected) return Broken(expected, "is missing");
+        if (row.hash != HistoryHash(previous, row))
+          return Broken(expected, "does not fit its hash");
+        previous = row.hash;
+      }
     }
     Statement head(database, "SELECT sequence, hash FROM history_head");
     SLIPWAY_ASSIGN_OR_RETURN(const bool found, head.Step());
@@ -112,8 +124,8 @@ absl::Status SqliteStore::VerifyHistory() {
   });
 }
 
-absl::StatusOr<uint64_t> SqliteStore::RecordLocalEvents(
-    const std::string& host, const std::vector<xpb::LocalEvent>& events) {
+absl::StatusOr<uint64_t> SqlStore::RecordLocalEvents(const std::string& host,
+                                                     const std::vector<xpb::LocalEvent>& events) {
   uint64_t seen = 0;
   const Time now = clock_.WallNow();
   SLIPWAY_RETURN_IF_ERROR(Write([&](Database& database) -> absl::Status {

@@ -1,7 +1,5 @@
-// The Store on SQLite: one file in WAL mode with synchronous=FULL. Two connections, one that writes and one that reads, each
-// behind a lock of its own, so that a watcher's read never waits for a commit's disk write.
-//
-// One process per file; the server's lock file sees to that.
+// The Store on an SQL database (database.h). Two connections, one that writes and one that reads, each behind a lock of its own,
+// so that a watcher's read never waits for a commit's disk write.
 #pragma once
 
 #include <functional>
@@ -12,20 +10,33 @@
 
 #include "common/clock.h"
 #include "common/mutex.h"
-#include "controller/store/sqlite.h"
+#include "controller/store/database.h"
+#include "controller/store/postgres.h"
 #include "controller/store/store.h"
 
 namespace slipway::controller {
 
-class SqliteStore : public Store {
+class SqlStore : public Store {
  public:
   // Told how long each commit took.
   using CommitObserver = std::function<void(std::chrono::nanoseconds)>;
 
-  static absl::StatusOr<std::unique_ptr<SqliteStore>> Open(const std::string& path, Clock& clock,
-                                                           CommitObserver observer = nullptr);
+  // A file of SQLite's, made when it is absent. One process per file; the server's lock file sees to that.
+  static absl::StatusOr<std::unique_ptr<SqlStore>> Open(const std::string& path, Clock& clock,
+                                                        CommitObserver observer = nullptr);
 
-  // A consistent copy in a new file, also while another process uses the database; its history is verified. FAILED_PRECONDITION
+  // A database of PostgreSQL's; the tables are made in an empty one. FAILED_PRECONDITION (reason SCHEMA_TOO_NEW) when a newer program
+  // has written it. Every write is refused with ABORTED (reason NOT_LEADER) before Lead(), and when another one leads by then; in
+  // doubt about a commit UNAVAILABLE (reason COMMIT_IN_DOUBT). Neither a lost connection nor a restarted server needs a new store.
+  static absl::StatusOr<std::unique_ptr<SqlStore>> Open(const PostgresOptions& options,
+                                                        Clock& clock,
+                                                        CommitObserver observer = nullptr);
+
+  // From now on writes are this leader's, by its epoch (leadership.h). Brings the database to this program's schema, which until
+  // then may be an older one: reads are refused then where they need more. On SQLite there is nothing to do.
+  absl::Status Lead(uint64_t epoch);
+
+  // A consistent copy of SQLite's file in a new one, also while another process uses the database; its history is verified. FAILED_PRECONDITION
   // (reason SCHEMA_DIFFERS) when the database is not of this program's schema; DATA_LOSS when the history does not hold.
   static absl::Status Copy(const std::string& from, const std::string& to, Clock& clock);
 
@@ -55,6 +66,7 @@ class SqliteStore : public Store {
   absl::StatusOr<std::string> StartQueued(const std::string& app, uint64_t epoch_floor) override;
   absl::StatusOr<std::vector<std::pair<std::string, std::string>>> ListQueued() override;
   absl::StatusOr<uint64_t> RecordTransition(const Transition& transition) override;
+  absl::StatusOr<int> RaiseEpochs() override;
   absl::StatusOr<uint64_t> AppendEvents(const std::string& app, const std::string& id,
                                         const std::vector<pb::Event>& events) override;
   absl::StatusOr<bool> RequestCancel(const std::string& app, const std::string& id,
@@ -91,16 +103,17 @@ class SqliteStore : public Store {
                                                          int limit) override;
   absl::Status VerifyHistory() override;
 
+  // For what stands beside the Store on the same database, such as release_files.h. The body runs in a transaction, which is committed
+  // when the body answers OK; or on one snapshot, and changes nothing. Neither may wait for anything else.
+  absl::Status Write(const std::function<absl::Status(Database&)>& body);
+  absl::Status Read(const std::function<absl::Status(Database&)>& body);
+
   // For tests that let the disk run full: no more than this many pages. 0 lifts the limit.
   absl::Status LimitPagesForTesting(int pages);
 
  private:
-  SqliteStore(std::unique_ptr<Database> writer, std::unique_ptr<Database> reader, Clock& clock,
-              CommitObserver observer);
-
-  // The body runs in a transaction; it is committed when the body answers OK.
-  absl::Status Write(const std::function<absl::Status(Database&)>& body);
-  absl::Status Read(const std::function<absl::Status(Database&)>& body);
+  SqlStore(std::unique_ptr<Database> writer, std::unique_ptr<Database> reader, Clock& clock,
+           CommitObserver observer);
 
   Clock& clock_;
   CommitObserver observer_;

@@ -1,10 +1,10 @@
-// SqliteStore: the numbered events of a deployment.
+// SqlStore: the numbered events of a deployment.
 #include <algorithm>
 
 #include "common/durations.h"
 #include "common/status.h"
-#include "controller/store/sqlite_rows.h"
-#include "controller/store/sqlite_store.h"
+#include "controller/store/sql_rows.h"
+#include "controller/store/sql_store.h"
 
 namespace slipway::controller {
 
@@ -12,25 +12,28 @@ absl::StatusOr<uint64_t> InsertEvents(Database& database, int64_t deployment, Ti
                                       const std::vector<pb::Event>& events) {
   uint64_t last = 0;
   {
-    Statement find(database, "SELECT last_event FROM deployments WHERE number=?");
+    Statement find(database, "SELECT last_event, app, id FROM deployments WHERE number=?");
     find.Bind(deployment);
     SLIPWAY_ASSIGN_OR_RETURN(const bool found, find.Step());
     if (found) last = find.Unsigned(0);
+    if (!events.empty()) {
+      SLIPWAY_RETURN_IF_ERROR(database.NotifyEvents(find.Text(1), find.Text(2)));
+    }
   }
   for (pb::Event event : events) {
     event.set_sequence(++last);
     *event.mutable_time() = ToProto(now);
     Statement insert(database, "INSERT INTO events VALUES (?, ?, ?)");
     insert.BindAll(deployment, last).BindBlob(event.SerializeAsString());
-    SLIPWAY_RETURN_IF_ERROR(insert.Run());
+    SLIPWAY_RETURN_IF_ERROR(insert.Post());
   }
   Statement update(database, "UPDATE deployments SET last_event=? WHERE number=?");
-  SLIPWAY_RETURN_IF_ERROR(update.BindAll(last, deployment).Run());
+  SLIPWAY_RETURN_IF_ERROR(update.BindAll(last, deployment).Post());
   return last;
 }
 
-absl::StatusOr<uint64_t> SqliteStore::AppendEvents(const std::string& app, const std::string& id,
-                                                   const std::vector<pb::Event>& events) {
+absl::StatusOr<uint64_t> SqlStore::AppendEvents(const std::string& app, const std::string& id,
+                                                const std::vector<pb::Event>& events) {
   uint64_t last = 0;
   const Time now = clock_.WallNow();
   SLIPWAY_RETURN_IF_ERROR(Write([&](Database& database) -> absl::Status {
@@ -41,9 +44,9 @@ absl::StatusOr<uint64_t> SqliteStore::AppendEvents(const std::string& app, const
   return last;
 }
 
-absl::StatusOr<std::vector<pb::Event>> SqliteStore::ListEvents(const std::string& app,
-                                                               const std::string& id,
-                                                               uint64_t after, int limit) {
+absl::StatusOr<std::vector<pb::Event>> SqlStore::ListEvents(const std::string& app,
+                                                            const std::string& id, uint64_t after,
+                                                            int limit) {
   std::vector<pb::Event> events;
   SLIPWAY_RETURN_IF_ERROR(Read([&](Database& database) -> absl::Status {
     SLIPWAY_ASSIGN_OR_RETURN(const int64_t number, DeploymentNumber(database, app, id));

@@ -1,4 +1,4 @@
-// SqliteStore: deployments and their steps.
+// SqlStore: deployments and their steps.
 #include <utility>
 
 #include "absl/strings/numbers.h"
@@ -10,8 +10,8 @@
 #include "common/enum_word.h"
 #include "common/names.h"
 #include "common/status.h"
-#include "controller/store/sqlite_rows.h"
-#include "controller/store/sqlite_store.h"
+#include "controller/store/sql_rows.h"
+#include "controller/store/sql_store.h"
 
 namespace slipway::controller {
 namespace {
@@ -132,7 +132,7 @@ absl::StatusOr<int64_t> InsertDeployment(Database& database, const DeploymentRec
                    "previous_release, commit_name, actor, description, epoch, plan_version, "
                    "create_time, update_services, origin, hold_before_flip, canaries, left_out, "
                    "cancel_when_abandoned) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
-                   "?, ?, ?, ?)");
+                   "?, ?, ?, ?) RETURNING number");
   insert.BindAll(made.app, made.id, static_cast<int>(made.kind), static_cast<int>(made.state),
                  static_cast<int>(made.reason), made.message, made.release, made.previous_release,
                  made.commit, made.actor.name, made.description, made.epoch, made.plan_version,
@@ -140,14 +140,14 @@ absl::StatusOr<int64_t> InsertDeployment(Database& database, const DeploymentRec
                  made.actor.origin, made.hold_before_flip, made.canaries,
                  LeftOutText(made.left_out), made.cancel_when_abandoned);
   SLIPWAY_RETURN_IF_ERROR(insert.Run());
-  const int64_t number = database.LastInsertId();
+  const int64_t number = insert.Integer(0);
   for (size_t i = 0; i < made.rollouts.size(); ++i) {
     const RolloutRecord& rollout = made.rollouts[i];
     Statement host(database, "INSERT INTO rollouts VALUES (?, ?, ?, ?, ?)");
     SLIPWAY_RETURN_IF_ERROR(host.BindAll(number, static_cast<uint64_t>(i), rollout.host,
                                          static_cast<int>(rollout.state),
                                          static_cast<int>(rollout.slot))
-                                .Run());
+                                .Post());
   }
   return number;
 }
@@ -167,7 +167,7 @@ absl::Status UpsertStep(Database& database, int64_t number, const StepChange& ch
                  static_cast<int64_t>(step.duration.count()));
   upsert.BindBlob(step.evidence.SerializeAsString());
   BindOptionalTime(upsert, step.start_time);
-  return upsert.Run();
+  return upsert.Post();
 }
 
 absl::Status UpdateDeployment(Database& database, int64_t number, const Transition& transition) {
@@ -182,14 +182,14 @@ absl::Status UpdateDeployment(Database& database, int64_t number, const Transiti
                  record.previous_release, record.serves, record.released, record.tolerated_failures,
                  paused);
   BindOptionalTime(update, record.end_time);
-  SLIPWAY_RETURN_IF_ERROR(update.Bind(number).Run());
+  SLIPWAY_RETURN_IF_ERROR(update.Bind(number).Post());
   for (const HostChange& change : transition.hosts) {
     Statement host(database,
                    "UPDATE rollouts SET state=?, slot=? WHERE deployment=? AND position=?");
     SLIPWAY_RETURN_IF_ERROR(host.BindAll(static_cast<int>(change.state),
                                          static_cast<int>(change.slot), number,
                                          static_cast<uint64_t>(change.host))
-                                .Run());
+                                .Post());
   }
   for (const StepChange& change : transition.steps) {
     SLIPWAY_RETURN_IF_ERROR(UpsertStep(database, number, change));
@@ -256,8 +256,8 @@ static absl::Status CheckIdle(Database& database, const std::string& app, const 
                DeploymentName(app, other));
 }
 
-absl::StatusOr<CreatedDeployment> SqliteStore::CreateDeployment(const NewDeployment& made,
-                                                                const Request& request) {
+absl::StatusOr<CreatedDeployment> SqlStore::CreateDeployment(const NewDeployment& made,
+                                                             const Request& request) {
   CreatedDeployment created;
   const Time now = clock_.WallNow();
   SLIPWAY_RETURN_IF_ERROR(Write([&](Database& database) -> absl::Status {
@@ -298,7 +298,7 @@ absl::StatusOr<CreatedDeployment> SqliteStore::CreateDeployment(const NewDeploym
   return created;
 }
 
-absl::StatusOr<uint64_t> SqliteStore::RecordTransition(const Transition& transition) {
+absl::StatusOr<uint64_t> SqlStore::RecordTransition(const Transition& transition) {
   uint64_t last = 0;
   const Time now = clock_.WallNow();
   const DeploymentHead& record = transition.deployment;
@@ -317,13 +317,13 @@ absl::StatusOr<uint64_t> SqliteStore::RecordTransition(const Transition& transit
     }
     if (!IsTerminal(record.state)) return absl::OkStatus();
     Statement release(database, "UPDATE leases SET holder='' WHERE app=?");
-    return release.Bind(record.app).Run();
+    return release.Bind(record.app).Post();
   }));
   return last;
 }
 
-absl::StatusOr<bool> SqliteStore::RequestCancel(const std::string& app, const std::string& id,
-                                                const Request& request, const Actor& actor) {
+absl::StatusOr<bool> SqlStore::RequestCancel(const std::string& app, const std::string& id,
+                                             const Request& request, const Actor& actor) {
   bool running = false;
   const Time now = clock_.WallNow();
   SLIPWAY_RETURN_IF_ERROR(Write([&](Database& database) -> absl::Status {
@@ -350,8 +350,8 @@ absl::StatusOr<bool> SqliteStore::RequestCancel(const std::string& app, const st
   return running;
 }
 
-absl::Status SqliteStore::RequestResume(const std::string& app, const std::string& id,
-                                        const Request& request, const Actor& actor) {
+absl::Status SqlStore::RequestResume(const std::string& app, const std::string& id,
+                                     const Request& request, const Actor& actor) {
   const Time now = clock_.WallNow();
   return Write([&](Database& database) -> absl::Status {
     SLIPWAY_ASSIGN_OR_RETURN(const auto seen, SeenRequest(database, app, request));
@@ -374,8 +374,8 @@ absl::Status SqliteStore::RequestResume(const std::string& app, const std::strin
   });
 }
 
-absl::StatusOr<DeploymentRecord> SqliteStore::GetDeployment(const std::string& app,
-                                                            const std::string& id) {
+absl::StatusOr<DeploymentRecord> SqlStore::GetDeployment(const std::string& app,
+                                                         const std::string& id) {
   DeploymentRecord record;
   SLIPWAY_RETURN_IF_ERROR(Read([&](Database& database) -> absl::Status {
     SLIPWAY_ASSIGN_OR_RETURN(const int64_t number, DeploymentNumber(database, app, id));
@@ -388,8 +388,8 @@ absl::StatusOr<DeploymentRecord> SqliteStore::GetDeployment(const std::string& a
   return record;
 }
 
-absl::StatusOr<DeploymentHead> SqliteStore::GetDeploymentHead(const std::string& app,
-                                                              const std::string& id) {
+absl::StatusOr<DeploymentHead> SqlStore::GetDeploymentHead(const std::string& app,
+                                                           const std::string& id) {
   DeploymentHead head;
   SLIPWAY_RETURN_IF_ERROR(Read([&](Database& database) -> absl::Status {
     SLIPWAY_ASSIGN_OR_RETURN(const int64_t number, DeploymentNumber(database, app, id));
@@ -402,8 +402,9 @@ absl::StatusOr<DeploymentHead> SqliteStore::GetDeploymentHead(const std::string&
   return head;
 }
 
-absl::StatusOr<std::vector<DeploymentRecord>> SqliteStore::ListDeployments(
-    const std::string& app, const std::string& before, int limit) {
+absl::StatusOr<std::vector<DeploymentRecord>> SqlStore::ListDeployments(const std::string& app,
+                                                                        const std::string& before,
+                                                                        int limit) {
   std::vector<DeploymentRecord> records;
   SLIPWAY_RETURN_IF_ERROR(Read([&](Database& database) {
     Statement list(database,
@@ -417,8 +418,8 @@ absl::StatusOr<std::vector<DeploymentRecord>> SqliteStore::ListDeployments(
   return records;
 }
 
-absl::StatusOr<std::vector<DeploymentRecord>> SqliteStore::ListServed(const std::string& app,
-                                                                      int limit) {
+absl::StatusOr<std::vector<DeploymentRecord>> SqlStore::ListServed(const std::string& app,
+                                                                   int limit) {
   std::vector<DeploymentRecord> records;
   SLIPWAY_RETURN_IF_ERROR(Read([&](Database& database) {
     Statement list(database,

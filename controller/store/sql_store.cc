@@ -1,4 +1,4 @@
-#include "controller/store/sqlite_store.h"
+#include "controller/store/sql_store.h"
 
 #include <utility>
 
@@ -9,42 +9,61 @@
 #include "common/names.h"
 #include "common/status.h"
 #include "controller/store/migrations.h"
-#include "controller/store/sqlite_rows.h"
+#include "controller/store/postgres_database.h"
+#include "controller/store/sql_rows.h"
+#include "controller/store/sqlite.h"
 
 namespace slipway::controller {
 
-absl::StatusOr<std::unique_ptr<SqliteStore>> SqliteStore::Open(const std::string& path,
-                                                               Clock& clock,
-                                                               CommitObserver observer) {
-  SLIPWAY_ASSIGN_OR_RETURN(auto writer, Database::Open(path));
+absl::StatusOr<std::unique_ptr<SqlStore>> SqlStore::Open(const std::string& path, Clock& clock,
+                                                         CommitObserver observer) {
+  SLIPWAY_ASSIGN_OR_RETURN(auto writer, SqliteDatabase::Open(path));
   SLIPWAY_RETURN_IF_ERROR(Migrate(*writer));
-  SLIPWAY_ASSIGN_OR_RETURN(auto reader, Database::Open(path));
+  SLIPWAY_ASSIGN_OR_RETURN(auto reader, SqliteDatabase::Open(path));
   SLIPWAY_RETURN_IF_ERROR(reader->Execute("PRAGMA query_only=ON"));
-  return std::unique_ptr<SqliteStore>(
-      new SqliteStore(std::move(writer), std::move(reader), clock, std::move(observer)));
+  return std::unique_ptr<SqlStore>(
+      new SqlStore(std::move(writer), std::move(reader), clock, std::move(observer)));
 }
 
-absl::Status SqliteStore::Copy(const std::string& from, const std::string& to, Clock& clock) {
+absl::StatusOr<std::unique_ptr<SqlStore>> SqlStore::Open(const PostgresOptions& options,
+                                                         Clock& clock, CommitObserver observer) {
   {
-    SLIPWAY_ASSIGN_OR_RETURN(const auto database, Database::Open(from));
+    SLIPWAY_ASSIGN_OR_RETURN(const auto database,
+                             PostgresDatabase::Open(options, PostgresDatabase::Fence::kNone));
+    SLIPWAY_RETURN_IF_ERROR(MigrateIfEmpty(*database));
+  }
+  SLIPWAY_ASSIGN_OR_RETURN(auto writer,
+                           PostgresDatabase::Open(options, PostgresDatabase::Fence::kLeadership));
+  SLIPWAY_ASSIGN_OR_RETURN(auto reader,
+                           PostgresDatabase::Open(options, PostgresDatabase::Fence::kNone));
+  return std::unique_ptr<SqlStore>(
+      new SqlStore(std::move(writer), std::move(reader), clock, std::move(observer)));
+}
+
+absl::Status SqlStore::Lead(uint64_t epoch) {
+  MutexLock lock(write_mutex_);
+  writer_->Lead(epoch);
+  return Migrate(*writer_);
+}
+
+absl::Status SqlStore::Copy(const std::string& from, const std::string& to, Clock& clock) {
+  {
+    SLIPWAY_ASSIGN_OR_RETURN(const auto database, SqliteDatabase::Open(from));
     SLIPWAY_RETURN_IF_ERROR(CheckMigrated(*database));
-    // Made here for its mode: SQLite fills an empty file.
-    SLIPWAY_RETURN_IF_ERROR(WriteFileAtomically(to, "", 0600));
-    Statement copy(*database, "VACUUM INTO ?");
-    SLIPWAY_RETURN_IF_ERROR(copy.Bind(to).Run());
+    SLIPWAY_RETURN_IF_ERROR(database->CopyInto(to));
   }
   SLIPWAY_ASSIGN_OR_RETURN(const auto copy, Open(to, clock));
   return copy->VerifyHistory();
 }
 
-SqliteStore::SqliteStore(std::unique_ptr<Database> writer, std::unique_ptr<Database> reader,
-                         Clock& clock, CommitObserver observer)
+SqlStore::SqlStore(std::unique_ptr<Database> writer, std::unique_ptr<Database> reader, Clock& clock,
+                   CommitObserver observer)
     : clock_(clock),
       observer_(std::move(observer)),
       writer_(std::move(writer)),
       reader_(std::move(reader)) {}
 
-absl::Status SqliteStore::Write(const std::function<absl::Status(Database&)>& body) {
+absl::Status SqlStore::Write(const std::function<absl::Status(Database&)>& body) {
   MutexLock lock(write_mutex_);
   WriteTransaction transaction(*writer_);
   SLIPWAY_RETURN_IF_ERROR(transaction.Begin());
@@ -55,16 +74,16 @@ absl::Status SqliteStore::Write(const std::function<absl::Status(Database&)>& bo
   return absl::OkStatus();
 }
 
-absl::Status SqliteStore::Read(const std::function<absl::Status(Database&)>& body) {
+absl::Status SqlStore::Read(const std::function<absl::Status(Database&)>& body) {
   MutexLock lock(read_mutex_);
   // One snapshot for all of the body's statements.
-  SLIPWAY_RETURN_IF_ERROR(reader_->Execute("BEGIN"));
+  SLIPWAY_RETURN_IF_ERROR(reader_->BeginRead());
   absl::Status status = body(*reader_);
-  status.Update(reader_->Execute("COMMIT"));
+  status.Update(reader_->Commit());
   return status;
 }
 
-absl::Status SqliteStore::LimitPagesForTesting(int pages) {
+absl::Status SqlStore::LimitPagesForTesting(int pages) {
   MutexLock lock(write_mutex_);
   return writer_->Execute(absl::StrCat("PRAGMA max_page_count=", pages == 0 ? 1 << 30 : pages));
 }
@@ -116,8 +135,8 @@ absl::Status NotFound(const std::string& name) {
                name);
 }
 
-absl::StatusOr<std::optional<std::string>> SqliteStore::FindRequest(const std::string& app,
-                                                                    const Request& request) {
+absl::StatusOr<std::optional<std::string>> SqlStore::FindRequest(const std::string& app,
+                                                                 const Request& request) {
   std::optional<std::string> answer;
   SLIPWAY_RETURN_IF_ERROR(Read([&](Database& database) -> absl::Status {
     SLIPWAY_ASSIGN_OR_RETURN(answer, SeenRequest(database, app, request));
@@ -126,8 +145,8 @@ absl::StatusOr<std::optional<std::string>> SqliteStore::FindRequest(const std::s
   return answer;
 }
 
-absl::Status SqliteStore::RememberRequest(const std::string& app, const Request& request,
-                                          const std::string& answer) {
+absl::Status SqlStore::RememberRequest(const std::string& app, const Request& request,
+                                       const std::string& answer) {
   if (request.id.empty()) return absl::OkStatus();
   return Write([&](Database& database) -> absl::Status {
     SLIPWAY_ASSIGN_OR_RETURN(const auto seen, SeenRequest(database, app, request));

@@ -1,15 +1,19 @@
-// SqliteStore: whose turn it is. The lease of each application, and the deployment that waits for it.
+// SqlStore: whose turn it is. The lease of each application, and the deployment that waits for it.
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
 
 #include "common/names.h"
 #include "common/status.h"
-#include "controller/store/sqlite_rows.h"
-#include "controller/store/sqlite_store.h"
+#include "controller/store/sql_rows.h"
+#include "controller/store/sql_store.h"
 
 namespace slipway::controller {
 namespace {
+
+// With the number in the text, so that the index of those that wait is used.
+constexpr char kIsQueued[] = "state = 11";
+static_assert(pb::DEPLOYMENT_STATE_QUEUED == 11);
 
 using Pairs = std::vector<std::pair<std::string, std::string>>;
 
@@ -60,8 +64,9 @@ absl::StatusOr<std::vector<std::string>> Supersede(Database& database, Time now,
                                                    const DeploymentHead& newer) {
   std::vector<std::pair<int64_t, std::string>> waiting;
   {
-    Statement find(database, "SELECT number, id FROM deployments WHERE app=? AND state=?");
-    find.BindAll(newer.app, static_cast<int>(pb::DEPLOYMENT_STATE_QUEUED));
+    Statement find(database,
+                   absl::StrCat("SELECT number, id FROM deployments WHERE app=? AND ", kIsQueued));
+    find.Bind(newer.app);
     while (true) {
       SLIPWAY_ASSIGN_OR_RETURN(const bool row, find.Step());
       if (!row) break;
@@ -79,7 +84,7 @@ absl::StatusOr<std::vector<std::string>> Supersede(Database& database, Time now,
   return superseded;
 }
 
-absl::StatusOr<std::string> SqliteStore::StartQueued(const std::string& app, uint64_t epoch_floor) {
+absl::StatusOr<std::string> SqlStore::StartQueued(const std::string& app, uint64_t epoch_floor) {
   std::string id;
   const Time now = clock_.WallNow();
   SLIPWAY_RETURN_IF_ERROR(Write([&](Database& database) -> absl::Status {
@@ -87,10 +92,9 @@ absl::StatusOr<std::string> SqliteStore::StartQueued(const std::string& app, uin
     if (!lease.holder.empty()) return absl::OkStatus();
     int64_t number = 0;
     {
-      Statement find(database,
-                     "SELECT number, id FROM deployments WHERE app=? AND state=? "
-                     "ORDER BY number LIMIT 1");
-      find.BindAll(app, static_cast<int>(pb::DEPLOYMENT_STATE_QUEUED));
+      Statement find(database, absl::StrCat("SELECT number, id FROM deployments WHERE app=? AND ",
+                                            kIsQueued, " ORDER BY number LIMIT 1"));
+      find.Bind(app);
       SLIPWAY_ASSIGN_OR_RETURN(const bool found, find.Step());
       if (!found) return absl::OkStatus();
       number = find.Integer(0);
@@ -109,18 +113,35 @@ absl::StatusOr<std::string> SqliteStore::StartQueued(const std::string& app, uin
   return id;
 }
 
-absl::StatusOr<Pairs> SqliteStore::ListQueued() {
+absl::StatusOr<int> SqlStore::RaiseEpochs() {
+  int running = 0;
+  SLIPWAY_RETURN_IF_ERROR(Write([&](Database& database) -> absl::Status {
+    Statement list(database, "SELECT app, holder FROM leases WHERE holder != '' ORDER BY app");
+    SLIPWAY_ASSIGN_OR_RETURN(const Pairs pairs, ReadPairs(list));
+    for (const auto& [app, id] : pairs) {
+      SLIPWAY_ASSIGN_OR_RETURN(const uint64_t epoch, TakeLease(database, app, id, 0));
+      Statement raise(database, "UPDATE deployments SET epoch=? WHERE app=? AND id=?");
+      SLIPWAY_RETURN_IF_ERROR(raise.BindAll(epoch, app, id).Post());
+    }
+    running = static_cast<int>(pairs.size());
+    return absl::OkStatus();
+  }));
+  return running;
+}
+
+absl::StatusOr<Pairs> SqlStore::ListQueued() {
   Pairs queued;
   SLIPWAY_RETURN_IF_ERROR(Read([&](Database& database) -> absl::Status {
-    Statement list(database, "SELECT app, id FROM deployments WHERE state=? ORDER BY number");
-    list.Bind(static_cast<int>(pb::DEPLOYMENT_STATE_QUEUED));
+    // Ordered by a sum, for by the number itself SQLite would walk through all deployments.
+    Statement list(database, absl::StrCat("SELECT app, id FROM deployments WHERE ", kIsQueued,
+                                          " ORDER BY number+0"));
     SLIPWAY_ASSIGN_OR_RETURN(queued, ReadPairs(list));
     return absl::OkStatus();
   }));
   return queued;
 }
 
-absl::StatusOr<Pairs> SqliteStore::ListRunning() {
+absl::StatusOr<Pairs> SqlStore::ListRunning() {
   Pairs running;
   SLIPWAY_RETURN_IF_ERROR(Read([&](Database& database) -> absl::Status {
     Statement list(database, "SELECT app, holder FROM leases WHERE holder != '' ORDER BY app");
@@ -130,7 +151,7 @@ absl::StatusOr<Pairs> SqliteStore::ListRunning() {
   return running;
 }
 
-absl::StatusOr<std::string> SqliteStore::LeaseHolder(const std::string& app) {
+absl::StatusOr<std::string> SqlStore::LeaseHolder(const std::string& app) {
   Lease lease;
   SLIPWAY_RETURN_IF_ERROR(Read([&](Database& database) -> absl::Status {
     SLIPWAY_ASSIGN_OR_RETURN(lease, FindLease(database, app));

@@ -1,10 +1,10 @@
-// SqliteStore: applications, environments and releases.
+// SqlStore: applications, environments and releases.
 #include "absl/strings/str_cat.h"
 
 #include "common/names.h"
 #include "common/status.h"
-#include "controller/store/sqlite_rows.h"
-#include "controller/store/sqlite_store.h"
+#include "controller/store/sql_rows.h"
+#include "controller/store/sql_store.h"
 
 namespace slipway::controller {
 namespace {
@@ -86,8 +86,8 @@ absl::Status InsertSpec(Database& database, const std::string& app, uint64_t rev
 
 }  // namespace
 
-absl::StatusOr<Applied> SqliteStore::ApplyApplication(const pb::ApplicationSpec& spec,
-                                                      const Request& request, const Actor& actor) {
+absl::StatusOr<Applied> SqlStore::ApplyApplication(const pb::ApplicationSpec& spec,
+                                                   const Request& request, const Actor& actor) {
   Applied applied;
   const std::string& app = spec.app();
   const std::string bytes = Canonical(spec);
@@ -117,7 +117,7 @@ absl::StatusOr<Applied> SqliteStore::ApplyApplication(const pb::ApplicationSpec&
   return applied;
 }
 
-absl::StatusOr<ApplicationRecord> SqliteStore::GetApplication(const std::string& app) {
+absl::StatusOr<ApplicationRecord> SqlStore::GetApplication(const std::string& app) {
   ApplicationRecord record;
   SLIPWAY_RETURN_IF_ERROR(Read([&](Database& database) -> absl::Status {
     SLIPWAY_ASSIGN_OR_RETURN(record, FindApplication(database, app));
@@ -126,8 +126,7 @@ absl::StatusOr<ApplicationRecord> SqliteStore::GetApplication(const std::string&
   return record;
 }
 
-absl::StatusOr<pb::ApplicationSpec> SqliteStore::GetSpec(const std::string& app,
-                                                         uint64_t revision) {
+absl::StatusOr<pb::ApplicationSpec> SqlStore::GetSpec(const std::string& app, uint64_t revision) {
   pb::ApplicationSpec spec;
   SLIPWAY_RETURN_IF_ERROR(Read([&](Database& database) -> absl::Status {
     Statement find(database, "SELECT spec_proto FROM specs WHERE app=? AND revision=?");
@@ -140,8 +139,8 @@ absl::StatusOr<pb::ApplicationSpec> SqliteStore::GetSpec(const std::string& app,
   return spec;
 }
 
-absl::StatusOr<std::vector<ApplicationRecord>> SqliteStore::ListApplications(
-    const std::string& after, int limit) {
+absl::StatusOr<std::vector<ApplicationRecord>> SqlStore::ListApplications(const std::string& after,
+                                                                          int limit) {
   std::vector<ApplicationRecord> records;
   SLIPWAY_RETURN_IF_ERROR(Read([&](Database& database) -> absl::Status {
     Statement list(database,
@@ -156,9 +155,9 @@ absl::StatusOr<std::vector<ApplicationRecord>> SqliteStore::ListApplications(
   return records;
 }
 
-absl::StatusOr<uint64_t> SqliteStore::PutEnvironment(const std::string& app, uint64_t expected,
-                                                     const std::string& sealed,
-                                                     const Request& request, const Actor& actor) {
+absl::StatusOr<uint64_t> SqlStore::PutEnvironment(const std::string& app, uint64_t expected,
+                                                  const std::string& sealed, const Request& request,
+                                                  const Actor& actor) {
   const Time now = clock_.WallNow();
   const uint64_t revision = expected + 1;
   SLIPWAY_RETURN_IF_ERROR(Write([&](Database& database) -> absl::Status {
@@ -181,8 +180,8 @@ absl::StatusOr<uint64_t> SqliteStore::PutEnvironment(const std::string& app, uin
   return revision;
 }
 
-absl::StatusOr<EnvironmentRecord> SqliteStore::GetEnvironment(const std::string& app,
-                                                              uint64_t revision) {
+absl::StatusOr<EnvironmentRecord> SqlStore::GetEnvironment(const std::string& app,
+                                                           uint64_t revision) {
   EnvironmentRecord record;
   SLIPWAY_RETURN_IF_ERROR(Read([&](Database& database) -> absl::Status {
     Statement find(database,
@@ -198,9 +197,8 @@ absl::StatusOr<EnvironmentRecord> SqliteStore::GetEnvironment(const std::string&
   return record;
 }
 
-absl::StatusOr<ReleaseRecord> SqliteStore::CreateRelease(const ReleaseRecord& release,
-                                                         const Request& request,
-                                                         const Actor& actor) {
+absl::StatusOr<ReleaseRecord> SqlStore::CreateRelease(const ReleaseRecord& release,
+                                                      const Request& request, const Actor& actor) {
   ReleaseRecord stored;
   const Time now = clock_.WallNow();
   SLIPWAY_RETURN_IF_ERROR(Write([&](Database& database) -> absl::Status {
@@ -231,8 +229,7 @@ absl::StatusOr<ReleaseRecord> SqliteStore::CreateRelease(const ReleaseRecord& re
   return stored;
 }
 
-absl::StatusOr<ReleaseRecord> SqliteStore::GetRelease(const std::string& app,
-                                                      const std::string& id) {
+absl::StatusOr<ReleaseRecord> SqlStore::GetRelease(const std::string& app, const std::string& id) {
   ReleaseRecord record;
   SLIPWAY_RETURN_IF_ERROR(Read([&](Database& database) -> absl::Status {
     SLIPWAY_ASSIGN_OR_RETURN(record, FindRelease(database, app, id));
@@ -241,9 +238,9 @@ absl::StatusOr<ReleaseRecord> SqliteStore::GetRelease(const std::string& app,
   return record;
 }
 
-absl::StatusOr<std::vector<ReleaseRecord>> SqliteStore::ListReleases(const std::string& app,
-                                                                     const std::string& before,
-                                                                     int limit) {
+absl::StatusOr<std::vector<ReleaseRecord>> SqlStore::ListReleases(const std::string& app,
+                                                                  const std::string& before,
+                                                                  int limit) {
   std::vector<ReleaseRecord> records;
   SLIPWAY_RETURN_IF_ERROR(Read([&](Database& database) -> absl::Status {
     Statement list(database,

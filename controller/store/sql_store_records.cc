@@ -1,15 +1,18 @@
-// SqliteStore: records by kind and id.
+// SqlStore: records by kind and id.
 #include "absl/strings/str_cat.h"
 
 #include "common/status.h"
-#include "controller/store/sqlite_rows.h"
-#include "controller/store/sqlite_store.h"
+#include "controller/store/sql_rows.h"
+#include "controller/store/sql_store.h"
 
 namespace slipway::controller {
 namespace {
 
-absl::Status Insert(Database& database, const RecordDraft& record, absl::string_view verb) {
-  Statement insert(database, absl::StrCat(verb, " INTO records VALUES (?, ?, ?, ?)"));
+absl::Status Insert(Database& database, const RecordDraft& record,
+                    absl::string_view when_taken = "") {
+  Statement insert(database, absl::StrCat("INSERT INTO records (kind, id, body, expire_time) "
+                                          "VALUES (?, ?, ?, ?) ",
+                                          when_taken));
   insert.BindAll(record.kind, record.id).BindBlob(record.body);
   BindOptionalTime(insert, record.expire_time);
   return insert.Run();
@@ -37,8 +40,8 @@ absl::StatusOr<std::string> Find(Database& database, Time now, const std::string
 
 }  // namespace
 
-absl::Status SqliteStore::CreateRecord(const RecordDraft& record,
-                                       const std::optional<HistoryDraft>& history) {
+absl::Status SqlStore::CreateRecord(const RecordDraft& record,
+                                    const std::optional<HistoryDraft>& history) {
   const Time now = clock_.WallNow();
   return Write([&](Database& database) -> absl::Status {
     {
@@ -50,21 +53,23 @@ absl::Status SqliteStore::CreateRecord(const RecordDraft& record,
                      absl::StrCat(record.kind, "s/", record.id, " exists already"));
       }
     }
-    SLIPWAY_RETURN_IF_ERROR(Insert(database, record, "INSERT"));
+    SLIPWAY_RETURN_IF_ERROR(Insert(database, record));
     return WriteIfAny(database, now, history);
   });
 }
 
-absl::Status SqliteStore::PutRecord(const RecordDraft& record,
-                                    const std::optional<HistoryDraft>& history) {
+absl::Status SqlStore::PutRecord(const RecordDraft& record,
+                                 const std::optional<HistoryDraft>& history) {
   const Time now = clock_.WallNow();
   return Write([&](Database& database) -> absl::Status {
-    SLIPWAY_RETURN_IF_ERROR(Insert(database, record, "INSERT OR REPLACE"));
+    SLIPWAY_RETURN_IF_ERROR(Insert(database, record,
+                                   "ON CONFLICT (kind, id) DO UPDATE SET body=excluded.body, "
+                                   "expire_time=excluded.expire_time"));
     return WriteIfAny(database, now, history);
   });
 }
 
-absl::StatusOr<std::string> SqliteStore::GetRecord(const std::string& kind, const std::string& id) {
+absl::StatusOr<std::string> SqlStore::GetRecord(const std::string& kind, const std::string& id) {
   const Time now = clock_.WallNow();
   std::string body;
   SLIPWAY_RETURN_IF_ERROR(Read([&](Database& database) -> absl::Status {
@@ -74,7 +79,7 @@ absl::StatusOr<std::string> SqliteStore::GetRecord(const std::string& kind, cons
   return body;
 }
 
-absl::StatusOr<std::vector<std::pair<std::string, std::string>>> SqliteStore::ListRecords(
+absl::StatusOr<std::vector<std::pair<std::string, std::string>>> SqlStore::ListRecords(
     const std::string& kind, const std::string& after, int limit) {
   const Time now = clock_.WallNow();
   std::vector<std::pair<std::string, std::string>> records;
@@ -92,8 +97,8 @@ absl::StatusOr<std::vector<std::pair<std::string, std::string>>> SqliteStore::Li
   return records;
 }
 
-absl::StatusOr<std::string> SqliteStore::TakeRecord(const std::string& kind, const std::string& id,
-                                                    const std::optional<HistoryDraft>& history) {
+absl::StatusOr<std::string> SqlStore::TakeRecord(const std::string& kind, const std::string& id,
+                                                 const std::optional<HistoryDraft>& history) {
   const Time now = clock_.WallNow();
   std::string body;
   SLIPWAY_RETURN_IF_ERROR(Write([&](Database& database) -> absl::Status {
@@ -105,7 +110,7 @@ absl::StatusOr<std::string> SqliteStore::TakeRecord(const std::string& kind, con
   return body;
 }
 
-absl::Status SqliteStore::RemoveExpiredRecords() {
+absl::Status SqlStore::RemoveExpiredRecords() {
   const Time now = clock_.WallNow();
   return Write([&](Database& database) {
     Statement remove(database, "DELETE FROM records WHERE expire_time <= ?");

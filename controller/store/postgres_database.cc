@@ -1,0 +1,208 @@
+#include "controller/store/postgres_database.h"
+
+#include <algorithm>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+#include "common/logging.h"
+#include "common/status.h"
+#include "controller/store/postgres_schema.h"
+
+namespace slipway::controller {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr char kBeginWrite[] = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
+constexpr char kBeginRead[] = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+// Any number that nobody else uses in this database.
+constexpr int64_t kSchemaLock = 0x736c6970776179;
+constexpr std::chrono::hours kMigrationTime{6};
+
+absl::Status NotLeader() {
+  return Error(absl::StatusCode::kAborted, "NOT_LEADER",
+               "this controller does not lead, so it changes nothing",
+               "ask the one that does; `slipway doctor` names it");
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<PostgresDatabase>> PostgresDatabase::Open(
+    const PostgresOptions& options, Fence fence) {
+  std::unique_ptr<PostgresDatabase> database(new PostgresDatabase(options, fence));
+  SLIPWAY_RETURN_IF_ERROR(database->Connect());
+  return database;
+}
+
+absl::Status PostgresDatabase::Connect() {
+  if (connection_ != nullptr && !connection_->IsBroken()) return absl::OkStatus();
+  const bool again = connection_ != nullptr;
+  connection_.reset();
+  SLIPWAY_ASSIGN_OR_RETURN(connection_, PostgresConnection::Connect(options_));
+  if (again) LogInfo("connected to PostgreSQL again");
+  return absl::OkStatus();
+}
+
+absl::Status PostgresDatabase::Usable() {
+  if (!in_transaction_) return Connect();
+  if (connection_ != nullptr) return absl::OkStatus();
+  return Error(absl::StatusCode::kUnavailable, "STORE_UNAVAILABLE",
+               "the connection to PostgreSQL was lost");
+}
+
+absl::Status PostgresDatabase::AllowForTransaction(milliseconds time) {
+  SLIPWAY_RETURN_IF_ERROR(Usable());
+  return connection_->AllowForTransaction(time);
+}
+
+absl::Status PostgresDatabase::Execute(const std::string& sql) {
+  SLIPWAY_RETURN_IF_ERROR(Usable());
+  return connection_->Execute(sql);
+}
+
+absl::StatusOr<std::unique_ptr<Rows>> PostgresDatabase::Query(absl::string_view sql,
+                                                              const Values& values) {
+  SLIPWAY_RETURN_IF_ERROR(Usable());
+  const bool fresh = std::exchange(fresh_read_, false);
+  auto rows = connection_->Query(sql, values);
+  if (rows.ok() || !fresh || !connection_->IsBroken()) return rows;
+  // The server was restarted since the last read: nothing of this one was answered yet.
+  SLIPWAY_RETURN_IF_ERROR(Connect());
+  SLIPWAY_RETURN_IF_ERROR(connection_->Post(kBeginRead, {}));
+  return connection_->Query(sql, values);
+}
+
+absl::Status PostgresDatabase::Post(absl::string_view sql, const Values& values) {
+  SLIPWAY_RETURN_IF_ERROR(Usable());
+  return connection_->Post(sql, values);
+}
+
+absl::Status PostgresDatabase::BeginRead() {
+  SLIPWAY_RETURN_IF_ERROR(Connect());
+  SLIPWAY_RETURN_IF_ERROR(connection_->Post(kBeginRead, {}));
+  fresh_read_ = in_transaction_ = true;
+  return absl::OkStatus();
+}
+
+absl::Status PostgresDatabase::BeginWrite() {
+  if (fence_ == Fence::kLeadership && epoch_ == 0) return NotLeader();
+  SLIPWAY_RETURN_IF_ERROR(Connect());
+  absl::Status begun = TakeFence();
+  if (!begun.ok() && connection_->IsBroken()) {
+    // The server was restarted since the last write: nothing of this one was asked yet.
+    SLIPWAY_RETURN_IF_ERROR(Connect());
+    begun = TakeFence();
+  }
+  in_transaction_ = true;
+  if (!begun.ok()) Rollback();
+  return begun;
+}
+
+absl::Status PostgresDatabase::TakeFence() {
+  SLIPWAY_RETURN_IF_ERROR(connection_->Post(kBeginWrite, {}));
+  if (fence_ == Fence::kNone) return connection_->Query("SELECT 1", {}).status();
+  const Value epoch{Value::Kind::kInteger, static_cast<int64_t>(epoch_), ""};
+  SLIPWAY_ASSIGN_OR_RETURN(
+      const auto row,
+      connection_->Query("UPDATE leadership SET writes=writes+1 WHERE only_row=1 AND epoch=? AND "
+                         "holder != '' RETURNING writes",
+                         {epoch}));
+  SLIPWAY_ASSIGN_OR_RETURN(const bool leads, row->Next());
+  if (!leads) return NotLeader();
+  write_ = row->Integer(0);
+  return absl::OkStatus();
+}
+
+absl::Status PostgresDatabase::Commit() {
+  SLIPWAY_RETURN_IF_ERROR(Usable());
+  fresh_read_ = false;
+  absl::Status committed = connection_->Commit();
+  if (!committed.ok() && !connection_->IsBroken()) return committed;
+  in_transaction_ = false;
+  if (!committed.ok() && write_ != 0) committed = SettleDoubt(committed);
+  write_ = 0;
+  return committed;
+}
+
+void PostgresDatabase::Rollback() {
+  write_ = 0;
+  fresh_read_ = false;
+  if (!std::exchange(in_transaction_, false)) return;
+  if (connection_ != nullptr && !connection_->IsBroken()) {
+    static_cast<void>(connection_->Rollback());
+  }
+}
+
+absl::Status PostgresDatabase::SettleDoubt(const absl::Status& problem) {
+  const auto deadline = std::chrono::steady_clock::now() + options_.settle_timeout;
+  // Nothing tells when a server is back.
+  for (milliseconds pause{20};; pause = std::min(pause * 2, milliseconds(1'000))) {
+    const absl::StatusOr<bool> committed = WasCommitted();
+    if (committed.ok()) return *committed ? absl::OkStatus() : problem;
+    if (std::chrono::steady_clock::now() + pause > deadline) {
+      return Error(absl::StatusCode::kUnavailable, "COMMIT_IN_DOUBT",
+                   absl::StrCat(std::string(problem.message()),
+                                "; whether the change was stored is not known: ",
+                                std::string(committed.status().message())),
+                   "bring the database back, then look before you do it again");
+    }
+    std::this_thread::sleep_for(pause);
+  }
+}
+
+absl::StatusOr<bool> PostgresDatabase::WasCommitted() {
+  SLIPWAY_RETURN_IF_ERROR(Connect());
+  // Waits for the lost connection's transaction, if the server still has it.
+  auto row =
+      connection_->Query("SELECT epoch, writes, writes_before FROM leadership FOR UPDATE", {});
+  SLIPWAY_RETURN_IF_ERROR(row.status());
+  SLIPWAY_ASSIGN_OR_RETURN(const bool found, (*row)->Next());
+  if (!found) return absl::DataLossError("the row of table leadership is gone");
+  const auto epoch = static_cast<uint64_t>((*row)->Integer(0));
+  if (epoch == epoch_) return (*row)->Integer(1) >= write_;
+  // Another one leads since: what it found committed was written before it.
+  if (epoch == epoch_ + 1) return (*row)->Integer(2) >= write_;
+  return absl::UnavailableError("others have led since");
+}
+
+absl::Status PostgresDatabase::NotifyEvents(const std::string& app, const std::string& id) {
+  return Post("SELECT pg_notify('slipway_events', ?)",
+              {{Value::Kind::kText, 0, absl::StrCat(app, "/", id)}});
+}
+
+absl::StatusOr<int64_t> PostgresDatabase::SchemaVersion() {
+  // Not to_regclass(), which in a transaction remembers what was not there at its start.
+  SLIPWAY_ASSIGN_OR_RETURN(const auto exists,
+                           Query("SELECT 1 FROM pg_class WHERE relname='schema_version' AND "
+                                 "pg_table_is_visible(oid)",
+                                 {}));
+  SLIPWAY_ASSIGN_OR_RETURN(const bool answered, exists->Next());
+  if (!answered) return 0;
+  SLIPWAY_ASSIGN_OR_RETURN(const auto version, Query("SELECT version FROM schema_version", {}));
+  SLIPWAY_ASSIGN_OR_RETURN(const bool found, version->Next());
+  return found ? version->Integer(0) : 0;
+}
+
+absl::Status PostgresDatabase::LockSchema() {
+  SLIPWAY_RETURN_IF_ERROR(AllowForTransaction(kMigrationTime));
+  return Query("SELECT pg_advisory_xact_lock(?)", {{Value::Kind::kInteger, kSchemaLock, ""}})
+      .status();
+}
+
+absl::Status PostgresDatabase::Define(const std::string& step) {
+  SLIPWAY_ASSIGN_OR_RETURN(const int64_t version, SchemaVersion());
+  if (version > 0) return Execute(PostgresStep(step));
+  return Execute(absl::StrCat(kPostgresFoundation, PostgresStep(step), kPostgresGuards));
+}
+
+absl::Status PostgresDatabase::SetSchemaVersion(int64_t version) {
+  return Query(
+             "INSERT INTO schema_version VALUES (1, ?) ON CONFLICT (only_row) DO UPDATE SET "
+             "version=excluded.version",
+             {{Value::Kind::kInteger, version, ""}})
+      .status();
+}
+
+}  // namespace slipway::controller
