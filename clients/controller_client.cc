@@ -27,7 +27,9 @@ using std::chrono::seconds;
 
 constexpr auto kCallTimeout = seconds(30);
 constexpr auto kUploadTimeout = seconds(3600);
-constexpr int kAttempts = 5;
+constexpr size_t kAttempts = 5;
+// For a watch, which a controller that restarts only interrupts.
+constexpr auto kPatience = seconds(60);
 
 Caller Named(Caller caller) {
   if (caller.name.empty()) caller.name = UserName();
@@ -41,13 +43,76 @@ std::string NewRequestId() {
   return absl::StrFormat("%08x%08x%08x%08x", random(), random(), random(), random());
 }
 
+ControllerClient::Stubs::Stubs(const std::shared_ptr<grpc::Channel>& channel)
+    : access(pb::AccessService::NewStub(channel)),
+      applications(pb::ApplicationService::NewStub(channel)),
+      releases(pb::ReleaseService::NewStub(channel)),
+      deployments(pb::DeploymentService::NewStub(channel)),
+      hosts(pb::HostService::NewStub(channel)) {}
+
 ControllerClient::ControllerClient(std::shared_ptr<grpc::Channel> channel, Caller caller)
-    : caller_(Named(std::move(caller))),
-      access_(pb::AccessService::NewStub(channel)),
-      applications_(pb::ApplicationService::NewStub(channel)),
-      releases_(pb::ReleaseService::NewStub(channel)),
-      deployments_(pb::DeploymentService::NewStub(channel)),
-      hosts_(pb::HostService::NewStub(channel)) {}
+    : ControllerClient(std::vector<Endpoint>{{"", std::move(channel), nullptr}},
+                       std::move(caller)) {}
+
+ControllerClient::ControllerClient(std::vector<Endpoint> endpoints, Caller caller)
+    : caller_(Named(std::move(caller))), endpoints_(std::move(endpoints)) {
+  for (const Endpoint& endpoint : endpoints_) stubs_.emplace_back(endpoint.channel);
+}
+
+class ControllerClient::Persistence {
+ public:
+  explicit Persistence(const ControllerClient& client, std::chrono::nanoseconds time = {})
+      : client_(client),
+        several_(client.endpoints_.size() > 1),
+        give_up_(std::chrono::steady_clock::now() +
+                 std::max<std::chrono::nanoseconds>(time, several_ ? kFailover : seconds(0))) {}
+
+  // The call has got through: what fails from now on is another matter.
+  void Renew(std::chrono::nanoseconds time) {
+    give_up_ = std::chrono::steady_clock::now() + time;
+    pause_ = kFirstPause;
+    failures_ = 0;
+  }
+
+  bool TryAgain(const absl::Status& failed) {
+    ++failures_;
+    const bool elsewhere = DetailOf(failed).reason() == "NOT_LEADER";
+    if (!absl::IsUnavailable(failed) && !elsewhere) return false;
+    // A single controller is asked a few times, whatever the time.
+    const bool late = std::chrono::steady_clock::now() > give_up_;
+    if (late && (several_ || failures_ >= kAttempts)) return false;
+    if (several_) MoveOn(elsewhere ? DetailOf(failed).subject() : "");
+    // All have been asked.
+    if (failures_ % client_.endpoints_.size() == 0) {
+      std::this_thread::sleep_for(pause_);
+      pause_ = std::min<milliseconds>(pause_ * 2, kLongestPause);
+    }
+    return true;
+  }
+
+ private:
+  static constexpr milliseconds kFirstPause{100};
+  static constexpr milliseconds kLongestPause{2000};
+  static constexpr seconds kFailover{45};
+
+  // To the one that is named, if it is one of ours; else to the next that can be prepared.
+  void MoveOn(const std::string& leader) {
+    const auto& endpoints = client_.endpoints_;
+    size_t next = (client_.present_ + 1) % endpoints.size();
+    for (size_t i = 0; i < endpoints.size(); ++i) {
+      if (!leader.empty() && endpoints[i].address == leader) next = i;
+    }
+    client_.present_ = next;
+    // What is wrong with the way there shows in the call.
+    if (endpoints[next].prepare) endpoints[next].prepare().IgnoreError();
+  }
+
+  const ControllerClient& client_;
+  const bool several_;
+  std::chrono::steady_clock::time_point give_up_;
+  milliseconds pause_ = kFirstPause;
+  size_t failures_ = 0;
+};
 
 // No deadline for a watch, which lasts as long as what it watches.
 void ControllerClient::Prepare(grpc::ClientContext& context,
@@ -65,17 +130,12 @@ void ControllerClient::Prepare(grpc::ClientContext& context,
 // Every call may be repeated, by its request id or because it only reads.
 absl::Status ControllerClient::Retry(
     const std::function<grpc::Status(grpc::ClientContext&)>& call) const {
-  auto pause = milliseconds(100);
-  for (int attempt = 1;; ++attempt) {
+  Persistence persistence(*this);
+  while (true) {
     grpc::ClientContext context;
     Prepare(context, kCallTimeout);
-    const grpc::Status status = call(context);
-    if (status.ok()) return absl::OkStatus();
-    if (status.error_code() != grpc::StatusCode::UNAVAILABLE || attempt == kAttempts) {
-      return FromGrpc(status);
-    }
-    std::this_thread::sleep_for(pause);
-    pause *= 2;
+    const absl::Status status = FromGrpc(call(context));
+    if (status.ok() || !persistence.TryAgain(status)) return status;
   }
 }
 
@@ -115,7 +175,7 @@ absl::StatusOr<std::vector<std::string>> ControllerClient::FindMissing(
   context.set_wait_for_ready(true);
   pb::FindMissingBlobsRequest request;
   request.set_manifest_digest(manifest_digest);
-  const auto stream = releases_->FindMissingBlobs(&context, request);
+  const auto stream = Present().releases->FindMissingBlobs(&context, request);
   std::vector<std::string> missing;
   pb::FindMissingBlobsResponse page;
   while (stream->Read(&page)) {
@@ -135,7 +195,7 @@ absl::StatusOr<UploadStats> ControllerClient::Upload(const std::filesystem::path
     grpc::ClientContext context;
     Prepare(context, kUploadTimeout);
     pb::UploadBlobsResponse response;
-    const auto stream = releases_->UploadBlobs(&context, &response);
+    const auto stream = Present().releases->UploadBlobs(&context, &response);
     const absl::Status sent = work([&](const pb::UploadBlobsRequest& chunk) {
       stats.bytes_sent += chunk.data().size() + chunk.digest().size();
       return stream->Write(chunk);
@@ -228,8 +288,7 @@ absl::StatusOr<pb::Deployment> ControllerClient::Resume(const std::string& name)
 
 absl::Status ControllerClient::Watch(const std::string& name, uint64_t after, bool attend,
                                      const std::function<bool(const pb::Event&)>& sink) {
-  auto pause = milliseconds(100);
-  auto give_up = std::chrono::steady_clock::now() + seconds(60);
+  Persistence persistence(*this, kPatience);
   while (true) {
     grpc::ClientContext context;
     Prepare(context, std::nullopt);
@@ -237,22 +296,18 @@ absl::Status ControllerClient::Watch(const std::string& name, uint64_t after, bo
     request.set_name(name);
     request.set_after(after);
     request.set_attend(attend);
-    const auto stream = deployments_->WatchDeployment(&context, request);
+    const auto stream = Present().deployments->WatchDeployment(&context, request);
     pb::WatchDeploymentResponse response;
     while (stream->Read(&response)) {
       after = response.event().sequence();
-      pause = milliseconds(100);
-      give_up = std::chrono::steady_clock::now() + seconds(60);
+      persistence.Renew(kPatience);
       if (!sink(response.event())) {
         context.TryCancel();
         return absl::OkStatus();
       }
     }
-    const grpc::Status status = stream->Finish();
-    const bool lost = status.error_code() == grpc::StatusCode::UNAVAILABLE;
-    if (!lost || std::chrono::steady_clock::now() > give_up) return FromGrpc(status);
-    std::this_thread::sleep_for(pause);
-    pause = std::min<milliseconds>(pause * 2, seconds(2));
+    const absl::Status status = FromGrpc(stream->Finish());
+    if (status.ok() || !persistence.TryAgain(status)) return status;
   }
 }
 
@@ -261,7 +316,7 @@ absl::Status ControllerClient::StreamLogs(
     const std::function<bool(const pb::StreamLogsResponse&)>& sink) {
   grpc::ClientContext context;
   Prepare(context, std::nullopt);
-  const auto stream = deployments_->StreamLogs(&context, request);
+  const auto stream = Present().deployments->StreamLogs(&context, request);
   pb::StreamLogsResponse response;
   while (stream->Read(&response)) {
     if (!sink(response)) {

@@ -3,11 +3,13 @@
 // changes nothing. Thread-safe.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -43,9 +45,22 @@ struct Caller {
   bool override_policy = false;
 };
 
+// One of the controllers that share a state.
+struct Endpoint {
+  // As it was named, and as the others may name it.
+  std::string address;
+  std::shared_ptr<grpc::Channel> channel;
+  // Brings up what the channel goes through, and says what is wrong with it; may be null.
+  std::function<absl::Status()> prepare;
+};
+
+// With several endpoints it goes on with the next one when one cannot be reached, and with the one that leads when another
+// says so, for up to 45 seconds: longer than a takeover lasts.
 class ControllerClient {
  public:
   explicit ControllerClient(std::shared_ptr<grpc::Channel> channel, Caller caller = {});
+  // At least one.
+  explicit ControllerClient(std::vector<Endpoint> endpoints, Caller caller = {});
 
   // One unary call of any service, as Call(&pb::AccessService::Stub::ListTokens, request).
   template <typename Stub, typename Request, typename Response>
@@ -117,18 +132,35 @@ class ControllerClient {
   void Prepare(grpc::ClientContext& context, std::optional<std::chrono::nanoseconds> timeout) const;
   absl::Status Retry(const std::function<grpc::Status(grpc::ClientContext&)>& call) const;
 
-  pb::AccessService::Stub& StubOf(pb::AccessService::Stub*) { return *access_; }
-  pb::ApplicationService::Stub& StubOf(pb::ApplicationService::Stub*) { return *applications_; }
-  pb::ReleaseService::Stub& StubOf(pb::ReleaseService::Stub*) { return *releases_; }
-  pb::DeploymentService::Stub& StubOf(pb::DeploymentService::Stub*) { return *deployments_; }
-  pb::HostService::Stub& StubOf(pb::HostService::Stub*) { return *hosts_; }
+  // One way after a failure: tells whether to try again, when it has waited and chosen where.
+  class Persistence;
+
+  struct Stubs {
+    explicit Stubs(const std::shared_ptr<grpc::Channel>& channel);
+
+    std::unique_ptr<pb::AccessService::Stub> access;
+    std::unique_ptr<pb::ApplicationService::Stub> applications;
+    std::unique_ptr<pb::ReleaseService::Stub> releases;
+    std::unique_ptr<pb::DeploymentService::Stub> deployments;
+    std::unique_ptr<pb::HostService::Stub> hosts;
+  };
+  const Stubs& Present() const { return stubs_[present_]; }
+  pb::AccessService::Stub& StubOf(pb::AccessService::Stub*) { return *Present().access; }
+  pb::ApplicationService::Stub& StubOf(pb::ApplicationService::Stub*) {
+    return *Present().applications;
+  }
+  pb::ReleaseService::Stub& StubOf(pb::ReleaseService::Stub*) { return *Present().releases; }
+  pb::DeploymentService::Stub& StubOf(pb::DeploymentService::Stub*) {
+    return *Present().deployments;
+  }
+  pb::HostService::Stub& StubOf(pb::HostService::Stub*) { return *Present().hosts; }
 
   const Caller caller_;
-  std::unique_ptr<pb::AccessService::Stub> access_;
-  std::unique_ptr<pb::ApplicationService::Stub> applications_;
-  std::unique_ptr<pb::ReleaseService::Stub> releases_;
-  std::unique_ptr<pb::DeploymentService::Stub> deployments_;
-  std::unique_ptr<pb::HostService::Stub> hosts_;
+  const std::vector<Endpoint> endpoints_;
+  // Of each endpoint.
+  std::vector<Stubs> stubs_;
+  // Index of the one that is asked.
+  mutable std::atomic<size_t> present_ = 0;
 };
 
 // A request id: 128 random bits in hexadecimal.

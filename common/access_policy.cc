@@ -13,43 +13,44 @@
 namespace slipway {
 namespace {
 
+using enum AnsweredBy;
 using enum Least;
 using enum Reach;
 
 const std::vector<Rule>& Table() {
   static const auto* const table = new std::vector<Rule>{
       {"/slipway.v1.ApplicationService/ApplyApplication", kDeployer, kApp, "spec.app"},
-      {"/slipway.v1.ApplicationService/GetDrift", kViewer, kApp, "name"},
-      {"/slipway.v1.ApplicationService/GetApplication", kViewer, kApp, "name"},
+      {"/slipway.v1.ApplicationService/GetDrift", kViewer, kApp, "name", kEvery},
+      {"/slipway.v1.ApplicationService/GetApplication", kViewer, kApp, "name", kEvery},
       // Shows a caller its own.
-      {"/slipway.v1.ApplicationService/ListApplications", kViewer, kNone, ""},
+      {"/slipway.v1.ApplicationService/ListApplications", kViewer, kNone, "", kEvery},
       {"/slipway.v1.ApplicationService/SetEnvironment", kDeployer, kApp, "name"},
-      {"/slipway.v1.ApplicationService/ListEnvironment", kDeployer, kApp, "name"},
+      {"/slipway.v1.ApplicationService/ListEnvironment", kDeployer, kApp, "name", kEvery},
       {"/slipway.v1.ApplicationService/SetAllowances", kOperator, kApp, "name"},
 
       {"/slipway.v1.ReleaseService/FindMissingBlobs", kDeployer, kNone, ""},
       {"/slipway.v1.ReleaseService/UploadBlobs", kDeployer, kNone, ""},
       {"/slipway.v1.ReleaseService/CreateRelease", kDeployer, kApp, "parent"},
-      {"/slipway.v1.ReleaseService/GetRelease", kViewer, kApp, "name"},
-      {"/slipway.v1.ReleaseService/ListReleases", kViewer, kApp, "parent"},
+      {"/slipway.v1.ReleaseService/GetRelease", kViewer, kApp, "name", kEvery},
+      {"/slipway.v1.ReleaseService/ListReleases", kViewer, kApp, "parent", kEvery},
       {"/slipway.v1.ReleaseService/ReportCheck", kDeployer, kApp, "parent"},
-      {"/slipway.v1.ReleaseService/ListChecks", kViewer, kApp, "parent"},
+      {"/slipway.v1.ReleaseService/ListChecks", kViewer, kApp, "parent", kEvery},
 
       {"/slipway.v1.DeploymentService/CreateDeployment", kDeployer, kApp, "parent"},
       {"/slipway.v1.DeploymentService/RollbackApplication", kDeployer, kApp, "name"},
       {"/slipway.v1.DeploymentService/ReconcileApplication", kDeployer, kApp, "name"},
-      {"/slipway.v1.DeploymentService/GetDeployment", kViewer, kApp, "name"},
-      {"/slipway.v1.DeploymentService/ListDeployments", kViewer, kApp, "parent"},
-      {"/slipway.v1.DeploymentService/WatchDeployment", kViewer, kApp, "name"},
+      {"/slipway.v1.DeploymentService/GetDeployment", kViewer, kApp, "name", kEvery},
+      {"/slipway.v1.DeploymentService/ListDeployments", kViewer, kApp, "parent", kEvery},
+      {"/slipway.v1.DeploymentService/WatchDeployment", kViewer, kApp, "name", kEvery},
       {"/slipway.v1.DeploymentService/CancelDeployment", kDeployer, kApp, "name"},
       {"/slipway.v1.DeploymentService/ResumeDeployment", kDeployer, kApp, "name"},
-      {"/slipway.v1.DeploymentService/StreamLogs", kViewer, kApp, "name"},
-      {"/slipway.v1.DeploymentService/ListHistory", kViewer, kApp, "parent"},
+      {"/slipway.v1.DeploymentService/StreamLogs", kViewer, kApp, "name", kEvery},
+      {"/slipway.v1.DeploymentService/ListHistory", kViewer, kApp, "parent", kEvery},
       {"/slipway.v1.DeploymentService/VerifyHistory", kViewer, kAll, ""},
 
-      {"/slipway.v1.HostService/ListHosts", kViewer, kNone, ""},
-      {"/slipway.v1.HostService/CheckHost", kDeployer, kApp, "application"},
-      {"/slipway.v1.HostService/GetServerInfo", kViewer, kNone, ""},
+      {"/slipway.v1.HostService/ListHosts", kViewer, kNone, "", kEvery},
+      {"/slipway.v1.HostService/CheckHost", kDeployer, kApp, "application", kEvery},
+      {"/slipway.v1.HostService/GetServerInfo", kViewer, kNone, "", kEvery},
       {"/slipway.v1.HostService/AddHost", kOperator, kAll, ""},
       {"/slipway.v1.HostService/RemoveHost", kOperator, kAll, ""},
       {"/slipway.v1.HostService/CordonHost", kOperator, kAll, ""},
@@ -57,18 +58,18 @@ const std::vector<Rule>& Table() {
       {"/slipway.v1.HostService/CreateEnrolment", kOperator, kAll, ""},
       {"/slipway.v1.HostService/EnrolHost", kAnybody, kNone, ""},
 
-      {"/slipway.v1.AccessService/GetIdentity", kViewer, kNone, ""},
+      {"/slipway.v1.AccessService/GetIdentity", kViewer, kNone, "", kEvery},
       {"/slipway.v1.AccessService/CreateToken", kOperator, kAll, ""},
-      {"/slipway.v1.AccessService/ListTokens", kOperator, kAll, ""},
+      {"/slipway.v1.AccessService/ListTokens", kOperator, kAll, "", kEvery},
       {"/slipway.v1.AccessService/RevokeToken", kOperator, kAll, ""},
       {"/slipway.v1.AccessService/ExchangeToken", kAnybody, kNone, ""},
       {"/slipway.v1.AccessService/CreateTrust", kOperator, kAll, ""},
-      {"/slipway.v1.AccessService/ListTrusts", kOperator, kAll, ""},
+      {"/slipway.v1.AccessService/ListTrusts", kOperator, kAll, "", kEvery},
       {"/slipway.v1.AccessService/DeleteTrust", kOperator, kAll, ""},
       {"/slipway.v1.AccessService/IssueCertificate", kOperator, kAll, ""},
       // Its own, and no other.
       {"/slipway.v1.AccessService/RenewCertificate", kViewer, kNone, ""},
-      {"/slipway.v1.AccessService/ListCertificates", kOperator, kAll, ""},
+      {"/slipway.v1.AccessService/ListCertificates", kOperator, kAll, "", kEvery},
       {"/slipway.v1.AccessService/RevokeCertificate", kOperator, kAll, ""},
 
       {"/slipway.executor.v1.ExecutorService/Execute", kController, kNone, ""},

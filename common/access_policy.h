@@ -38,6 +38,8 @@ enum class Reach {
   kAll,
 };
 
+enum class AnsweredBy { kLeader, kEvery };
+
 struct Rule {
   // /slipway.v1.DeploymentService/CreateDeployment
   absl::string_view method;
@@ -45,6 +47,8 @@ struct Rule {
   Reach reach;
   // `name`, `parent`, `application` hold applications/APP...; `spec.app` holds APP itself.
   absl::string_view app_field;
+  // Of several controllers every one answers it, for it changes nothing; else only the one that leads.
+  AnsweredBy answered_by = AnsweredBy::kLeader;
 };
 
 const std::vector<Rule>& AllRules();

@@ -1,5 +1,9 @@
 #include "controller/config.h"
 
+#include <unistd.h>
+
+#include "absl/strings/str_cat.h"
+
 #include "common/durations.h"
 #include "common/file.h"
 #include "common/status.h"
@@ -30,6 +34,22 @@ std::optional<PostgresOptions> PostgresOf(const config::v1::ControllerConfig& co
   return options;
 }
 
+std::string MachineName() {
+  char name[256] = {};
+  return gethostname(name, sizeof(name) - 1) == 0 ? name : "";
+}
+
+namespace {
+
+// Where it listens for clients of other machines, if it does.
+std::string AddressOf(const config::v1::ControllerConfig& config) {
+  const std::string& listen = config.tls().listen();
+  if (listen.empty()) return absl::StrCat("unix://", config.socket());
+  return absl::StrCat("tls://", MachineName(), listen.substr(listen.rfind(':')));
+}
+
+}  // namespace
+
 void ApplyDefaults(config::v1::ControllerConfig& config) {
   if (config.state().empty()) config.set_state("/var/lib/slipway/controller");
   if (config.socket().empty()) config.set_socket("/run/slipway/controller.sock");
@@ -43,6 +63,9 @@ void ApplyDefaults(config::v1::ControllerConfig& config) {
   }
   if (!config.has_abandoned_after()) {
     *config.mutable_abandoned_after() = ToProto(std::chrono::seconds(60));
+  }
+  if (config.advertised_address().empty()) {
+    config.set_advertised_address(AddressOf(config));
   }
   if (config.metrics_address().empty()) config.set_metrics_address("127.0.0.1:9780");
 }

@@ -21,6 +21,9 @@ absl::StatusOr<config::v1::ControllerConfig> LoadConfig(const std::string& path)
 // How the database is reached, when there is one; nothing for a file in the state folder.
 std::optional<PostgresOptions> PostgresOf(const config::v1::ControllerConfig& config);
 
+// As the system calls it.
+std::string MachineName();
+
 // What config.proto names as default, where nothing is set.
 void ApplyDefaults(config::v1::ControllerConfig& config);
 

@@ -1,9 +1,9 @@
 #include "controller/server.h"
 
+#include <atomic>
 #include <cstdlib>
 #include <filesystem>
 #include <thread>
-#include <unistd.h>
 #include <utility>
 #include <vector>
 
@@ -22,6 +22,7 @@
 #include "controller/access/upkeep.h"
 #include "controller/api/front.h"
 #include "controller/backup.h"
+#include "controller/candidate.h"
 #include "controller/catalog/applications.h"
 #include "controller/catalog/releases.h"
 #include "controller/config.h"
@@ -34,11 +35,12 @@
 #include "controller/rollout/admission.h"
 #include "controller/rollout/engine.h"
 #include "controller/rollout/event_hub.h"
+#include "controller/shared_keys.h"
 #include "controller/state_folder.h"
-#include "controller/store/held_lead.h"
 #include "controller/store/release_files.h"
 #include "controller/store/secret_box.h"
 #include "controller/store/sql_store.h"
+#include "controller/store/store_listener.h"
 
 namespace slipway::controller {
 
@@ -48,21 +50,18 @@ namespace {
 // What a host that has just restarted needs to be there again.
 constexpr std::chrono::seconds kConnect{5};
 
-std::string MachineName() {
-  char name[256] = {};
-  return gethostname(name, sizeof(name) - 1) == 0 ? name : "";
-}
-
 }  // namespace
 
 // In the order in which they come up; destroyed the other way round.
 struct Server::Parts {
   UniqueFd lock;
+  // This controller is the one that acts, or is just becoming it.
+  std::atomic<bool> acts = false;
   Metrics metrics;
   std::unique_ptr<BlobStore> blobs;
   std::unique_ptr<SecretBox> box;
   std::unique_ptr<SqlStore> store;
-  std::unique_ptr<HeldLead> lead;
+  std::unique_ptr<Candidate> candidate;
   std::unique_ptr<ReleaseFiles> files;
   std::unique_ptr<Fleet> fleet;
   std::unique_ptr<Certificates> certificates;
@@ -86,6 +85,7 @@ struct Server::Parts {
   std::unique_ptr<Enrolments> enrolments;
   std::unique_ptr<MetricsHttp> http;
   std::vector<std::unique_ptr<Front>> fronts;
+  std::unique_ptr<StoreListener> listener;
   Cancellation stop;
   std::thread housekeeping;
 
@@ -95,11 +95,14 @@ struct Server::Parts {
   absl::Status Connect(const Config& config);
   absl::Status Reach(const Config& config);
   absl::Status Assemble(const Config& config);
+  absl::Status TakeOver(uint64_t epoch);
+  absl::Status Stand(const Config& config);
   absl::Status Serve(const Config& config);
   absl::Status OpenFront(Guard::Openers openers, GrpcServerOptions options);
   EngineParts Connections();
   // For the metrics page.
   Present Look();
+  void CheckHistory();
   // Once a day until stopped.
   void KeepHouse();
 };
@@ -109,22 +112,15 @@ absl::Status Server::Parts::Open(const Config& config) {
   state = folder.Root();
   RaiseFileLimit();
   SLIPWAY_ASSIGN_OR_RETURN(lock, folder.Lock());
-  // Whoever holds the state is the one who acts.
-  metrics.Leads(true);
   SLIPWAY_ASSIGN_OR_RETURN(blobs, BlobStore::Open(folder.Blobs()));
-  SLIPWAY_ASSIGN_OR_RETURN(box, SecretBox::Open(folder.Key()));
   SLIPWAY_RETURN_IF_ERROR(OpenStore(config));
-  const absl::Status intact = store->VerifyHistory();
-  metrics.HistoryIntact(intact.ok());
-  if (!intact.ok()) {
-    LogError("the history is broken", {{"problem", std::string(intact.message())}});
-  }
+  SLIPWAY_ASSIGN_OR_RETURN(box, SecretBox::Open(folder.Key()));
   SLIPWAY_ASSIGN_OR_RETURN(certificates,
                            Certificates::Open(folder.Tls(), config.tls(), *store, SystemClock()));
   return Connect(config);
 }
 
-// A file of its own, or a database on which it leads alone.
+// A file of its own, or a database that it may share.
 absl::Status Server::Parts::OpenStore(const Config& config) {
   const auto observe = [this](auto time) { metrics.Committed(time); };
   const auto options = PostgresOf(config);
@@ -136,13 +132,8 @@ absl::Status Server::Parts::OpenStore(const Config& config) {
   }
   SLIPWAY_ASSIGN_OR_RETURN(store, SqlStore::Open(*options, SystemClock(), observe));
   files = std::make_unique<ReleaseFiles>(*blobs, *store, SystemClock());
-  const auto lost = [] {
-    LogError("another controller may lead: this one stops at once");
-    std::_Exit(1);
-  };
-  SLIPWAY_ASSIGN_OR_RETURN(lead, HeldLead::Take(*options, MachineName(), config.socket(), lost));
-  SLIPWAY_RETURN_IF_ERROR(store->Lead(lead->epoch()));
-  return store->RaiseEpochs().status();
+  // Before any is made that nobody else has.
+  return CheckKeysArePresent(*store, config);
 }
 
 // What reaches hosts, still without any.
@@ -166,12 +157,13 @@ absl::Status Server::Parts::Connect(const Config& config) {
                                                 upkeep->Look();
                                                 reconciler->Returned(host);
                                               },
-                                              [this](const std::string&) { reconciler->Look(); }});
+                                              [this](const std::string&) { reconciler->Look(); },
+                                              [this] { return acts.load(); }});
   audit = std::make_unique<Audit>(*store, *certificates, *fleet, SystemClock());
   upkeep = std::make_unique<Upkeep>(*certificates, *audit, *fleet, SystemClock(),
-                                    [this](bool intact) { metrics.HistoryIntact(intact); });
+                                    [this](bool intact) { metrics.HistoryIntact(intact); }, [this] { return acts.load(); });
   registry = std::make_unique<HostRegistry>(*store, *fleet);
-  return absl::OkStatus();
+  return CheckKeysAreShared(*store, *box, *certificates, ssh_public_key);
 }
 
 // Those of the configuration, then those that were added.
@@ -270,21 +262,72 @@ absl::Status Server::Parts::OpenFront(Guard::Openers openers, GrpcServerOptions 
       {SLIPWAY_VERSION, SystemClock().WallNow(), ssh_public_key, state,
        [this] { return metrics.IsHistoryIntact(); }, [this] { return NewestBackup(*store); }}};
   options.configure = [this](grpc::ServerBuilder& builder) { metrics.Intercept(builder); };
-  Guard guard(openers, *tokens, *certificates, SystemClock(),
-              [this](const std::string& kind, const std::string& reason) {
-                metrics.Refused(kind, reason);
-              });
+  Guard guard(
+      openers, *tokens, *certificates, SystemClock(),
+      [this](const std::string& kind, const std::string& reason) { metrics.Refused(kind, reason); },
+      [this] { return candidate == nullptr ? absl::OkStatus() : candidate->CheckLeads(); });
   SLIPWAY_ASSIGN_OR_RETURN(auto front, Front::Open(std::move(guard), parts, options));
   fronts.push_back(std::move(front));
   return absl::OkStatus();
 }
 
-absl::Status Server::Parts::Serve(const Config& config) {
+// What only the controller does that acts; `epoch` is that of its lead.
+absl::Status Server::Parts::TakeOver(uint64_t epoch) {
+  SLIPWAY_RETURN_IF_ERROR(store->Lead(epoch));
+  acts = true;
+  SLIPWAY_RETURN_IF_ERROR(CheckKeysAreShared(*store, *box, *certificates, ssh_public_key));
+  SLIPWAY_RETURN_IF_ERROR(RememberKeys(*store, *box, *certificates, ssh_public_key));
+  // A long one would keep a takeover waiting.
+  if (candidate == nullptr) CheckHistory();
+  SLIPWAY_RETURN_IF_ERROR(registry->Load());
+  fleet->RecordUntold();
+  // Hosts refuse from now on what the one before may still send.
+  if (candidate != nullptr) SLIPWAY_RETURN_IF_ERROR(store->RaiseEpochs().status());
   SLIPWAY_ASSIGN_OR_RETURN(const int resumed, engine->Resume());
   metrics.Resumed(resumed);
   SLIPWAY_RETURN_IF_ERROR(admission->StartAllQueued());
   SLIPWAY_RETURN_IF_ERROR(admission->ExpectAll());
   reconciler->Start();
+  upkeep->Look();
+  housekeeping = std::thread([this] { KeepHouse(); });
+  metrics.Leads(true);
+  LogInfo("this controller leads",
+          {{"epoch", absl::StrCat(epoch)}, {"resumed", absl::StrCat(resumed)}});
+  return absl::OkStatus();
+}
+
+// At once when the state is this controller's alone.
+absl::Status Server::Parts::Stand(const Config& config) {
+  const auto database = PostgresOf(config);
+  if (!database) return TakeOver(0);
+  metrics.Leads(false);
+  Candidate::Options options;
+  options.database = *database;
+  options.name = MachineName();
+  options.address = config.advertised_address();
+  options.take_over = [this](uint64_t epoch) { return TakeOver(epoch); };
+  options.lost = [] {
+    LogError("another controller may lead: this one ends at once");
+    std::_Exit(1);
+  };
+  candidate = std::make_unique<Candidate>(std::move(options));
+  listener = std::make_unique<StoreListener>(*database, [this](const StoreChange& change) {
+    switch (change.kind) {
+      case StoreChange::Kind::kEvents:
+        hub.Publish(change.app, change.deployment);
+        return;
+      case StoreChange::Kind::kEverything:
+        hub.PublishAll();
+        [[fallthrough]];
+      case StoreChange::Kind::kLeadership:
+        candidate->Wake();
+        return;
+    }
+  });
+  return candidate->Start();
+}
+
+absl::Status Server::Parts::Serve(const Config& config) {
   if (config.metrics_address() != "off") {
     MetricsHttpOptions options;
     options.address = config.metrics_address();
@@ -310,7 +353,6 @@ absl::Status Server::Parts::Serve(const Config& config) {
     tls.credentials = TlsServer(certificates->Files(), /*required=*/false);
     SLIPWAY_RETURN_IF_ERROR(OpenFront(Guard::Openers::kNobody, tls));
   }
-  housekeeping = std::thread([this] { KeepHouse(); });
   return absl::OkStatus();
 }
 
@@ -348,7 +390,15 @@ Present Server::Parts::Look() {
   return present;
 }
 
+void Server::Parts::CheckHistory() {
+  const absl::Status intact = store->VerifyHistory();
+  metrics.HistoryIntact(intact.ok());
+  if (intact.ok()) return;
+  LogError("the history is broken", {{"problem", std::string(intact.message())}});
+}
+
 void Server::Parts::KeepHouse() {
+  if (candidate != nullptr) CheckHistory();
   do {
     const auto freed = releases->RemoveUnusedBlobs();
     if (!freed.ok()) {
@@ -363,6 +413,7 @@ void Server::Parts::KeepHouse() {
 }
 
 Server::Parts::~Parts() {
+  if (candidate != nullptr) candidate->Stop();
   stop.Cancel();
   if (housekeeping.joinable()) housekeeping.join();
   // Its watchers call the upkeep.
@@ -375,6 +426,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(Config config) {
   SLIPWAY_RETURN_IF_ERROR(parts->Open(config));
   SLIPWAY_RETURN_IF_ERROR(parts->Assemble(config));
   SLIPWAY_RETURN_IF_ERROR(parts->Reach(config));
+  SLIPWAY_RETURN_IF_ERROR(parts->Stand(config));
   std::unique_ptr<Server> server(new Server(std::move(parts)));
   SLIPWAY_RETURN_IF_ERROR(server->parts_->Serve(config));
   LogInfo("controller ready", {{"version", SLIPWAY_VERSION}, {"socket", config.socket()}});
@@ -384,6 +436,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(Config config) {
 Server::Server(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 
 Server::~Server() {
+  if (parts_->candidate != nullptr) parts_->candidate->Stop();
   // Deployments stop between two steps or in the middle of one; the next start resumes them.
   parts_->engine->Stop();
   parts_->fleet->Shutdown();

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
 
 #include "clients/cli/application_file.h"
 #include "clients/cli/terminal.h"
@@ -92,22 +93,29 @@ SshOptions Session::Ssh() const {
 
 absl::StatusOr<client::ControllerClient*> Session::Controller() {
   if (client_ == nullptr) {
-    SLIPWAY_ASSIGN_OR_RETURN(const Address address, ParseAddress(ControllerAddress()));
     DialOptions options;
     options.max_answer_bytes = 64 << 20;
     options.ssh = Ssh();
     options.tls = {authority, certificate, key};
     options.tls_peer = IdentityUri({pb::ROLE_CONTROLLER, "", ""});
     options.relay_folder = RelayFolder();
-    SLIPWAY_ASSIGN_OR_RETURN(link_, dialer_.Dial(address, options));
-    SLIPWAY_RETURN_IF_ERROR(link_->Prepare());
+    std::vector<client::Endpoint> endpoints;
+    for (const absl::string_view one : absl::StrSplit(ControllerAddress(), ',')) {
+      SLIPWAY_ASSIGN_OR_RETURN(const Address address, ParseAddress(std::string(one)));
+      SLIPWAY_ASSIGN_OR_RETURN(const auto link, dialer_.Dial(address, options));
+      endpoints.push_back({std::string(one), link->channel(), [link] { return link->Prepare(); }});
+      links_.push_back(link);
+    }
+    // Of several the first one may be the one that is down.
+    const absl::Status prepared = links_.front()->Prepare();
+    if (endpoints.size() == 1) SLIPWAY_RETURN_IF_ERROR(prepared);
     client::Caller caller;
     caller.name = FromEnvironment({"GITHUB_ACTOR"});
     caller.token = TokenOfEnvironment();
     caller.ref = ReadCommit(std::filesystem::absolute(file).parent_path()).ref;
     caller.origin = WorkflowRun();
     caller.override_policy = override_policy;
-    client_ = std::make_unique<client::ControllerClient>(link_->channel(), std::move(caller));
+    client_ = std::make_unique<client::ControllerClient>(std::move(endpoints), std::move(caller));
     RenewCertificate();
   }
   return client_.get();
@@ -133,7 +141,9 @@ void Session::RenewCertificate() {
 }
 
 absl::Status Session::Problem() const {
-  return link_ == nullptr ? absl::OkStatus() : link_->Problem();
+  absl::Status problem;
+  for (const auto& link : links_) problem.Update(link->Problem());
+  return problem;
 }
 
 }  // namespace slipway::cli

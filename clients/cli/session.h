@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 
@@ -14,6 +15,7 @@
 namespace slipway::cli {
 
 struct Session {
+  // One address, or those of several controllers that share a state, separated by commas.
   // Empty: ssh://PROD_SSH_USER@PROD_SSH_HOST:PROD_SSH_PORT when that host is set, as in a pipeline that deployed over SSH
   // before; else the socket of a controller on this machine.
   std::string controller;
@@ -47,7 +49,8 @@ struct Session {
   void RenewCertificate();
 
   Dialer dialer_;
-  std::shared_ptr<Link> link_;
+  // One for each controller.
+  std::vector<std::shared_ptr<Link>> links_;
   std::unique_ptr<client::ControllerClient> client_;
 };
 

@@ -115,6 +115,7 @@ absl::StatusOr<Caller> Guard::Admit(const grpc::ServerContextBase& context,
     Refused(kind, allowed);
     return allowed;
   }
+  if (rule->answered_by == AnsweredBy::kLeader) SLIPWAY_RETURN_IF_ERROR(CheckLeads());
   caller->claimed_ref = Said(context, "x-slipway-ref");
   caller->override_policy = caller->identity.role() == pb::ROLE_OPERATOR &&
                             Said(context, "x-slipway-override-policy") == "yes";

@@ -27,18 +27,23 @@ class Guard {
   // Whom a listener takes for what, when they show nothing.
   enum class Openers { kOperators, kNobody };
 
+  // `leads` answers why not (see NotLeader()); null for a controller that is alone.
   Guard(Openers openers, Tokens& tokens, Certificates& certificates, Clock& clock,
-        RefusalObserver refused)
+        RefusalObserver refused, std::function<absl::Status()> leads = nullptr)
       : openers_(openers),
         tokens_(tokens),
         certificates_(certificates),
         clock_(clock),
-        refused_(std::move(refused)) {}
+        refused_(std::move(refused)),
+        leads_(std::move(leads)) {}
 
   // UNAUTHENTICATED (reason NO_IDENTITY, BAD_TOKEN, BAD_CERTIFICATE, CERTIFICATE_EXPIRED, CERTIFICATE_REVOKED) or
-  // PERMISSION_DENIED as Allow() says; INTERNAL for an RPC without a row.
+  // PERMISSION_DENIED as Allow() says; INTERNAL for an RPC without a row; UNAVAILABLE (reason NOT_LEADER) for what another
+  // controller has to answer.
   absl::StatusOr<Caller> Admit(const grpc::ServerContextBase& context,
                                const google::protobuf::Message& request) const;
+  // OK for the controller that acts; else as Admit() says.
+  absl::Status CheckLeads() const { return leads_ == nullptr ? absl::OkStatus() : leads_(); }
   // Counts a refusal that a handler made.
   void Refused(const std::string& kind, const absl::Status& refusal) const;
 
@@ -51,6 +56,7 @@ class Guard {
   Certificates& certificates_;
   Clock& clock_;
   const RefusalObserver refused_;
+  const std::function<absl::Status()> leads_;
 };
 
 }  // namespace slipway::controller

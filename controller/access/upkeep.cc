@@ -19,12 +19,13 @@ std::chrono::nanoseconds PauseFor(std::chrono::seconds life) {
 }  // namespace
 
 Upkeep::Upkeep(Certificates& certificates, Audit& audit, Fleet& fleet, Clock& clock,
-               std::function<void(bool)> intact)
+               std::function<void(bool)> intact, std::function<bool()> leads)
     : certificates_(certificates),
       audit_(audit),
       fleet_(fleet),
       clock_(clock),
       intact_(std::move(intact)),
+      leads_(std::move(leads)),
       pause_(PauseFor(certificates.Life())),
       thread_([this] { Run(); }) {}
 
@@ -73,6 +74,7 @@ void Upkeep::LookAtAll() {
     return;
   }
   LeaveRevokedHosts(*revoked);
+  if (!leads_()) return;
   for (const HostConfig& host : fleet_.Hosts()) {
     Delivered& delivered = delivered_[host.name];
     const auto client = fleet_.Client(host.name);

@@ -22,9 +22,10 @@ namespace slipway::controller {
 
 class Upkeep {
  public:
-  // `intact` is told whether what a host remembers of the history fits; may be null.
+  // `intact` is told whether what a host remembers of the history fits; may be null. A controller that does not lead (`leads`)
+  // looks after itself alone.
   Upkeep(Certificates& certificates, Audit& audit, Fleet& fleet, Clock& clock,
-         std::function<void(bool)> intact);
+         std::function<void(bool)> intact, std::function<bool()> leads);
   ~Upkeep();
 
   // A host has connected, a deployment has ended, something was revoked.
@@ -50,6 +51,7 @@ class Upkeep {
   Fleet& fleet_;
   Clock& clock_;
   const std::function<void(bool)> intact_;
+  const std::function<bool()> leads_;
   const std::chrono::nanoseconds pause_;
   // Of the thread alone.
   std::map<std::string, Delivered> delivered_;

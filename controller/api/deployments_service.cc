@@ -231,6 +231,10 @@ grpc::ServerWriteReactor<pb::WatchDeploymentResponse>* DeploymentsService::Watch
     grpc::CallbackServerContext* context, const pb::WatchDeploymentRequest* request) {
   const auto caller = guard_.Admit(*context, *request);
   if (!caller.ok()) return RefuseWatch(caller.status());
+  // Who leads alone knows who attends.
+  if (const absl::Status leads = guard_.CheckLeads(); request->attend() && !leads.ok()) {
+    return RefuseWatch(leads);
+  }
   // To attend is to keep alive what others may not touch.
   if (request->attend() && caller->identity.role() == pb::ROLE_VIEWER) {
     pb::WatchDeploymentRequest plain = *request;

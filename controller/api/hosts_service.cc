@@ -16,6 +16,11 @@ namespace {
 constexpr std::chrono::seconds kConnect{10};
 }  // namespace
 
+// The leader knows them from having been told.
+absl::Status HostsService::LearnHosts() {
+  return guard_.CheckLeads().ok() ? absl::OkStatus() : registry_.Load();
+}
+
 pb::Host HostsService::Describe(const HostConfig& host) {
   pb::Host described = ToProto(host, fleet_.Observe(host.name));
   if (auto cordon = registry_.CordonOf(host.name)) *described.mutable_cordon() = *std::move(cordon);
@@ -25,6 +30,7 @@ pb::Host HostsService::Describe(const HostConfig& host) {
 absl::Status HostsService::List(const pb::ListHostsRequest& request,
                                 pb::ListHostsResponse& response) {
   SLIPWAY_ASSIGN_OR_RETURN(const int size, PageSize(request.page_size()));
+  SLIPWAY_RETURN_IF_ERROR(LearnHosts());
   for (const HostConfig& host : fleet_.Hosts()) {
     if (host.name <= request.page_token()) continue;
     if (response.hosts_size() == size) {
@@ -41,6 +47,7 @@ absl::Status HostsService::List(const pb::ListHostsRequest& request,
 absl::Status HostsService::Check(const pb::CheckHostRequest& request,
                                  pb::CheckHostResponse& response) {
   SLIPWAY_ASSIGN_OR_RETURN(const std::string host, ParseHostName(request.name()));
+  SLIPWAY_RETURN_IF_ERROR(LearnHosts());
   const auto client = fleet_.Client(host);
   if (client == nullptr) {
     return Error(absl::StatusCode::kNotFound, "UNKNOWN_HOST",
@@ -88,6 +95,9 @@ grpc::Status HostsService::GetServerInfo(grpc::ServerContext* context,
     response->set_version(about_.version);
     *response->mutable_start_time() = slipway::ToProto(about_.start_time);
     response->set_ssh_public_key(about_.ssh_public_key);
+    const absl::Status leads = guard_.CheckLeads();
+    response->set_leads(leads.ok());
+    if (!leads.ok()) response->set_leader_address(DetailOf(leads).subject());
     SLIPWAY_ASSIGN_OR_RETURN(*response->mutable_authority_pem(), certificates_.AuthorityPem());
     const Time now = std::chrono::system_clock::now();
     for (pb::Finding& finding :

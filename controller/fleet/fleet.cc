@@ -253,8 +253,31 @@ void Fleet::Take(Member& member, const xpb::WatchResponse& response) {
   }
   if (differs && events_.differs) events_.differs(member.config.name);
   if (response.events().empty()) return;
-  const auto recorded = store_.RecordLocalEvents(
-      member.config.name, {response.events().begin(), response.events().end()});
+  if (!events_.leads || events_.leads()) {
+    Record(member, {response.events().begin(), response.events().end()});
+    return;
+  }
+  // The leader hears them too. What it could not record any more is told by the host as long as nobody has acknowledged it.
+  constexpr size_t kMost = 1000;
+  MutexLock lock(mutex_);
+  std::vector<xpb::LocalEvent>& untold = member.untold;
+  untold.insert(untold.end(), response.events().begin(), response.events().end());
+  if (untold.size() > kMost) untold.erase(untold.begin(), untold.end() - kMost);
+}
+
+void Fleet::RecordUntold() {
+  std::vector<std::pair<std::shared_ptr<Member>, std::vector<xpb::LocalEvent>>> all;
+  {
+    MutexLock lock(mutex_);
+    for (const auto& [name, member] : members_) {
+      if (!member->untold.empty()) all.emplace_back(member, std::exchange(member->untold, {}));
+    }
+  }
+  for (const auto& [member, events] : all) Record(*member, events);
+}
+
+void Fleet::Record(Member& member, const std::vector<xpb::LocalEvent>& events) {
+  const auto recorded = store_.RecordLocalEvents(member.config.name, events);
   // Not acknowledged, it is told again with the next stream.
   if (!recorded.ok()) {
     LogError("cannot record what a host did",

@@ -51,6 +51,8 @@ struct FleetEvents {
   std::function<void(const std::string& host)> connected;
   // Something has begun to differ there from what was deployed, or has stopped to.
   std::function<void(const std::string& host)> differs;
+  // Whether what a host did on its own is this controller's to record; null: always.
+  std::function<bool()> leads;
 };
 
 class Fleet {
@@ -79,6 +81,8 @@ class Fleet {
   HostLabels Labels();
   // As the Watch stream last told; empty for an unknown host.
   HostObservation Observe(const std::string& host);
+  // Records what hosts told while another controller led.
+  void RecordUntold();
   // Lets the host compare what runs and serves of the application with what was deployed, now; else as Observe().
   HostObservation Compare(const std::string& host, const std::string& app);
   // The controller has a new certificate: later calls to hosts with tls:// addresses show it, on connections of their own. A
@@ -96,6 +100,7 @@ class Fleet {
     std::shared_ptr<GrpcExecutorClient> client;
     // Guarded by the fleet's mutex.
     HostObservation seen;
+    std::vector<xpb::LocalEvent> untold;
     Cancellation stop;
     std::thread watcher;
 
@@ -107,6 +112,7 @@ class Fleet {
   void KeepWatching(Member& member);
   absl::Status WatchOnce(Member& member, bool& heard);
   void Take(Member& member, const xpb::WatchResponse& response);
+  void Record(Member& member, const std::vector<xpb::LocalEvent>& events);
 
   const DialOptions dial_;
   Store& store_;

@@ -56,22 +56,33 @@ absl::Status HostRegistry::EachRecord(
 }
 
 absl::Status HostRegistry::Load() {
+  std::map<std::string, pb::Cordon> cordons;
   SLIPWAY_RETURN_IF_ERROR(
-      EachRecord(kCordonKind, [this](const std::string& host, const std::string& body) {
+      EachRecord(kCordonKind, [&cordons](const std::string& host, const std::string& body) {
         store::v1::CordonRecord record;
         // One that cannot be read leaves the host out, which is the safe side.
         if (!record.ParseFromString(body)) record.mutable_cordon()->set_reason("unreadable");
-        MutexLock lock(mutex_);
-        cordons_[host] = record.cordon();
+        cordons[host] = record.cordon();
       }));
-  return EachRecord(kKind, [this](const std::string& name, const std::string& body) {
+  {
+    MutexLock lock(mutex_);
+    cordons_ = std::move(cordons);
+  }
+  std::set<std::string> added;
+  SLIPWAY_RETURN_IF_ERROR(EachRecord(kKind, [&](const std::string& name, const std::string& body) {
     store::v1::HostRecord record;
     if (!record.ParseFromString(body) || !CheckNotConfigured(name).ok()) return;
+    added.insert(name);
     const absl::Status known = fleet_.Put(FromRecord(name, record.host()));
     if (!known.ok()) {
       LogError("a host is left out", {{"host", name}, {"problem", std::string(known.message())}});
     }
-  });
+  }));
+  // Taken away meanwhile, by the controller that leads.
+  for (const HostConfig& known : fleet_.Hosts()) {
+    if (!known.configured && !added.contains(known.name)) fleet_.Remove(known.name);
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<bool> HostRegistry::Add(const HostConfig& host, const Actor& actor) {

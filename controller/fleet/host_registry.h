@@ -26,7 +26,8 @@ class HostRegistry {
  public:
   HostRegistry(Store& store, Fleet& fleet) : store_(store), fleet_(fleet) {}
 
-  // Connects to everything that was added before.
+  // Connects to everything that was added before, and to nothing that was taken away. Again, for a controller that does not lead and
+  // learns from the store alone what the leader did.
   absl::Status Load();
   // True when it is new or something about it has changed. INVALID_ARGUMENT for an address or a name that is none;
   // FAILED_PRECONDITION (reason CONFIGURED_HOST) for one of the configuration file.

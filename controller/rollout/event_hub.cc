@@ -22,6 +22,12 @@ void EventHub::Publish(const std::string& app, const std::string& deployment) {
   changed_.NotifyAll();
 }
 
+void EventHub::PublishAll() {
+  MutexLock lock(mutex_);
+  for (const auto& [id, subscriber] : subscribers_) dirty_.insert(subscriber.first);
+  changed_.NotifyAll();
+}
+
 uint64_t EventHub::Subscribe(const std::string& app, const std::string& deployment,
                              std::function<void()> callback) {
   MutexLock lock(mutex_);

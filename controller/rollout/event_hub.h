@@ -25,6 +25,8 @@ class EventHub {
   EventHub& operator=(const EventHub&) = delete;
 
   void Publish(const std::string& app, const std::string& deployment);
+  // Something may have been missed of every deployment.
+  void PublishAll();
 
   // The callback must return soon; it may unsubscribe itself as the last thing it does.
   uint64_t Subscribe(const std::string& app, const std::string& deployment,

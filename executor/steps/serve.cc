@@ -252,7 +252,10 @@ xpb::StepResult Steps::RollBack(const std::string& app, const StepCall& call,
     return outcome;
   };
   for (const xpb::SlotState& slot : state->slots()) {
-    if (slot.slot() != target || !slot.running()) continue;
+    // One that was deployed a second time is warm there too, and no way back.
+    if (slot.slot() != target || !slot.running() || slot.release() == state->active_release()) {
+      continue;
+    }
     *release = slot.release();
     return result_of(switch_back(slot.release()));
   }

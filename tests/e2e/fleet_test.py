@@ -297,7 +297,9 @@ def away_and_back(check, hosts):
 
 def drifts(check, hosts):
     until(30, lambda: slipway("drift").returncode == 0, "nothing differs")
-    write(f"{hosts[2].folder}/sites/docs/current/app.css", "p { color: blue }\n")
+    edited = f"{hosts[2].folder}/edited.css"
+    write(edited, "p { color: blue }\n")
+    os.rename(edited, f"{hosts[2].folder}/sites/docs/current/app.css")
     seen = slipway("drift")
     check(seen.returncode == 1 and "1 of 4 hosts differ" in seen.stdout and "app.css" in seen.stdout, "an edited file is found", seen.stdout)
     done = slipway("reconcile")

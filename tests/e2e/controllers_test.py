@@ -1,0 +1,250 @@
+#!/usr/bin/env python3
+"""Two controllers on one PostgreSQL, three hosts with a network, an nginx and an executor each, under load: the one that leads is killed in
+every phase of a deployment, stopped for a minute and resumed; the database is restarted. Every deployment ends, and no request fails.
+"""
+import contextlib
+import glob
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import fleet_test
+import stack
+from fleet_test import APP, Host, Visitors, version
+from stack import BUILD, CLI, SITE, read, run, until, write
+
+NAMES = ["host-1", "host-2", "host-3"]
+# A takeover waits for the lead to expire, 15 s after it was last renewed.
+TAKEOVER = 20
+SHARED = ["key", "tls/authority.key", "tls/authority.pem", "ssh/id_ed25519", "ssh/id_ed25519.pub"]
+
+
+class Postgres:
+    """A server of its own on a unix socket, as the user postgres, for it refuses to run as root."""
+
+    def __init__(self):
+        self.bin = sorted(glob.glob("/usr/lib/postgresql/*/bin"))[-1]
+        self.folder = f"{SITE}/postgres"
+
+    def run_as(self, *argv):
+        return run("setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", *argv, cwd="/")
+
+    def set_up(self):
+        os.makedirs(self.folder)
+        shutil.chown(self.folder, "postgres", "postgres")
+        self.run_as(f"{self.bin}/initdb", "-D", f"{self.folder}/data", "-A", "trust", "-U", "slipway")
+        self.start()
+        self.run_as(f"{self.bin}/createdb", "-h", self.folder, "-U", "slipway", "slipway")
+
+    def start(self):
+        self.run_as(f"{self.bin}/pg_ctl", "-D", f"{self.folder}/data", "-w", "-l", f"{self.folder}/log",
+                    "-o", f"-c listen_addresses='' -c unix_socket_directories={self.folder}", "start")
+
+    def stop(self, how):
+        self.run_as(f"{self.bin}/pg_ctl", "-D", f"{self.folder}/data", "-w", "-m", how, "stop")
+
+    def tear_down(self):
+        if os.path.exists(f"{self.folder}/data/postmaster.pid"):
+            self.stop("immediate")
+
+
+class Controller:
+    def __init__(self, name, postgres, hosts):
+        self.name = name
+        self.address = f"unix://{SITE}/{name}.sock"
+        self.child = None
+        lines = [f"state: {SITE}/{name}", f"socket: {SITE}/{name}.sock", "metrics_address: off",
+                 f'database: {{postgres: "host={postgres.folder} dbname=slipway user=slipway"}}', "hosts:"]
+        write(f"{SITE}/{name}.yaml", "\n".join(lines + [f'- {{name: {host.name}, address: "{host.address()}"}}' for host in hosts]))
+
+    def start(self, failpoint=""):
+        with open(f"{SITE}/{self.name}.log", "ab") as log:
+            self.child = subprocess.Popen([f"{BUILD}/controller/slipway-controller", "--config", f"{SITE}/{self.name}.yaml"],
+                                          stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=dict(os.environ, SLIPWAY_FAILPOINT=failpoint))
+        until(30, lambda: self.alive() and self.knows_its_part(), f"{self.name} answers")
+
+    def alive(self):
+        return self.child is not None and self.child.poll() is None
+
+    def knows_its_part(self):
+        return self.asked("hosts", "list").returncode == 0
+
+    def asked(self, *arguments):
+        return slipway("--controller", self.address, *arguments)
+
+    def leads(self):
+        if not self.alive():
+            return False
+        return json.loads(self.asked("doctor", "--output", "json").stdout.splitlines()[0]).get("leads", False)
+
+    def end(self, how=signal.SIGTERM):
+        if self.alive():
+            self.child.send_signal(how)
+        self.child.wait(timeout=30)
+
+    def log(self):
+        return read(f"{SITE}/{self.name}.log")
+
+
+def slipway(*arguments):
+    return subprocess.run([CLI, *arguments], cwd=APP, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300, check=False)
+
+
+def begin(name):
+    version(name)
+    return subprocess.Popen([CLI, "deploy", "--commit", name], cwd=APP, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def ends(check, deploying, name, hosts, what):
+    output = deploying.communicate(timeout=240)[0]
+    seen = [host.serves() for host in hosts]
+    return check(deploying.returncode == 0 and seen == [name] * len(hosts), f"{what}: {name} serves everywhere", f"{output}\n{seen}")
+
+
+def deploys(check, name, hosts, what):
+    return ends(check, begin(name), name, hosts, what)
+
+
+def takes_over(controller, since):
+    """Seconds until it led."""
+    until(60, controller.leads, f"{controller.name} leads")
+    return time.monotonic() - since
+
+
+def second_needs_the_firsts_keys(check, one, two):
+    state = f"{SITE}/{two.name}"
+    refused = subprocess.run([f"{BUILD}/controller/slipway-controller", "--config", f"{SITE}/{two.name}.yaml"],
+                             capture_output=True, text=True, timeout=30, check=False)
+    check(refused.returncode == 1 and "lacks keys" in refused.stderr and "docs/postgres.md" in refused.stderr and not os.path.exists(f"{state}/key"),
+          "a second controller without the first one's keys does not start, and makes none of its own", refused.stderr)
+    for name in SHARED:
+        os.makedirs(os.path.dirname(f"{state}/{name}"), mode=0o700, exist_ok=True)
+        if os.path.exists(f"{SITE}/{one.name}/{name}"):
+            shutil.copy2(f"{SITE}/{one.name}/{name}", f"{state}/{name}")
+    two.start()
+    check(not two.leads() and one.leads(), "with them it stands by")
+
+
+def reads_everywhere(check, two):
+    for verb in (["history"], ["status", "docs"], ["why"], ["audit", "list"]):
+        seen = two.asked(*verb)
+        check(seen.returncode == 0, f"the one that stands by answers {' '.join(verb)}", seen.stdout)
+    watched = two.asked("watch")
+    check(watched.returncode == 0 and "succeeded" in watched.stdout, "and watch", watched.stdout)
+    refused = two.asked("hosts", "cordon", "host-1")
+    check(refused.returncode != 0 and "another controller leads: unix://" in refused.stdout, "and says who takes commands", refused.stdout)
+
+
+def killed_in_every_phase(check, pair, hosts):
+    """Each time the one that stands by becomes the one that will be killed, by an orderly change; then the other takes over."""
+    times = []
+    for number, point in enumerate(("preflight.intended", "stage.acted", "start.recorded", "health.acted", "switch.intended", "switch.acted",
+                                    "switch.recorded", "bake.acted", "retire.recorded", "confirm.intended")):
+        leader, other = pair
+        other.end()
+        other.start(failpoint=f"controller.{point}")
+        before = time.monotonic()
+        leader.end()
+        handed = takes_over(other, before)
+        leader.start()
+        deploying = begin(f"k{number}")
+        other.child.wait(timeout=120)
+        died = time.monotonic()
+        times.append(takes_over(leader, died))
+        ends(check, deploying, f"k{number}", hosts, f"killed at {point}, taken over after {times[-1]:.1f}s (in order: {handed:.1f}s)")
+        other.start()
+    check(max(times) <= TAKEOVER, f"the longest takeover took {max(times):.1f}s of at most {TAKEOVER}s")
+
+
+def stopped_for_a_minute(check, pair, hosts):
+    """Resumed after another has taken over, it may do nothing any more."""
+    leader, other = pair
+    deploying = begin("stopped")
+    until(60, lambda: "health" in slipway("why", "--output", "json").stdout and '"commit": "stopped"' in slipway("why", "--output", "json").stdout,
+          "the deployment is under way")
+    leader.child.send_signal(signal.SIGSTOP)
+    stopped = time.monotonic()
+    took = takes_over(other, stopped)
+    ends(check, deploying, "stopped", hosts, f"the leader stopped, taken over after {took:.1f}s")
+    deploys(check, "meanwhile", hosts, "and a deployment more")
+    while time.monotonic() < stopped + 60:
+        time.sleep(0.2)
+    leader.child.send_signal(signal.SIGCONT)
+    leader.child.wait(timeout=30)
+    check("another controller may lead" in leader.log(), "resumed after a minute, it ends at once")
+    check([host.serves() for host in hosts] == ["meanwhile"] * len(hosts) and other.leads(), "and nothing of its commands has come about")
+    leader.start()
+    return other, leader
+
+
+def database_restarts(check, postgres, pair, hosts):
+    leader, _ = pair
+    for how in ("fast", "immediate"):
+        deploying = begin(f"db-{how}")
+        until(60, lambda name=f"db-{how}": f'"commit": "{name}"' in slipway("why", "--output", "json").stdout, "the deployment is under way")
+        postgres.stop(how)
+        postgres.start()
+        ends(check, deploying, f"db-{how}", hosts, f"PostgreSQL restarted ({how})")
+    check(leader.alive() and leader.leads(), "and the leader has stayed the leader")
+
+
+def meets_everything(check, postgres, one, two, hosts):
+    fleet_test.spec(canary="[]")
+    text = read(f"{APP}/slipway.yaml")
+    write(f"{APP}/slipway.yaml", re.sub(r"^hosts: .*$", f"hosts: [{', '.join(NAMES)}]", text, flags=re.MULTILINE))
+    one.start()
+    second_needs_the_firsts_keys(check, one, two)
+    check(slipway("apply").returncode == 0, "applied")
+    deploys(check, "v1", hosts, "two controllers")
+    reads_everywhere(check, two)
+    with Visitors(hosts) as visitors:
+        killed_in_every_phase(check, (one, two), hosts)
+        pair = stopped_for_a_minute(check, (one, two), hosts)
+        database_restarts(check, postgres, pair, hosts)
+    visitors.check(check, "all of that")
+    verified = slipway("audit", "verify")
+    check(verified.returncode == 0, "the history is whole", verified.stdout)
+
+
+@contextlib.contextmanager
+def everything():
+    postgres = Postgres()
+    hosts = [Host(name) for name in NAMES]
+    controllers = [Controller(name, postgres, hosts) for name in ("one", "two")]
+    os.environ["SLIPWAY_CONTROLLER"] = ",".join(controller.address for controller in controllers)
+    try:
+        postgres.set_up()
+        for host in hosts:
+            host.set_up()
+        os.makedirs(APP)
+        yield postgres, *controllers, hosts
+    finally:
+        for controller in controllers:
+            if controller.alive():
+                controller.child.send_signal(signal.SIGCONT)
+                controller.end(signal.SIGKILL)
+        for host in hosts:
+            host.tear_down()
+        postgres.tear_down()
+
+
+def main():
+    check = stack.Checks()
+    run("rm", "-rf", SITE)
+    with everything() as (postgres, one, two, hosts):
+        meets_everything(check, postgres, one, two, hosts)
+        if check.bad:
+            for controller in (one, two):
+                print(controller.name, controller.log()[-4000:])
+    if not check.bad:
+        run("rm", "-rf", SITE)
+    return check.exit_code()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
