@@ -53,7 +53,8 @@ absl::StatusOr<uint64_t> Leadership::Take(const std::string& holder, const std::
   if (!absl::IsAborted(epoch.status())) return epoch;
   SLIPWAY_ASSIGN_OR_RETURN(const Leader leader, Read());
   return Error(absl::StatusCode::kFailedPrecondition, "ANOTHER_LEADS",
-               absl::StrCat(leader.holder, " at ", leader.address, " leads"), "", leader.address);
+               absl::StrCat(leader.holder, " at ", leader.address, " leads"),
+               "stop it first; one that was killed loses the lead within seconds", leader.address);
 }
 
 absl::Status Leadership::Renew(uint64_t epoch, milliseconds time) {
