@@ -17,6 +17,7 @@
 #include "common/status.h"
 #include "tests/support/fake_executor.h"
 #include "tests/support/file_tree.h"
+#include "tests/support/postgres_server.h"
 #include "tests/support/unix_channel.h"
 
 #include "slipway/v1/applications.grpc.pb.h"
@@ -54,6 +55,7 @@ class ServerTest : public ::testing::Test {
     config.set_state(folder_ / "state");
     config.set_socket(folder_ / "c.sock");
     config.set_metrics_address("127.0.0.1:0");
+    if (!conninfo_.empty()) config.mutable_database()->set_postgres(conninfo_);
     config.add_hosts()->set_name("web-1");
     config.mutable_hosts(0)->set_address(absl::StrCat("unix://", (folder_ / "x.sock").string()));
     auto server = Server::Start(config);
@@ -150,6 +152,8 @@ class ServerTest : public ::testing::Test {
   }
 
   std::filesystem::path folder_;
+  // Of a database; a file when empty.
+  std::string conninfo_;
   std::unique_ptr<FakeExecutor> executor_;
   std::unique_ptr<Server> server_;
   std::unique_ptr<pb::ApplicationService::Stub> applications_;
@@ -353,6 +357,26 @@ TEST_F(ServerTest, ResumesAfterARestartInTheMiddleOfAStep) {
   EXPECT_EQ(Finish(name), pb::DEPLOYMENT_STATE_SUCCEEDED);
   const auto deeds = executor_->Host().Deeds();
   EXPECT_EQ(std::count(deeds.begin(), deeds.end(), "start"), 1);
+}
+
+TEST_F(ServerTest, KeepsItsStateInADatabaseAndTakesUpThereWhatRan) {
+  slipway::testing::PostgresServer& database = slipway::testing::PostgresServer::Shared();
+  server_.reset();
+  conninfo_ = database.Options(database.NewDatabase()).conninfo;
+  Start();
+  Apply();
+  const std::string served = Deploy(MakeRelease("v1"))->deployment().name();
+  EXPECT_EQ(Finish(served), pb::DEPLOYMENT_STATE_SUCCEEDED);
+  executor_->Hold("health");
+  const std::string name = Deploy(MakeRelease("v2"))->deployment().name();
+  executor_->AwaitStep("health");
+  server_.reset();
+  // Another machine's controller: it has the key, and the files of releases come from the database.
+  std::filesystem::remove_all(folder_ / "state" / "blobs");
+  executor_->Release();
+  Start();
+  EXPECT_EQ(Finish(name), pb::DEPLOYMENT_STATE_SUCCEEDED);
+  EXPECT_EQ(Finish(Deploy(MakeRelease("v3"))->deployment().name()), pb::DEPLOYMENT_STATE_SUCCEEDED);
 }
 
 TEST_F(ServerTest, IsNotHeldUpByAWatcherThatNeverReads) {
