@@ -4,8 +4,6 @@
 #include <cerrno>
 #include <functional>
 #include <string>
-#include <sys/stat.h>
-#include <unistd.h>
 #include <vector>
 
 #include "absl/strings/ascii.h"
@@ -13,14 +11,19 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 
+#include "common/blob_store.h"
 #include "common/durations.h"
 #include "common/file.h"
 #include "common/status.h"
 #include "common/user.h"
 #include "controller/access/audit.h"
 #include "controller/access/certificates.h"
+#include "controller/config.h"
+#include "controller/move_state.h"
 #include "controller/state_folder.h"
+#include "controller/store/release_files.h"
 #include "controller/store/sql_store.h"
+#include "controller/store/table_copy.h"
 
 #include "slipway/store/v1/records.pb.h"
 
@@ -133,11 +136,42 @@ CopyFile LinkOrCopy(const StateFolder& state, const std::vector<fs::path>& earli
   };
 }
 
-absl::Status Fill(const StateFolder& from, const StateFolder& to,
-                  const std::vector<fs::path>& earlier, Clock& clock) {
-  SLIPWAY_RETURN_IF_ERROR(SqlStore::Copy(from.Database(), to.Database(), clock));
+// The files of releases that only the shared database has.
+absl::Status FetchBlobs(const PostgresOptions& options, const StateFolder& to,
+                        const std::vector<fs::path>& earlier, Clock& clock) {
+  SLIPWAY_ASSIGN_OR_RETURN(const auto store, SqlStore::OpenBeside(options, clock));
+  SLIPWAY_ASSIGN_OR_RETURN(const auto blobs, BlobStore::Open(to.Blobs()));
+  ReleaseFiles files(*blobs, *store, clock);
+  SLIPWAY_ASSIGN_OR_RETURN(const auto digests,
+                           files.WrittenBefore(clock.WallNow() + std::chrono::hours(24)));
+  std::error_code error;
+  if (!earlier.empty()) {
+    for (const std::string& digest : digests) {
+      const fs::path file = blobs->PathOf(digest).lexically_relative(to.Root());
+      if (!fs::exists(earlier.back() / file, error) || blobs->Has(digest)) continue;
+      SLIPWAY_RETURN_IF_ERROR(MakeFolders((to.Root() / file).parent_path()));
+      fs::create_hard_link(earlier.back() / file, to.Root() / file, error);
+    }
+  }
+  SLIPWAY_RETURN_IF_ERROR(files.Fetch(digests));
+  fs::remove(to.Blobs() / "tmp", error);
+  return absl::OkStatus();
+}
+
+absl::Status Fill(const Config& config, const StateFolder& to, const std::vector<fs::path>& earlier,
+                  Clock& clock) {
+  const StateFolder from(config.state());
+  const auto options = PostgresOf(config);
+  if (options) {
+    SLIPWAY_ASSIGN_OR_RETURN(const auto database,
+                             PostgresDatabase::Open(*options, PostgresDatabase::Fence::kNone));
+    SLIPWAY_RETURN_IF_ERROR(CopyToFile(*database, to.Database()));
+  } else {
+    SLIPWAY_RETURN_IF_ERROR(SqlStore::Copy(from.Database(), to.Database(), clock));
+  }
   // After the database, so that every file is there which a release of the copy is made of.
   SLIPWAY_RETURN_IF_ERROR(CopyBeside(from, to, LinkOrCopy(from, earlier)));
+  if (options) SLIPWAY_RETURN_IF_ERROR(FetchBlobs(*options, to, earlier, clock));
   return SyncFileSystem(to.Root());
 }
 
@@ -158,8 +192,11 @@ absl::StatusOr<UniqueFd> TakePartial(const StateFolder& partial) {
   return lock;
 }
 
-absl::Status Remember(const StateFolder& state, const fs::path& folder, Time time, Clock& clock) {
-  SLIPWAY_ASSIGN_OR_RETURN(const auto store, SqlStore::Open(state.Database(), clock));
+absl::Status Remember(const Config& config, const fs::path& folder, Time time, Clock& clock) {
+  const auto options = PostgresOf(config);
+  SLIPWAY_ASSIGN_OR_RETURN(const auto store,
+                           options ? SqlStore::OpenBeside(*options, clock)
+                                   : SqlStore::Open(StateFolder(config.state()).Database(), clock));
   store::v1::BackupRecord record;
   *record.mutable_time() = ToProto(time);
   record.set_folder(folder.string());
@@ -167,13 +204,13 @@ absl::Status Remember(const StateFolder& state, const fs::path& folder, Time tim
                           HistoryDraft{"", Here(), "backup", folder.string(), "ok"});
 }
 
-// The daemon could not read what another user has put there.
-absl::Status CheckUser(const fs::path& folder) {
-  struct stat facts {};
-  if (stat(folder.c_str(), &facts) != 0 || facts.st_uid == geteuid()) return absl::OkStatus();
-  return Error(absl::StatusCode::kFailedPrecondition, "OTHER_USER",
-               absl::StrCat(folder.string(), " belongs to another user (uid ", facts.st_uid, ")"),
-               absl::StrCat("run this as that user: sudo -u '#", facts.st_uid, "' ..."));
+// Of what another state was sealed with.
+absl::StatusOr<bool> HasOtherKey(const StateFolder& state, const StateFolder& backup) {
+  const auto key = ReadFile(state.Key());
+  if (absl::IsNotFound(key.status())) return false;
+  SLIPWAY_RETURN_IF_ERROR(key.status());
+  SLIPWAY_ASSIGN_OR_RETURN(const std::string kept, ReadFile(backup.Key()));
+  return *key != kept;
 }
 
 absl::Status Mark(const StateFolder& state, const fs::path& database, const Config& config,
@@ -193,7 +230,7 @@ absl::StatusOr<Backup> MakeBackup(const Config& config, const fs::path& into, in
                                   Clock& clock) {
   const StateFolder state(config.state());
   std::error_code error;
-  if (!fs::exists(state.Database(), error)) {
+  if (!config.has_database() && !fs::exists(state.Database(), error)) {
     return Error(absl::StatusCode::kFailedPrecondition, "NO_STATE",
                  absl::StrCat("there is no ", state.Database().string()),
                  "is `state` in the configuration file the folder of the controller that runs?");
@@ -204,7 +241,7 @@ absl::StatusOr<Backup> MakeBackup(const Config& config, const fs::path& into, in
   const StateFolder partial(backup.folder.parent_path() / kPartial);
   SLIPWAY_ASSIGN_OR_RETURN(const UniqueFd lock, TakePartial(partial));
   SLIPWAY_ASSIGN_OR_RETURN(const auto earlier, Backups(backup.folder.parent_path()));
-  absl::Status made = Fill(state, partial, earlier, clock);
+  absl::Status made = Fill(config, partial, earlier, clock);
   if (made.ok()) {
     fs::rename(partial.Root(), backup.folder, error);
     made = error ? FileError(backup.folder, error) : SyncFolder(backup.folder.parent_path());
@@ -213,7 +250,7 @@ absl::StatusOr<Backup> MakeBackup(const Config& config, const fs::path& into, in
     fs::remove_all(partial.Root(), error);
     return made;
   }
-  SLIPWAY_RETURN_IF_ERROR(Remember(state, backup.folder, begun, clock));
+  SLIPWAY_RETURN_IF_ERROR(Remember(config, backup.folder, begun, clock));
   if (keep > 0) {
     SLIPWAY_ASSIGN_OR_RETURN(backup.removed, RemoveOldest(backup.folder.parent_path(), keep));
   }
@@ -237,9 +274,11 @@ absl::Status RestoreBackup(const Config& config, const fs::path& from, Clock& cl
                  "name the folder that `slipway-controller backup` has made, such as "
                  "/var/backups/slipway/20261125T073000Z");
   }
-  SLIPWAY_RETURN_IF_ERROR(CheckUser(state.Root()));
+  SLIPWAY_RETURN_IF_ERROR(state.CheckUser());
   SLIPWAY_ASSIGN_OR_RETURN(const UniqueFd lock, state.Lock());
-  if (fs::exists(state.Database(), error)) {
+  SLIPWAY_ASSIGN_OR_RETURN(const bool other_key, HasOtherKey(state, backup));
+  if (config.has_database()) SLIPWAY_RETURN_IF_ERROR(CheckPostgresEmpty(config, clock));
+  if (fs::exists(state.Database(), error) || (config.has_database() && other_key)) {
     return Error(
         absl::StatusCode::kFailedPrecondition, "STATE_EXISTS",
         absl::StrCat(state.Root().string(), " holds a state already"),
@@ -253,6 +292,11 @@ absl::Status RestoreBackup(const Config& config, const fs::path& from, Clock& cl
   SLIPWAY_RETURN_IF_ERROR(CopyBeside(backup, state, Copy));
   SLIPWAY_RETURN_IF_ERROR(Mark(state, database, config, from, clock));
   SLIPWAY_RETURN_IF_ERROR(SyncFileSystem(state.Root()));
+  if (config.has_database()) {
+    SLIPWAY_RETURN_IF_ERROR(FillPostgres(config, database, state.Blobs(), std::nullopt, clock));
+    fs::remove(database, error);
+    return absl::OkStatus();
+  }
   fs::rename(database, state.Database(), error);
   if (error) return FileError(database, error);
   return SyncFolder(state.Root());

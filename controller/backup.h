@@ -1,4 +1,4 @@
-// Backups: all that a controller cannot make again, in one folder.
+// Backups: all that a controller cannot make again, in one folder, whichever database it is kept in.
 //
 // INTO/20261125T073000Z/        UTC, when it was begun
 //   state.db                    a consistent copy, its history verified
@@ -39,8 +39,9 @@ absl::StatusOr<Backup> MakeBackup(const config::v1::ControllerConfig& config,
 // When the newest backup was begun; nothing when none was made.
 std::optional<Time> NewestBackup(Store& store);
 
-// Into an empty state folder; a row in the history says so, and hosts that remember rows from after the backup are told (see
-// Audit). Killed half way, it can be run again. FAILED_PRECONDITION (reason STATE_EXISTS, STATE_IN_USE, NOT_A_BACKUP, OTHER_USER).
+// Into an empty state folder, and an empty PostgreSQL database where the configuration names one; a row in the history says so, and
+// hosts that remember rows from after the backup are told (see Audit). Killed half way, it can be run again. FAILED_PRECONDITION
+// (reason STATE_EXISTS, STATE_IN_USE, NOT_A_BACKUP, OTHER_USER, DATABASE_NOT_EMPTY, ANOTHER_LEADS).
 absl::Status RestoreBackup(const config::v1::ControllerConfig& config,
                            const std::filesystem::path& from, Clock& clock);
 

@@ -12,6 +12,7 @@
 #include "common/status.h"
 #include "controller/backup.h"
 #include "controller/config.h"
+#include "controller/move_state.h"
 #include "controller/rollout/rollout_steps.h"
 #include "controller/server.h"
 
@@ -54,6 +55,16 @@ int BackUp(const ControllerConfig& config, const std::string& into, int keep) {
   return 0;
 }
 
+int Migrate(const ControllerConfig& config) {
+  const absl::Status moved = slipway::controller::MoveToPostgres(config, slipway::SystemClock());
+  if (!moved.ok()) return Fail(moved);
+  std::printf(
+      "the state is in PostgreSQL, its history verified; start the controller, and keep "
+      "%s/state.db as a backup\n",
+      config.state().c_str());
+  return 0;
+}
+
 int Restore(const ControllerConfig& config, const std::string& from) {
   const absl::Status restored =
       slipway::controller::RestoreBackup(config, from, slipway::SystemClock());
@@ -91,12 +102,19 @@ int main(int argc, char** argv) {
       "restore", "Put a backup into an empty state folder; the daemon is stopped");
   restore->add_option("BACKUP", folder, "Such as /var/backups/slipway/20261125T073000Z")
       ->required();
+  CLI::App* store = app.add_subcommand("store", "The database that the state is kept in");
+  store->require_subcommand(1);
+  CLI::App* migrate = store->add_subcommand(
+      "migrate",
+      "Move the state folder's SQLite file into the PostgreSQL database of the "
+      "configuration, which is empty; the daemon is stopped");
   CLI11_PARSE(app, argc, argv);
 #ifdef SLIPWAY_FAILPOINTS
   if (list_failpoints) return ListFailpoints();
 #endif
   const auto config = slipway::controller::LoadConfig(file);
   if (!config.ok()) return Fail(config.status());
+  if (migrate->parsed()) return Migrate(*config);
   if (backup->parsed()) return BackUp(*config, folder, keep);
   if (restore->parsed()) return Restore(*config, folder);
   return Serve(*config);

@@ -57,6 +57,8 @@ struct Server::Parts {
   UniqueFd lock;
   // This controller is the one that acts, or is just becoming it.
   std::atomic<bool> acts = false;
+  // Of several controllers; hosts refuse what comes with an earlier one.
+  std::atomic<uint64_t> lead = 0;
   Metrics metrics;
   std::unique_ptr<BlobStore> blobs;
   std::unique_ptr<SecretBox> box;
@@ -184,6 +186,7 @@ EngineParts Server::Parts::Connections() {
   parts.environment = [this](const std::string& app, uint64_t revision) {
     return applications->EnvironmentText(app, revision);
   };
+  parts.lead = [this] { return lead.load(); };
   parts.allowances = [this](const std::string& app) { return applications->Allowances(app); };
   parts.step_ended = [this](const DeploymentRecord& deployment, const std::string&,
                             const StepRecord& step) { metrics.StepEnded(deployment, step); };
@@ -274,6 +277,7 @@ absl::Status Server::Parts::OpenFront(Guard::Openers openers, GrpcServerOptions 
 // What only the controller does that acts; `epoch` is that of its lead.
 absl::Status Server::Parts::TakeOver(uint64_t epoch) {
   SLIPWAY_RETURN_IF_ERROR(store->Lead(epoch));
+  lead = epoch;
   acts = true;
   SLIPWAY_RETURN_IF_ERROR(CheckKeysAreShared(*store, *box, *certificates, ssh_public_key));
   SLIPWAY_RETURN_IF_ERROR(RememberKeys(*store, *box, *certificates, ssh_public_key));
@@ -281,8 +285,6 @@ absl::Status Server::Parts::TakeOver(uint64_t epoch) {
   if (candidate == nullptr) CheckHistory();
   SLIPWAY_RETURN_IF_ERROR(registry->Load());
   fleet->RecordUntold();
-  // Hosts refuse from now on what the one before may still send.
-  if (candidate != nullptr) SLIPWAY_RETURN_IF_ERROR(store->RaiseEpochs().status());
   SLIPWAY_ASSIGN_OR_RETURN(const int resumed, engine->Resume());
   metrics.Resumed(resumed);
   SLIPWAY_RETURN_IF_ERROR(admission->StartAllQueued());

@@ -2,12 +2,22 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "absl/strings/str_cat.h"
 
 #include "common/status.h"
 
 namespace slipway::controller {
+
+absl::Status StateFolder::CheckUser() const {
+  struct stat facts {};
+  if (stat(root_.c_str(), &facts) != 0 || facts.st_uid == geteuid()) return absl::OkStatus();
+  return Error(absl::StatusCode::kFailedPrecondition, "OTHER_USER",
+               absl::StrCat(root_.string(), " belongs to another user (uid ", facts.st_uid, ")"),
+               absl::StrCat("run this as that user: sudo -u '#", facts.st_uid, "' ..."));
+}
 
 absl::StatusOr<UniqueFd> StateFolder::Lock() const {
   SLIPWAY_RETURN_IF_ERROR(MakeFolders(root_));

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
 #include "common/file.h"
@@ -23,6 +24,9 @@ class StateFolder {
   std::filesystem::path Blobs() const { return root_ / "blobs"; }
   // Sockets of ssh:// connections; emptied at each start.
   std::filesystem::path Relay() const { return root_ / "relay"; }
+
+  // FAILED_PRECONDITION (reason OTHER_USER) when the folder is another user's: the daemon could not read what this one puts there.
+  absl::Status CheckUser() const;
 
   // Makes the folder and holds it until the descriptor is closed, however the process ends. FAILED_PRECONDITION (reason
   // STATE_IN_USE) while another process does.

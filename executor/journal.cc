@@ -143,6 +143,8 @@ absl::Status Journal::Append(const xpb::JournalRecord& record) {
 void Journal::Apply(const xpb::JournalRecord& record) {
   switch (record.record_case()) {
     case xpb::JournalRecord::kFence:
+      lead_ = std::max(lead_, record.fence().lead());
+      if (record.fence().app().empty()) break;
       epochs_[record.fence().app()] =
           std::max(epochs_[record.fence().app()], record.fence().epoch());
       break;
@@ -204,6 +206,7 @@ void Journal::ForgetOldOperations(const std::string& app) {
 
 std::vector<xpb::JournalRecord> Journal::Snapshot() const {
   std::vector<xpb::JournalRecord> records;
+  if (lead_ != 0) records.emplace_back().mutable_fence()->set_lead(lead_);
   for (const auto& [app, epoch] : epochs_) {
     xpb::Fence& fence = *records.emplace_back().mutable_fence();
     fence.set_app(app);
@@ -268,6 +271,11 @@ uint64_t Journal::EpochOf(const std::string& app) const {
   MutexLock lock(mutex_);
   const auto found = epochs_.find(app);
   return found == epochs_.end() ? 0 : found->second;
+}
+
+uint64_t Journal::Lead() const {
+  MutexLock lock(mutex_);
+  return lead_;
 }
 
 std::optional<xpb::Intent> Journal::IntentOf(const std::string& operation_id) const {

@@ -39,6 +39,8 @@ class Journal {
   absl::Status Append(const xpb::JournalRecord& record);
 
   uint64_t EpochOf(const std::string& app) const;
+  // The highest lead that a controller has shown; 0 when there has been but one.
+  uint64_t Lead() const;
   // The intent or result of an operation; results of the last operations of each application are
   // kept.
   std::optional<xpb::Intent> IntentOf(const std::string& operation_id) const;
@@ -79,6 +81,7 @@ class Journal {
   UniqueFd file_ SLIPWAY_GUARDED_BY(mutex_);
   uint64_t size_ SLIPWAY_GUARDED_BY(mutex_) = 0;
   uint64_t next_order_ SLIPWAY_GUARDED_BY(mutex_) = 0;
+  uint64_t lead_ SLIPWAY_GUARDED_BY(mutex_) = 0;
   std::map<std::string, uint64_t> epochs_ SLIPWAY_GUARDED_BY(mutex_);
   std::map<std::string, Operation> operations_ SLIPWAY_GUARDED_BY(mutex_);
   std::map<std::string, xpb::ApplicationFacts> facts_ SLIPWAY_GUARDED_BY(mutex_);

@@ -80,6 +80,14 @@ absl::Status Operations::Admit(const xpb::ExecuteRequest& request,
     return Error(absl::StatusCode::kAborted, "STALE_EPOCH",
                  absl::StrCat("epoch ", operation.epoch(), " is over: this host obeys ", highest));
   }
+  // A controller that is alone (again) has no lead to show.
+  const uint64_t lead = journal_.Lead();
+  if (operation.lead() != 0 && operation.lead() < lead) {
+    ++stale_epochs_;
+    return Error(absl::StatusCode::kAborted, "STALE_EPOCH",
+                 absl::StrCat("lead ", operation.lead(), " is over: another controller leads by ",
+                              lead));
+  }
   if (const auto intent = journal_.IntentOf(operation.id());
       intent && intent->arguments_hash() != arguments_hash) {
     return Error(absl::StatusCode::kInvalidArgument, "OPERATION_ID_REUSED",
@@ -93,10 +101,11 @@ absl::Status Operations::Admit(const xpb::ExecuteRequest& request,
     return Error(absl::StatusCode::kFailedPrecondition, "OPERATION_RUNNING",
                  absl::StrCat(running->second->operation_id, " runs for ", operation.app()));
   }
-  if (operation.epoch() > highest) {
+  if (operation.epoch() > highest || operation.lead() > lead) {
     xpb::JournalRecord record;
     record.mutable_fence()->set_app(operation.app());
     record.mutable_fence()->set_epoch(operation.epoch());
+    record.mutable_fence()->set_lead(operation.lead());
     SLIPWAY_RETURN_IF_ERROR(journal_.Append(record));
   }
   return absl::OkStatus();

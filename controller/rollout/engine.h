@@ -37,6 +37,8 @@ struct EngineParts {
   std::function<absl::StatusOr<std::string>(const std::string& app, uint64_t revision)> environment;
   // What its compose file may do; null for nothing.
   std::function<absl::StatusOr<std::vector<std::string>>(const std::string& app)> allowances;
+  // Of this controller, see executor.proto; null for one that is alone.
+  std::function<uint64_t()> lead;
   // For metrics; may be null.
   std::function<void(const DeploymentRecord&, const std::string& host, const StepRecord&)>
       step_ended;

@@ -280,6 +280,7 @@ absl::StatusOr<xpb::StepResult> Engine::Run::Attempts(Action& action,
                                                       xpb::ExecuteRequest& request) {
   // Without its environment the command is not sent at all.
   SLIPWAY_RETURN_IF_ERROR(AddEnvironment(request));
+  if (engine_.parts_.lead) request.mutable_operation()->set_lead(engine_.parts_.lead());
   LogBuffer log(engine_.store_, engine_.hub_, app_, id_, action.host, action.step);
   const auto deadline = steady_clock::now() + TimeoutOf(action.dispatch);
   auto pause = engine_.times_.first_pause;

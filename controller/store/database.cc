@@ -43,6 +43,13 @@ absl::StatusOr<bool> Statement::Step() {
   return rows_->Next();
 }
 
+absl::StatusOr<bool> Statement::ScanStep() {
+  if (rows_ == nullptr) {
+    SLIPWAY_ASSIGN_OR_RETURN(rows_, database_.Scan(sql_));
+  }
+  return rows_->Next();
+}
+
 absl::Status Statement::Run() { return Step().status(); }
 
 absl::Status WriteTransaction::Begin() {

@@ -39,6 +39,11 @@ class Rows {
   virtual bool IsNull(int column) const = 0;
 };
 
+struct Column {
+  std::string name;
+  Value::Kind kind = Value::Kind::kText;
+};
+
 class Database {
  public:
   virtual ~Database() = default;
@@ -50,6 +55,9 @@ class Database {
   // As Query(), for one that answers no row and whose failure may show later: at the next statement that is waited for, or at the
   // commit. Many of these cost one way to a distant database and back, not one each.
   virtual absl::Status Post(absl::string_view sql, const Values& values) = 0;
+
+  // As Query() without parameters, for more rows than should be held at once. In a transaction, one at a time for each text.
+  virtual absl::StatusOr<std::unique_ptr<Rows>> Scan(absl::string_view sql) = 0;
 
   // A transaction that may write, or one that reads a single snapshot.
   virtual absl::Status BeginWrite() = 0;
@@ -74,6 +82,13 @@ class Database {
   // Carries out a step, which is in SQLite's words.
   virtual absl::Status Define(const std::string& step) { return Execute(step); }
   virtual absl::Status SetSchemaVersion(int64_t version) = 0;
+
+  // For table_copy.h: a table's columns, and what is left to be done when rows have come with their numbers.
+  virtual absl::StatusOr<std::vector<Column>> Columns(const std::string& table) = 0;
+  virtual absl::Status ContinueNumbers(const std::string& /*table*/,
+                                       const std::string& /*column*/) {
+    return absl::OkStatus();
+  }
 };
 
 // The text as every database takes it: U+FFFD stands for zero bytes and for what is not UTF-8.
@@ -104,6 +119,8 @@ class Statement {
 
   // True while there is a row.
   absl::StatusOr<bool> Step();
+  // The first step by Database::Scan(); there is no parameter then.
+  absl::StatusOr<bool> ScanStep();
   // For statements that answer no row.
   absl::Status Run();
   // The same, by Database::Post().

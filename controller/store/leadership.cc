@@ -43,9 +43,11 @@ absl::StatusOr<uint64_t> Leadership::Change(Statement& statement) {
 absl::StatusOr<uint64_t> Leadership::Take(const std::string& holder, const std::string& address,
                                           milliseconds time) {
   MutexLock lock(mutex_);
-  // Not now(), which is when the transaction began: it may have waited for the row since.
+  // Not now(), which is when the transaction began: it may have waited for the row since. The clock's share makes a database that
+  // was begun anew, or restored, go on above what hosts have seen.
   Statement take(*database_,
-                 "UPDATE leadership SET holder=?, address=?, epoch=epoch+1, writes_before=writes, "
+                 "UPDATE leadership SET holder=?, address=?, epoch=GREATEST(epoch + 1, "
+                 "extract(epoch FROM clock_timestamp())::bigint), writes_before=writes, "
                  "expire_time=clock_timestamp() + ? * interval '1 ms' WHERE only_row=1 AND "
                  "(holder='' OR expire_time <= clock_timestamp()) RETURNING epoch");
   take.BindAll(holder, address, static_cast<int64_t>(time.count()));
@@ -53,7 +55,8 @@ absl::StatusOr<uint64_t> Leadership::Take(const std::string& holder, const std::
   if (!absl::IsAborted(epoch.status())) return epoch;
   SLIPWAY_ASSIGN_OR_RETURN(const Leader leader, Read());
   return Error(absl::StatusCode::kFailedPrecondition, "ANOTHER_LEADS",
-               absl::StrCat(leader.holder, " at ", leader.address, " leads"), "", leader.address);
+               absl::StrCat(leader.holder, " at ", leader.address, " leads"),
+               "stop it first; one that was killed loses the lead within seconds", leader.address);
 }
 
 absl::Status Leadership::Renew(uint64_t epoch, milliseconds time) {

@@ -7,6 +7,12 @@
 
 namespace slipway::controller {
 
+// What the steps make, in an order in which every row finds those that it refers to.
+inline constexpr const char* kTables[] = {"applications", "specs",    "environments", "releases",
+                                          "deployments",  "rollouts", "steps",        "events",
+                                          "leases",       "requests", "local_events", "history",
+                                          "history_head", "records"};
+
 // Brings the database to this program's schema, one transaction per step. FAILED_PRECONDITION (reason SCHEMA_TOO_NEW) when
 // a newer program has written it.
 absl::Status Migrate(Database& database);

@@ -271,7 +271,8 @@ bool PostgresConnection::IsBroken() const {
 
 absl::Status PostgresConnection::AllowForTransaction(milliseconds time) {
   patience_ = time;
-  return Execute(absl::StrCat("SET LOCAL statement_timeout = ", time.count()));
+  return Execute(absl::StrCat("SET LOCAL statement_timeout = ", time.count(),
+                              "; SET LOCAL idle_in_transaction_session_timeout = ", time.count()));
 }
 
 absl::Status PostgresConnection::Rollback() {

@@ -79,6 +79,39 @@ absl::Status PostgresDatabase::Post(absl::string_view sql, const Values& values)
   return connection_->Post(sql, values);
 }
 
+// Rows fetched from a cursor, some at a time.
+class PostgresDatabase::Pieces final : public Rows {
+ public:
+  Pieces(PostgresDatabase& database, const std::string& cursor)
+      : database_(database), fetch_(absl::StrCat("FETCH 200 FROM ", cursor)) {}
+
+  absl::StatusOr<bool> Next() override {
+    if (rows_ != nullptr) {
+      SLIPWAY_ASSIGN_OR_RETURN(const bool row, rows_->Next());
+      if (row) return true;
+    }
+    SLIPWAY_ASSIGN_OR_RETURN(rows_, database_.Query(fetch_, {}));
+    return rows_->Next();
+  }
+  int64_t Integer(int column) const override { return rows_->Integer(column); }
+  std::string Text(int column) const override { return rows_->Text(column); }
+  bool IsNull(int column) const override { return rows_->IsNull(column); }
+
+ private:
+  PostgresDatabase& database_;
+  const std::string fetch_;
+  std::unique_ptr<Rows> rows_;
+};
+
+absl::StatusOr<std::unique_ptr<Rows>> PostgresDatabase::Scan(absl::string_view sql) {
+  auto known = std::find(scans_.begin(), scans_.end(), sql);
+  if (known == scans_.end()) known = scans_.emplace(scans_.end(), sql);
+  const std::string cursor = absl::StrCat("scan_", known - scans_.begin());
+  SLIPWAY_RETURN_IF_ERROR(
+      Query(absl::StrCat("DECLARE ", cursor, " NO SCROLL CURSOR FOR ", sql), {}).status());
+  return std::make_unique<Pieces>(*this, cursor);
+}
+
 absl::Status PostgresDatabase::BeginRead() {
   SLIPWAY_RETURN_IF_ERROR(Connect());
   SLIPWAY_RETURN_IF_ERROR(connection_->Post(kBeginRead, {}));
@@ -103,6 +136,10 @@ absl::Status PostgresDatabase::BeginWrite() {
 absl::Status PostgresDatabase::TakeFence() {
   SLIPWAY_RETURN_IF_ERROR(connection_->Post(kBeginWrite, {}));
   if (fence_ == Fence::kNone) return connection_->Query("SELECT 1", {}).status();
+  if (fence_ == Fence::kTurn) {
+    return connection_->Query("SELECT epoch FROM leadership WHERE only_row=1 FOR UPDATE", {})
+        .status();
+  }
   const Value epoch{Value::Kind::kInteger, static_cast<int64_t>(epoch_), ""};
   SLIPWAY_ASSIGN_OR_RETURN(
       const auto row,
@@ -203,6 +240,29 @@ absl::Status PostgresDatabase::SetSchemaVersion(int64_t version) {
              "version=excluded.version",
              {{Value::Kind::kInteger, version, ""}})
       .status();
+}
+
+absl::StatusOr<std::vector<Column>> PostgresDatabase::Columns(const std::string& table) {
+  Statement list(*this,
+                 "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute WHERE "
+                 "attrelid=to_regclass(?) AND attnum > 0 AND NOT attisdropped ORDER BY attnum");
+  list.Bind(table);
+  std::vector<Column> columns;
+  while (true) {
+    SLIPWAY_ASSIGN_OR_RETURN(const bool row, list.Step());
+    if (!row) return columns;
+    const std::string type = list.Text(1);
+    columns.push_back({list.Text(0), type == "bigint"  ? Value::Kind::kInteger
+                                     : type == "bytea" ? Value::Kind::kBlob
+                                                       : Value::Kind::kText});
+  }
+}
+
+absl::Status PostgresDatabase::ContinueNumbers(const std::string& table,
+                                               const std::string& column) {
+  return Execute(absl::StrCat("SELECT setval(pg_get_serial_sequence('", table, "', '", column,
+                              "'), max(", column, ")) FROM ", table, " HAVING max(", column,
+                              ") IS NOT NULL"));
 }
 
 }  // namespace slipway::controller

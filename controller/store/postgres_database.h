@@ -9,6 +9,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -20,7 +21,12 @@ namespace slipway::controller {
 
 class PostgresDatabase final : public Database {
  public:
-  enum class Fence { kLeadership, kNone };
+  enum class Fence {
+    kLeadership,
+    // Writes wait for others, but are for nobody's epoch: a tool's own, beside whoever leads. In doubt about a commit UNAVAILABLE.
+    kTurn,
+    kNone,
+  };
 
   static absl::StatusOr<std::unique_ptr<PostgresDatabase>> Open(const PostgresOptions& options,
                                                                 Fence fence);
@@ -31,6 +37,7 @@ class PostgresDatabase final : public Database {
   absl::Status Execute(const std::string& sql) override;
   absl::StatusOr<std::unique_ptr<Rows>> Query(absl::string_view sql, const Values& values) override;
   absl::Status Post(absl::string_view sql, const Values& values) override;
+  absl::StatusOr<std::unique_ptr<Rows>> Scan(absl::string_view sql) override;
   absl::Status BeginWrite() override;
   absl::Status BeginRead() override;
   absl::Status Commit() override;
@@ -41,11 +48,14 @@ class PostgresDatabase final : public Database {
   absl::Status LockSchema() override;
   absl::Status Define(const std::string& step) override;
   absl::Status SetSchemaVersion(int64_t version) override;
+  absl::StatusOr<std::vector<Column>> Columns(const std::string& table) override;
+  absl::Status ContinueNumbers(const std::string& table, const std::string& column) override;
 
  private:
   PostgresDatabase(const PostgresOptions& options, Fence fence)
       : options_(options), fence_(fence) {}
 
+  class Pieces;
   absl::Status Connect();
   // Never another connection in the middle of a transaction.
   absl::Status Usable();
@@ -57,6 +67,8 @@ class PostgresDatabase final : public Database {
   const PostgresOptions options_;
   const Fence fence_;
   std::unique_ptr<PostgresConnection> connection_;
+  // Cursors are named after the texts that they are for.
+  std::vector<std::string> scans_;
   uint64_t epoch_ = 0;
   // The number of the write under way; 0 when none is.
   int64_t write_ = 0;

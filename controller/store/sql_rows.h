@@ -25,6 +25,8 @@ absl::Status SaveRequest(Database& database, const std::string& app, const Reque
                          const std::string& answer);
 
 absl::Status WriteHistory(Database& database, Time now, const HistoryDraft& draft);
+// As Store::VerifyHistory(), in a transaction.
+absl::Status VerifyHistory(Database& database);
 // SHA-256 over the previous hash and every field, each with its length before it.
 std::string HistoryHash(const std::string& previous, const HistoryRecord& row);
 

@@ -15,6 +15,8 @@
 
 namespace slipway::controller {
 
+using Fence = PostgresDatabase::Fence;
+
 absl::StatusOr<std::unique_ptr<SqlStore>> SqlStore::Open(const std::string& path, Clock& clock,
                                                          CommitObserver observer) {
   SLIPWAY_ASSIGN_OR_RETURN(auto writer, SqliteDatabase::Open(path));
@@ -28,14 +30,27 @@ absl::StatusOr<std::unique_ptr<SqlStore>> SqlStore::Open(const std::string& path
 absl::StatusOr<std::unique_ptr<SqlStore>> SqlStore::Open(const PostgresOptions& options,
                                                          Clock& clock, CommitObserver observer) {
   {
-    SLIPWAY_ASSIGN_OR_RETURN(const auto database,
-                             PostgresDatabase::Open(options, PostgresDatabase::Fence::kNone));
+    SLIPWAY_ASSIGN_OR_RETURN(const auto database, PostgresDatabase::Open(options, Fence::kNone));
     SLIPWAY_RETURN_IF_ERROR(MigrateIfEmpty(*database));
   }
-  SLIPWAY_ASSIGN_OR_RETURN(auto writer,
-                           PostgresDatabase::Open(options, PostgresDatabase::Fence::kLeadership));
-  SLIPWAY_ASSIGN_OR_RETURN(auto reader,
-                           PostgresDatabase::Open(options, PostgresDatabase::Fence::kNone));
+  return OpenBehind(options, Fence::kLeadership, clock, std::move(observer));
+}
+
+absl::StatusOr<std::unique_ptr<SqlStore>> SqlStore::OpenBeside(const PostgresOptions& options,
+                                                               Clock& clock) {
+  {
+    SLIPWAY_ASSIGN_OR_RETURN(const auto database, PostgresDatabase::Open(options, Fence::kNone));
+    SLIPWAY_RETURN_IF_ERROR(CheckMigrated(*database));
+  }
+  return OpenBehind(options, Fence::kTurn, clock, nullptr);
+}
+
+absl::StatusOr<std::unique_ptr<SqlStore>> SqlStore::OpenBehind(const PostgresOptions& options,
+                                                               PostgresDatabase::Fence fence,
+                                                               Clock& clock,
+                                                               CommitObserver observer) {
+  SLIPWAY_ASSIGN_OR_RETURN(auto writer, PostgresDatabase::Open(options, fence));
+  SLIPWAY_ASSIGN_OR_RETURN(auto reader, PostgresDatabase::Open(options, Fence::kNone));
   return std::unique_ptr<SqlStore>(
       new SqlStore(std::move(writer), std::move(reader), clock, std::move(observer)));
 }

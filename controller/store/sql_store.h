@@ -11,7 +11,7 @@
 #include "common/clock.h"
 #include "common/mutex.h"
 #include "controller/store/database.h"
-#include "controller/store/postgres.h"
+#include "controller/store/postgres_database.h"
 #include "controller/store/store.h"
 
 namespace slipway::controller {
@@ -31,6 +31,10 @@ class SqlStore : public Store {
   static absl::StatusOr<std::unique_ptr<SqlStore>> Open(const PostgresOptions& options,
                                                         Clock& clock,
                                                         CommitObserver observer = nullptr);
+
+  // The same for a tool that writes a row of its own beside whoever leads: its writes wait for theirs, and are refused by nobody.
+  static absl::StatusOr<std::unique_ptr<SqlStore>> OpenBeside(const PostgresOptions& options,
+                                                              Clock& clock);
 
   // From now on writes are this leader's, by its epoch (leadership.h). Brings the database to this program's schema, which until
   // then may be an older one: reads are refused then where they need more. On SQLite there is nothing to do.
@@ -66,7 +70,6 @@ class SqlStore : public Store {
   absl::StatusOr<std::string> StartQueued(const std::string& app, uint64_t epoch_floor) override;
   absl::StatusOr<std::vector<std::pair<std::string, std::string>>> ListQueued() override;
   absl::StatusOr<uint64_t> RecordTransition(const Transition& transition) override;
-  absl::StatusOr<int> RaiseEpochs() override;
   absl::StatusOr<uint64_t> AppendEvents(const std::string& app, const std::string& id,
                                         const std::vector<pb::Event>& events) override;
   absl::StatusOr<bool> RequestCancel(const std::string& app, const std::string& id,
@@ -112,6 +115,10 @@ class SqlStore : public Store {
   absl::Status LimitPagesForTesting(int pages);
 
  private:
+  static absl::StatusOr<std::unique_ptr<SqlStore>> OpenBehind(const PostgresOptions& options,
+                                                              PostgresDatabase::Fence fence,
+                                                              Clock& clock,
+                                                              CommitObserver observer);
   SqlStore(std::unique_ptr<Database> writer, std::unique_ptr<Database> reader, Clock& clock,
            CommitObserver observer);
 

@@ -13,8 +13,6 @@ namespace {
 constexpr absl::string_view kColumns =
     "SELECT sequence, time, app, actor, action, subject, outcome, hash, origin FROM history ";
 
-constexpr int kRowsAtOnce = 5'000;
-
 HistoryRecord ReadRow(const Statement& row) {
   return {row.Unsigned(0), FromMicros(row.Integer(1)),
           row.Text(2),     row.Text(3),
@@ -93,35 +91,28 @@ absl::StatusOr<std::vector<HistoryRecord>> SqlStore::ListHistory(const std::stri
   return rows;
 }
 
+absl::Status VerifyHistory(Database& database) {
+  uint64_t expected = 0;
+  std::string previous;
+  Statement list(database, absl::StrCat(kColumns, "ORDER BY sequence"));
+  while (true) {
+    SLIPWAY_ASSIGN_OR_RETURN(const bool more, list.ScanStep());
+    if (!more) break;
+    const HistoryRecord row = ReadRow(list);
+    if (row.sequence != ++expected) return Broken(expected, "is missing");
+    if (row.hash != HistoryHash(previous, row)) return Broken(expected, "does not fit its hash");
+    previous = row.hash;
+  }
+  Statement head(database, "SELECT sequence, hash FROM history_head");
+  SLIPWAY_ASSIGN_OR_RETURN(const bool found, head.Step());
+  if (!found || head.Unsigned(0) != expected || head.Text(1) != previous) {
+    return Broken(expected + 1, "is missing: the end was cut off");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status SqlStore::VerifyHistory() {
-  return Read([&](Database& database) -> absl::Status {
-    uint64_t expected = 0;
-    std::string previous;
-    // In pages: PostgreSQL sends all rows of a statement at once.
-    for (bool more = true; more;) {
-      Statement list(database,
-                     absl::StrCat(kColumns, "WHERE sequence > ? ORDER BY sequence LIMIT ?"));
-      list.BindAll(expected, kRowsAtOnce);
-      for (int rows = 0; more; ++rows) {
-        SLIPWAY_ASSIGN_OR_RETURN(const bool found, list.Step());
-        if (!found) {
-          more = rows == kRowsAtOnce;
-          break;
-        }
-        const HistoryRecord row = ReadRow(list);
-        if (row.sequence != ++expected) return Broken(expected, "is missing");
-        if (row.hash != HistoryHash(previous, row))
-          return Broken(expected, "does not fit its hash");
-        previous = row.hash;
-      }
-    }
-    Statement head(database, "SELECT sequence, hash FROM history_head");
-    SLIPWAY_ASSIGN_OR_RETURN(const bool found, head.Step());
-    if (!found || head.Unsigned(0) != expected || head.Text(1) != previous) {
-      return Broken(expected + 1, "is missing: the end was cut off");
-    }
-    return absl::OkStatus();
-  });
+  return Read([](Database& database) { return controller::VerifyHistory(database); });
 }
 
 absl::StatusOr<uint64_t> SqlStore::RecordLocalEvents(const std::string& host,

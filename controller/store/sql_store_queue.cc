@@ -113,22 +113,6 @@ absl::StatusOr<std::string> SqlStore::StartQueued(const std::string& app, uint64
   return id;
 }
 
-absl::StatusOr<int> SqlStore::RaiseEpochs() {
-  int running = 0;
-  SLIPWAY_RETURN_IF_ERROR(Write([&](Database& database) -> absl::Status {
-    Statement list(database, "SELECT app, holder FROM leases WHERE holder != '' ORDER BY app");
-    SLIPWAY_ASSIGN_OR_RETURN(const Pairs pairs, ReadPairs(list));
-    for (const auto& [app, id] : pairs) {
-      SLIPWAY_ASSIGN_OR_RETURN(const uint64_t epoch, TakeLease(database, app, id, 0));
-      Statement raise(database, "UPDATE deployments SET epoch=? WHERE app=? AND id=?");
-      SLIPWAY_RETURN_IF_ERROR(raise.BindAll(epoch, app, id).Post());
-    }
-    running = static_cast<int>(pairs.size());
-    return absl::OkStatus();
-  }));
-  return running;
-}
-
 absl::StatusOr<Pairs> SqlStore::ListQueued() {
   Pairs queued;
   SLIPWAY_RETURN_IF_ERROR(Read([&](Database& database) -> absl::Status {

@@ -132,6 +132,20 @@ absl::Status SqliteDatabase::SetSchemaVersion(int64_t version) {
   return Execute(absl::StrCat("PRAGMA user_version=", version));
 }
 
+absl::StatusOr<std::vector<Column>> SqliteDatabase::Columns(const std::string& table) {
+  Statement list(*this, "SELECT name, type FROM pragma_table_info(?)");
+  list.Bind(table);
+  std::vector<Column> columns;
+  while (true) {
+    SLIPWAY_ASSIGN_OR_RETURN(const bool row, list.Step());
+    if (!row) return columns;
+    const std::string type = list.Text(1);
+    columns.push_back({list.Text(0), type == "INTEGER" ? Value::Kind::kInteger
+                                     : type == "BLOB"  ? Value::Kind::kBlob
+                                                       : Value::Kind::kText});
+  }
+}
+
 absl::Status SqliteDatabase::LastError(absl::string_view what) const {
   return Error(absl::StatusCode::kUnavailable, "STORE_UNAVAILABLE",
                absl::StrCat("the controller's database: ", what, ": ",

@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -30,12 +31,16 @@ class SqliteDatabase final : public Database {
   absl::Status Execute(const std::string& sql) override;
   absl::StatusOr<std::unique_ptr<Rows>> Query(absl::string_view sql, const Values& values) override;
   absl::Status Post(absl::string_view sql, const Values& values) override;
+  absl::StatusOr<std::unique_ptr<Rows>> Scan(absl::string_view sql) override {
+    return Query(sql, {});
+  }
   absl::Status BeginWrite() override { return Execute("BEGIN IMMEDIATE"); }
   absl::Status BeginRead() override { return Execute("BEGIN"); }
   absl::Status Commit() override { return Execute("COMMIT"); }
   void Rollback() override;
   absl::StatusOr<int64_t> SchemaVersion() override;
   absl::Status SetSchemaVersion(int64_t version) override;
+  absl::StatusOr<std::vector<Column>> Columns(const std::string& table) override;
 
  private:
   class Cursor;

@@ -151,9 +151,6 @@ class Store {
   virtual absl::StatusOr<std::vector<std::pair<std::string, std::string>>> ListQueued() = 0;
   // ABORTED (reason LEASE_LOST) unless the deployment holds the lease with this epoch. Answers the last event's number.
   virtual absl::StatusOr<uint64_t> RecordTransition(const Transition& transition) = 0;
-  // Gives every deployment that runs a new epoch, above its present one, so that whoever worked for it until now is refused by the
-  // store and by the hosts. Answers how many run.
-  virtual absl::StatusOr<int> RaiseEpochs() = 0;
   // Appends events that change no state, such as lines of output.
   virtual absl::StatusOr<uint64_t> AppendEvents(const std::string& app, const std::string& id,
                                                 const std::vector<pb::Event>& events) = 0;

@@ -72,28 +72,12 @@ TEST_F(PostgresStore, WritesForNobodyButTheLeader) {
   ASSERT_TRUE(leadership->Release(epoch).ok());
   EXPECT_EQ(ReasonOf(Append(*first, "late")), "NOT_LEADER");
   const uint64_t next = leadership->Take("b", "unix:///b", seconds(60)).value();
-  EXPECT_EQ(next, epoch + 1);
+  EXPECT_GT(next, epoch);
   ASSERT_TRUE(second->Lead(next).ok());
   EXPECT_TRUE(Append(*second, "led").ok());
   EXPECT_EQ(ReasonOf(Append(*first, "late")), "NOT_LEADER");
   EXPECT_EQ(Rows(*first), 2u);
   EXPECT_TRUE(first->VerifyHistory().ok());
-}
-
-TEST_F(PostgresStore, FencesThePreviousLeadersDeployments) {
-  const auto first = LeadingStore(options_);
-  MakeRelease(*first);
-  const auto id = first->CreateDeployment(DeploymentOf("gifty", "aaaaaaaaaaaa"), {})->id;
-  Transition late;
-  late.deployment = first->GetDeployment("gifty", id).value();
-  const auto leadership = Leadership::Open(options_).value();
-  ASSERT_TRUE(leadership->Release(leadership->Current()->epoch).ok());
-  const auto second = LeadingStore(options_);
-  EXPECT_EQ(second->RaiseEpochs().value(), 1);
-  EXPECT_EQ(ReasonOf(first->RecordTransition(late).status()), "NOT_LEADER");
-  EXPECT_EQ(ReasonOf(second->RecordTransition(late).status()), "LEASE_LOST");
-  late.deployment = second->GetDeployment("gifty", id).value();
-  EXPECT_TRUE(second->RecordTransition(late).ok());
 }
 
 TEST_F(PostgresStore, GivesTheLeadToOneWhoseTimeHasNotPassed) {

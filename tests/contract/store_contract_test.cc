@@ -274,26 +274,6 @@ TEST_P(StoreContract, RefusesATransitionWithoutTheLease) {
             "LEASE_LOST");
 }
 
-TEST_P(StoreContract, RefusesWhoeverWorkedBeforeTheEpochsWereRaised) {
-  MakeRelease();
-  MakeRelease("other");
-  const DeploymentRecord made = MakeDeployment();
-  const auto ended = store_->CreateDeployment(DeploymentOf("other", "aaaaaaaaaaaa"), {});
-  ASSERT_TRUE(store_
-                  ->RecordTransition(EndOf(store_->GetDeployment("other", ended->id).value(),
-                                           pb::DEPLOYMENT_STATE_FAILED))
-                  .ok());
-  EXPECT_EQ(store_->RaiseEpochs().value(), 1);
-  Transition late;
-  late.deployment = made;
-  EXPECT_EQ(ReasonOf(store_->RecordTransition(late).status()), "LEASE_LOST");
-  Reopen();
-  const DeploymentRecord now = store_->GetDeployment("gifty", made.id).value();
-  EXPECT_EQ(now.epoch, made.epoch + 1);
-  EXPECT_EQ(store_->GetDeployment("other", ended->id)->epoch, 1u);
-  EXPECT_TRUE(store_->RecordTransition(EndOf(now, pb::DEPLOYMENT_STATE_SUCCEEDED)).ok());
-}
-
 TEST_P(StoreContract, KeepsTextsThatADatabaseMightNotTake) {
   MakeRelease();
   const std::string odd("a\0b'\\?$1\xff\xc3\xa9\n", 12);

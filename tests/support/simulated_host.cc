@@ -14,11 +14,18 @@ absl::StatusOr<xpb::StepResult> SimulatedHost::Execute(const xpb::ExecuteRequest
   if (operation.epoch() < epoch_) {
     return Error(absl::StatusCode::kAborted, "STALE_EPOCH", "a higher epoch was seen");
   }
+  if (operation.lead() < lead_) {
+    return Error(absl::StatusCode::kAborted, "STALE_EPOCH", "a higher lead was seen");
+  }
+  lead_ = operation.lead();
+  // The same operation comes again under the next lead.
+  xpb::ExecuteRequest command = request;
+  command.mutable_operation()->clear_lead();
   epoch_ = operation.epoch();
   applications_.insert(operation.app());
   const auto known = results_.find(operation.id());
   if (known != results_.end()) {
-    if (known->second.first != request.SerializeAsString()) {
+    if (known->second.first != command.SerializeAsString()) {
       violations_.push_back(absl::StrCat("another command under ", operation.id()));
       return absl::InvalidArgumentError("known operation, other command");
     }
@@ -28,7 +35,7 @@ absl::StatusOr<xpb::StepResult> SimulatedHost::Execute(const xpb::ExecuteRequest
   if (parts.size() != 4) return absl::InvalidArgumentError("operation id");
   deeds_.push_back(parts[2]);
   xpb::StepResult result = Perform(request, parts[2]);
-  results_[operation.id()] = {request.SerializeAsString(), result};
+  results_[operation.id()] = {command.SerializeAsString(), result};
   return result;
 }
 
@@ -162,6 +169,10 @@ std::string SimulatedHost::ActiveRelease() {
 pb::Slot SimulatedHost::ActiveSlot() {
   MutexLock lock(mutex_);
   return active_;
+}
+uint64_t SimulatedHost::Lead() {
+  MutexLock lock(mutex_);
+  return lead_;
 }
 uint64_t SimulatedHost::Epoch() {
   MutexLock lock(mutex_);

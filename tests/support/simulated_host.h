@@ -42,6 +42,7 @@ class SimulatedHost {
   std::string ActiveRelease();
   pb::Slot ActiveSlot();
   uint64_t Epoch();
+  uint64_t Lead();
   bool Runs(pb::Slot slot);
   // Steps that had an effect, in order, each with its operation id's step word.
   std::vector<std::string> Deeds();
@@ -60,6 +61,7 @@ class SimulatedHost {
   std::vector<pb::Difference> differences_ SLIPWAY_GUARDED_BY(mutex_);
   std::set<std::string> applications_ SLIPWAY_GUARDED_BY(mutex_);
   uint64_t epoch_ SLIPWAY_GUARDED_BY(mutex_) = 0;
+  uint64_t lead_ SLIPWAY_GUARDED_BY(mutex_) = 0;
   uint64_t generation_ SLIPWAY_GUARDED_BY(mutex_) = 0;
   uint32_t adopted_port_ SLIPWAY_GUARDED_BY(mutex_) = 0;
   pb::Slot active_ SLIPWAY_GUARDED_BY(mutex_) = pb::SLOT_UNSPECIFIED;

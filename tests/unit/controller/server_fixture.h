@@ -54,6 +54,7 @@ class ServerTest : public ::testing::Test {
     config.set_metrics_address("127.0.0.1:0");
     config.add_hosts()->set_name("web-1");
     config.mutable_hosts(0)->set_address(absl::StrCat("unix://", (folder_ / "x.sock").string()));
+    if (!conninfo_.empty()) config.mutable_database()->set_postgres(conninfo_);
     Configure(config);
     auto server = Server::Start(config);
     ASSERT_TRUE(server.ok()) << server.status();
@@ -155,6 +156,8 @@ class ServerTest : public ::testing::Test {
   }
 
   std::filesystem::path folder_;
+  // Of a PostgreSQL database; empty for a file in the state folder.
+  std::string conninfo_;
   std::unique_ptr<FakeExecutor> executor_;
   std::unique_ptr<Server> server_;
   std::unique_ptr<pb::ApplicationService::Stub> applications_;

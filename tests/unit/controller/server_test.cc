@@ -11,6 +11,7 @@
 
 #include "common/digest.h"
 #include "common/status.h"
+#include "tests/support/postgres_server.h"
 #include "tests/unit/controller/server_fixture.h"
 
 namespace slipway::controller {
@@ -214,6 +215,26 @@ TEST_F(ServerTest, ResumesAfterARestartInTheMiddleOfAStep) {
   EXPECT_EQ(Finish(name), pb::DEPLOYMENT_STATE_SUCCEEDED);
   const auto deeds = executor_->Host().Deeds();
   EXPECT_EQ(std::count(deeds.begin(), deeds.end(), "start"), 1);
+}
+
+TEST_F(ServerTest, KeepsItsStateInADatabaseAndTakesUpThereWhatRan) {
+  slipway::testing::PostgresServer& database = slipway::testing::PostgresServer::Shared();
+  server_.reset();
+  conninfo_ = database.Options(database.NewDatabase()).conninfo;
+  Start();
+  Apply();
+  const std::string served = Deploy(MakeRelease("v1"))->deployment().name();
+  EXPECT_EQ(Finish(served), pb::DEPLOYMENT_STATE_SUCCEEDED);
+  executor_->Hold("health");
+  const std::string name = Deploy(MakeRelease("v2"))->deployment().name();
+  executor_->AwaitStep("health");
+  server_.reset();
+  // Another machine's controller: it has the key, and the files of releases come from the database.
+  std::filesystem::remove_all(folder_ / "state" / "blobs");
+  executor_->Release();
+  Start();
+  EXPECT_EQ(Finish(name), pb::DEPLOYMENT_STATE_SUCCEEDED);
+  EXPECT_EQ(Finish(Deploy(MakeRelease("v3"))->deployment().name()), pb::DEPLOYMENT_STATE_SUCCEEDED);
 }
 
 TEST_F(ServerTest, IsNotHeldUpByAWatcherThatNeverReads) {

@@ -125,6 +125,26 @@ TEST_F(OperationsTest, RefusesALowerEpochBeforeAnySideEffect) {
   EXPECT_TRUE(Execute(Build("other", "x", 1)).ok());
 }
 
+TEST_F(OperationsTest, ObeysTheLatestLeadOnlyAlsoAfterARestartAndRepeatsItsAnswersToIt) {
+  xpb::ExecuteRequest first = Build("gifty", "one", 7);
+  first.mutable_operation()->set_lead(3);
+  ASSERT_TRUE(Execute(first).ok());
+  // The next leader sends what was under way once more, as the same operation.
+  xpb::ExecuteRequest again = first;
+  again.mutable_operation()->set_lead(5);
+  ASSERT_TRUE(Execute(again).ok());
+  // For other applications too.
+  xpb::ExecuteRequest late = Build("shop", "two", 1);
+  late.mutable_operation()->set_lead(3);
+  EXPECT_EQ(DetailOf(Execute(late).status()).reason(), "STALE_EPOCH");
+  Restart();
+  EXPECT_EQ(DetailOf(Execute(late).status()).reason(), "STALE_EPOCH");
+  late.mutable_operation()->set_lead(5);
+  EXPECT_TRUE(Execute(late).ok());
+  // A controller that is alone again has none to show.
+  EXPECT_TRUE(Execute(Build("shop", "three", 1)).ok());
+}
+
 TEST_F(OperationsTest, RefusesALowerEpochAfterARestartToo) {
   ASSERT_TRUE(Execute(Build("gifty", "new", 7)).ok());
   Restart();
