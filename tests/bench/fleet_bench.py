@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""fleet_bench.py BUILD [HOSTS...]: whole deployments over simulated hosts, the controller's own cost for each host.
+"""fleet_bench.py BUILD [--tls] [HOSTS...]: whole deployments over simulated hosts, the controller's own cost for each host.
 
 For each number of hosts (default 10, 100 and 1000) a process of simulated hosts whose steps take no time, a controller, and three
 deployments by the command: the second and third are measured. Printed are the time for the deployment, the same per host as a ratio
 to the smallest fleet, the controller's processor time and resident memory, the skew between the first and the last proven switch of
 a batch of 50, the cost of watching an idle fleet, and the time from the failure of the last host's watch until every host was taken
-back and every candidate was removed.
+back and every candidate was removed. With --tls every host has an address of loopback of its own, and certificates are shown both ways,
+as with enrolled hosts; else there are unix sockets.
 """
 import json
 import os
@@ -16,7 +17,9 @@ import tempfile
 import time
 
 BUILD = pathlib.Path(sys.argv[1]).resolve()
-SIZES = [int(size) for size in sys.argv[2:]] or [10, 100, 1000]
+TLS = "--tls" in sys.argv
+SIZES = [int(size) for size in sys.argv[2:] if size != "--tls"] or [10, 100, 1000]
+PORT = 9700
 BATCH = 50
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -33,12 +36,15 @@ class Fleet:
     def __init__(self, folder, hosts, *faults):
         self.folder, self.hosts = folder, hosts
         os.makedirs(f"{folder}/h")
+        if TLS:
+            self.make_authority()
+            faults = (*faults, "--tls", f"{folder}/state/tls", "--port", str(PORT))
         self.simulator = subprocess.Popen([f"{BUILD}/tests/support/fleet_simulator/slipway-fleet", f"{folder}/h", str(hosts), *faults],
                                           stdout=subprocess.PIPE, text=True)
         assert self.simulator.stdout.readline() == "ready\n"
         names = [f"host-{number:04d}" for number in range(1, hosts + 1)]
         lines = [f"state: {folder}/state", f"socket: {folder}/c.sock", 'metrics_address: "off"', "hosts:"]
-        lines += [f'- {{name: {name}, address: "unix://{folder}/h/{name}.sock"}}' for name in names]
+        lines += [f'- {{name: {name}, address: "{self.address(number, name)}"}}' for number, name in enumerate(names)]
         self.write("controller.yaml", "\n".join(lines) + "\n")
         self.write("app/docker-compose.yml", "services: {api: {image: 'x:1', ports: ['8000:80']}}\n")
         self.write("app/slipway.yaml", f"""app: gifty
@@ -57,6 +63,19 @@ rollout: {{batch: {BATCH}, canary: [host-0001]}}
         while self.connected() < hosts:
             assert time.monotonic() < end, f"{self.connected()} of {hosts} hosts are connected after a minute"
             time.sleep(0.1)
+
+    def address(self, number, name):
+        return f"tls://127.1.{number // 250}.{number % 250 + 1}:{PORT}" if TLS else f"unix://{self.folder}/h/{name}.sock"
+
+    def make_authority(self):
+        """The controller makes it at its first start."""
+        self.write("first.yaml", f'state: {self.folder}/state\nsocket: {self.folder}/c.sock\nmetrics_address: "off"\n')
+        first = subprocess.Popen([f"{BUILD}/controller/slipway-controller", "--config", f"{self.folder}/first.yaml"], stderr=subprocess.DEVNULL)
+        while not os.path.exists(f"{self.folder}/c.sock"):
+            assert first.poll() is None, "the controller does not start"
+            time.sleep(0.01)
+        first.terminate()
+        first.wait(timeout=60)
 
     def write(self, name, text):
         path = pathlib.Path(self.folder, name)

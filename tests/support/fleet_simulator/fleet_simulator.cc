@@ -59,9 +59,7 @@ class FleetSimulator::Executor : public xpb::ExecutorService::CallbackService {
     }
   }
 
-  absl::Status Listen(const std::filesystem::path& socket) {
-    GrpcServerOptions options;
-    options.socket = socket;
+  absl::Status Listen(const GrpcServerOptions& options) {
     SLIPWAY_ASSIGN_OR_RETURN(server_, StartGrpcServer(options, {this}));
     return absl::OkStatus();
   }
@@ -297,24 +295,65 @@ class FleetSimulator::Executor : public xpb::ExecutorService::CallbackService {
 
 std::string FleetSimulator::Name(size_t index) { return absl::StrFormat("host-%04d", index + 1); }
 
+std::string FleetSimulator::LoopbackOf(size_t index) {
+  return absl::StrCat("127.1.", index / 250, ".", index % 250 + 1);
+}
+
 std::string FleetSimulator::Address(size_t index) const {
+  if (tls_) return absl::StrCat("tls://", LoopbackOf(index), ":", tls_->port);
   return absl::StrCat("unix://", (folder_ / (Name(index) + ".sock")).string());
 }
 
 SimulatedHost& FleetSimulator::Host(size_t index) { return executors_.at(index)->Host(); }
 
+namespace {
+
+// With a certificate of its own, in a folder of its own.
+absl::StatusOr<GrpcServerOptions> TlsOptions(const std::filesystem::path& folder,
+                                             const Authority& authority, const std::string& name,
+                                             const std::string& listen) {
+  SLIPWAY_ASSIGN_OR_RETURN(const std::string key, MakePrivateKey());
+  SLIPWAY_ASSIGN_OR_RETURN(const std::string request, MakeCertificateRequest(key));
+  SLIPWAY_ASSIGN_OR_RETURN(const std::string certificate,
+                           authority.Sign(request, {pb::ROLE_EXECUTOR, "", name},
+                                          std::chrono::system_clock::now(), std::chrono::hours(168)));
+  SLIPWAY_RETURN_IF_ERROR(MakeFolders(folder / name));
+  SLIPWAY_RETURN_IF_ERROR(
+      PublishCredentials(folder / name, key, certificate, authority.certificate_pem()));
+  GrpcServerOptions options;
+  options.listen = listen;
+  options.credentials = TlsServer(FilesIn(folder / name), /*required=*/true);
+  return options;
+}
+
+}  // namespace
+
 absl::StatusOr<std::unique_ptr<FleetSimulator>> FleetSimulator::Start(
-    const std::filesystem::path& folder, size_t hosts, const FleetFaults& faults) {
-  std::unique_ptr<FleetSimulator> fleet(new FleetSimulator(folder, faults));
+    const std::filesystem::path& folder, size_t hosts, const FleetFaults& faults,
+    const std::optional<FleetTls>& tls) {
+  std::optional<Authority> authority;
+  if (tls) {
+    SLIPWAY_ASSIGN_OR_RETURN(std::string key, ReadFile(tls->authority / "authority.key"));
+    SLIPWAY_ASSIGN_OR_RETURN(std::string certificate, ReadFile(tls->authority / "authority.pem"));
+    SLIPWAY_ASSIGN_OR_RETURN(authority, Authority::Read(std::move(key), std::move(certificate)));
+  }
+  std::unique_ptr<FleetSimulator> fleet(new FleetSimulator(folder, faults, tls));
   for (size_t i = 0; i < hosts; ++i) {
     fleet->executors_.push_back(std::make_unique<Executor>(i, fleet->faults_));
-    SLIPWAY_RETURN_IF_ERROR(fleet->executors_.back()->Listen(folder / (Name(i) + ".sock")));
+    GrpcServerOptions options;
+    options.socket = folder / (Name(i) + ".sock");
+    if (tls) {
+      SLIPWAY_ASSIGN_OR_RETURN(options, TlsOptions(folder, *authority, Name(i),
+                                                   absl::StrCat(LoopbackOf(i), ":", tls->port)));
+    }
+    SLIPWAY_RETURN_IF_ERROR(fleet->executors_.back()->Listen(options));
   }
   return fleet;
 }
 
-FleetSimulator::FleetSimulator(std::filesystem::path folder, FleetFaults faults)
-    : folder_(std::move(folder)), faults_(std::move(faults)) {}
+FleetSimulator::FleetSimulator(std::filesystem::path folder, FleetFaults faults,
+                               std::optional<FleetTls> tls)
+    : folder_(std::move(folder)), faults_(std::move(faults)), tls_(std::move(tls)) {}
 
 FleetSimulator::~FleetSimulator() {
   for (const auto& executor : executors_) executor->Shutdown();

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,12 +30,20 @@ struct FleetFaults {
   std::vector<size_t> failing_hosts;
 };
 
+// TLS with certificates both ways, as enrolled hosts have it, in place of unix sockets.
+struct FleetTls {
+  // The controller's authority.key and authority.pem are there, and sign a certificate for each host.
+  std::filesystem::path authority;
+  // On an address of loopback of its own for each host.
+  uint16_t port = 9700;
+};
+
 class FleetSimulator {
  public:
-  // Host I listens on FOLDER/host-000I.sock.
-  static absl::StatusOr<std::unique_ptr<FleetSimulator>> Start(const std::filesystem::path& folder,
-                                                               size_t hosts,
-                                                               const FleetFaults& faults);
+  // Host I listens on FOLDER/host-000I.sock, or with `tls` on its Address().
+  static absl::StatusOr<std::unique_ptr<FleetSimulator>> Start(
+      const std::filesystem::path& folder, size_t hosts, const FleetFaults& faults,
+      const std::optional<FleetTls>& tls = std::nullopt);
   ~FleetSimulator();
   FleetSimulator(const FleetSimulator&) = delete;
   FleetSimulator& operator=(const FleetSimulator&) = delete;
@@ -43,14 +52,17 @@ class FleetSimulator {
   // host-0001 and so on, from 1.
   static std::string Name(size_t index);
   std::string Address(size_t index) const;
+  // 127.1.0.1 and so on.
+  static std::string LoopbackOf(size_t index);
   SimulatedHost& Host(size_t index);
 
  private:
   class Executor;
-  FleetSimulator(std::filesystem::path folder, FleetFaults faults);
+  FleetSimulator(std::filesystem::path folder, FleetFaults faults, std::optional<FleetTls> tls);
 
   const std::filesystem::path folder_;
   const FleetFaults faults_;
+  const std::optional<FleetTls> tls_;
   std::vector<std::unique_ptr<Executor>> executors_;
 };
 

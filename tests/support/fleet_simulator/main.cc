@@ -21,12 +21,16 @@ int main(int argc, char** argv) {
   app.add_option("--disconnects", faults.disconnects, "Of a thousand calls");
   app.add_option("--failing-step", faults.failing_step);
   app.add_option("--failing-hosts", faults.failing_hosts, "Indexes, from 0");
+  slipway::controller::FleetTls tls;
+  app.add_option("--tls", tls.authority, "Serve TLS; the folder with the controller's authority");
+  app.add_option("--port", tls.port, "With --tls, on 127.1.0.1 and so on")->capture_default_str();
   CLI11_PARSE(app, argc, argv);
   faults.latency = std::chrono::milliseconds(latency);
   faults.jitter = std::chrono::milliseconds(jitter);
   slipway::BlockStopSignals();
   slipway::RaiseFileLimit();
-  const auto fleet = slipway::controller::FleetSimulator::Start(folder, hosts, faults);
+  const auto fleet = slipway::controller::FleetSimulator::Start(
+      folder, hosts, faults, tls.authority.empty() ? std::nullopt : std::optional(tls));
   if (!fleet.ok()) {
     std::fprintf(stderr, "%s\n", std::string(fleet.status().message()).c_str());
     return 1;
