@@ -162,8 +162,9 @@ absl::Status Server::Parts::Connect(const Config& config) {
                                               [this](const std::string&) { reconciler->Look(); },
                                               [this] { return acts.load(); }});
   audit = std::make_unique<Audit>(*store, *certificates, *fleet, SystemClock());
-  upkeep = std::make_unique<Upkeep>(*certificates, *audit, *fleet, SystemClock(),
-                                    [this](bool intact) { metrics.HistoryIntact(intact); }, [this] { return acts.load(); });
+  upkeep = std::make_unique<Upkeep>(
+      *certificates, *audit, *fleet, SystemClock(),
+      [this](bool intact) { metrics.HistoryIntact(intact); }, [this] { return acts.load(); });
   registry = std::make_unique<HostRegistry>(*store, *fleet);
   return CheckKeysAreShared(*store, *box, *certificates, ssh_public_key);
 }

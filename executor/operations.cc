@@ -84,9 +84,9 @@ absl::Status Operations::Admit(const xpb::ExecuteRequest& request,
   const uint64_t lead = journal_.Lead();
   if (operation.lead() != 0 && operation.lead() < lead) {
     ++stale_epochs_;
-    return Error(absl::StatusCode::kAborted, "STALE_EPOCH",
-                 absl::StrCat("lead ", operation.lead(), " is over: another controller leads by ",
-                              lead));
+    return Error(
+        absl::StatusCode::kAborted, "STALE_EPOCH",
+        absl::StrCat("lead ", operation.lead(), " is over: another controller leads by ", lead));
   }
   if (const auto intent = journal_.IntentOf(operation.id());
       intent && intent->arguments_hash() != arguments_hash) {

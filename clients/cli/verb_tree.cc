@@ -9,7 +9,8 @@ VerbTree::VerbTree(Session& session)
       root_("slipway", "Zero-downtime deployments of compose applications behind nginx") {
   root_
       .AddOption("--controller", session_.controller,
-                 "unix:///SOCKET, ssh://USER@HOST:PORT, tls://HOST:PORT; several controllers of one state are "
+                 "unix:///SOCKET, ssh://USER@HOST:PORT, tls://HOST:PORT; several controllers of "
+                 "one state are "
                  "separated by commas; default this machine's")
       .OrFromEnvironment("SLIPWAY_CONTROLLER");
   root_.AddOption("--file", session_.file, "The application file")

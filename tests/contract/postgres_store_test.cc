@@ -123,7 +123,7 @@ TEST_F(PostgresStore, KeepsTheLeadForAsLongAsItCanBeRenewed) {
   EXPECT_TRUE(lost.WaitFor(seconds(20))) << "it does not reach the database any more";
   absl::StatusOr<uint64_t> taken = absl::UnknownError("");
   while (!taken.ok()) taken = other->Take("b", "unix:///b", seconds(60));
-  EXPECT_EQ(*taken, (*held)->epoch() + 1);
+  EXPECT_GT(*taken, (*held)->epoch());
   proxy.Freeze(false);
   held->reset();
   EXPECT_EQ(other->Current()->holder, "b") << "it releases only what is its own";
@@ -289,7 +289,7 @@ TEST_F(PostgresStore, TellsOthersOfNewEventsAndOfANewLeader) {
   ASSERT_TRUE(store->AppendEvents("gifty", id, {line}).ok());
   EXPECT_TRUE(told.Await(StoreChange::Kind::kEvents, id));
   const auto leadership = Leadership::Open(options_).value();
-  ASSERT_TRUE(leadership->Release(1).ok());
+  ASSERT_TRUE(leadership->Release(leadership->Current()->epoch).ok());
   EXPECT_TRUE(told.Await(StoreChange::Kind::kLeadership));
   server_.Stop();
   server_.Start();

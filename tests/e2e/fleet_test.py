@@ -172,7 +172,7 @@ class Visitors:
 
 class Controller:
     def __init__(self, hosts):
-        lines = [f"state: {SITE}/controller", f"socket: {SITE}/controller.sock", "metrics_address: 127.0.0.1:9780", "hosts:"]
+        lines = [f"state: {SITE}/controller", f"socket: {SITE}/controller.sock", "metrics_address: 127.0.0.1:9790", "hosts:"]
         write(f"{SITE}/controller.yaml", "\n".join(lines + [f'- {{name: {host.name}, address: "{host.address()}"}}' for host in hosts]))
         self.child = None
 
@@ -263,7 +263,7 @@ def order(check):
 
 
 def unconverged():
-    found = re.search(r'slipway_hosts_unconverged\{app="docs"\} (\d+)', stack.get(9780, "/metrics"))
+    found = re.search(r'slipway_hosts_unconverged\{app="docs"\} (\d+)', stack.get(9790, "/metrics"))
     return int(found.group(1)) if found else None
 
 

@@ -9,10 +9,13 @@
 #include <grpcpp/alarm.h>
 #include <grpcpp/server.h>
 
+#include "common/file.h"
 #include "common/grpc_server.h"
 #include "common/grpc_status.h"
 #include "common/mutex.h"
 #include "common/status.h"
+#include "common/tls.h"
+#include "common/x509.h"
 
 #include "slipway/executor/v1/executor.grpc.pb.h"
 
@@ -314,9 +317,10 @@ absl::StatusOr<GrpcServerOptions> TlsOptions(const std::filesystem::path& folder
                                              const std::string& listen) {
   SLIPWAY_ASSIGN_OR_RETURN(const std::string key, MakePrivateKey());
   SLIPWAY_ASSIGN_OR_RETURN(const std::string request, MakeCertificateRequest(key));
-  SLIPWAY_ASSIGN_OR_RETURN(const std::string certificate,
-                           authority.Sign(request, {pb::ROLE_EXECUTOR, "", name},
-                                          std::chrono::system_clock::now(), std::chrono::hours(168)));
+  SLIPWAY_ASSIGN_OR_RETURN(
+      const std::string certificate,
+      authority.Sign(request, {pb::ROLE_EXECUTOR, "", name}, std::chrono::system_clock::now(),
+                     std::chrono::hours(168)));
   SLIPWAY_RETURN_IF_ERROR(MakeFolders(folder / name));
   SLIPWAY_RETURN_IF_ERROR(
       PublishCredentials(folder / name, key, certificate, authority.certificate_pem()));

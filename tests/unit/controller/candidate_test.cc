@@ -4,6 +4,7 @@
 
 #include "clients/controller_client.h"
 #include "common/status.h"
+#include "controller/store/secret_box.h"
 #include "tests/support/postgres_server.h"
 #include "tests/unit/controller/server_fixture.h"
 
@@ -118,8 +119,7 @@ TEST_F(CandidateTest, AClientWithSeveralAddressesFindsTheLeaderAndGoesOnWithTheN
   server_.reset();
   executor_->Release();
   const std::string name = made->deployment().name();
-  EXPECT_TRUE(
-      client->Watch(name, 0, /*attend=*/true, [](const pb::Event&) { return true; }).ok());
+  EXPECT_TRUE(client->Watch(name, 0, /*attend=*/true, [](const pb::Event&) { return true; }).ok());
   EXPECT_EQ(client->GetDeployment(name)->state(), pb::DEPLOYMENT_STATE_SUCCEEDED);
   EXPECT_GT(executor_->Host().Lead(), before) << "hosts refuse what the one before may still send";
   EXPECT_EQ(client->CreateDeployment(request)->deployment().name(), name) << "the request is known";
