@@ -328,6 +328,12 @@ TEST_F(PostgresStore, IsMadeOnceByTwoWhoOpenItTogether) {
   EXPECT_EQ(opened, 4);
 }
 
+TEST_F(PostgresStore, RefusesADatabaseThatCannotHoldEveryText) {
+  server_.Ask("postgres", "CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0 LOCALE 'C'");
+  EXPECT_EQ(ReasonOf(SqlStore::Open(server_.Options("latin"), SystemClock()).status()),
+            "POSTGRES_ENCODING");
+}
+
 TEST_F(PostgresStore, RefusesADatabaseOfANewerProgram) {
   Open();
   server_.Ask(database_, "UPDATE schema_version SET version=99");
