@@ -250,6 +250,12 @@ absl::Status PostgresConnection::SetUp() {
                  absl::StrCat(Place(), " is of version ", PQserverVersion(handle_) / 10'000),
                  "use PostgreSQL 13 or later");
   }
+  const char* encoding = PQparameterStatus(handle_, "server_encoding");
+  if (encoding == nullptr || absl::string_view(encoding) != "UTF8") {
+    return Error(absl::StatusCode::kFailedPrecondition, "POSTGRES_ENCODING",
+                 absl::StrCat(Place(), " has the encoding ", encoding == nullptr ? "" : encoding),
+                 "make it with UTF8: createdb --template template0 --encoding UTF8 ...");
+  }
   PQsetNoticeReceiver(handle_, LogNotice, nullptr);
   if (PQsetnonblocking(handle_, 1) != 0) return GiveUp("set up");
   // A transaction that we have gone away from must not hold its locks for long. The next line strengthens what the server or the role

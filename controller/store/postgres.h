@@ -49,7 +49,7 @@ struct PostgresNotice {
 class PostgresConnection {
  public:
   // Commits of this connection are on the disk before they are answered, whatever the server's default is. FAILED_PRECONDITION
-  // (reason PASSWORD_FILE, POSTGRES_TOO_OLD), UNAVAILABLE (reason STORE_UNAVAILABLE) when nothing answers or the login fails.
+  // (reason PASSWORD_FILE, POSTGRES_TOO_OLD, POSTGRES_ENCODING), UNAVAILABLE (reason STORE_UNAVAILABLE) when nothing answers or the login fails.
   static absl::StatusOr<std::unique_ptr<PostgresConnection>> Connect(
       const PostgresOptions& options);
   ~PostgresConnection();

@@ -4,7 +4,8 @@
 // A fenced one is for the store: each of its writes begins by locking the row `leadership`, which makes writers wait for one another
 // as in SQLite, and is refused unless the row has the epoch that Lead() has said. When the connection breaks while a commit is
 // under way, the row's counter tells whether it was carried out: it is asked for `settle_timeout`, and then the answer is UNAVAILABLE
-// (reason COMMIT_IN_DOUBT). The transaction's own number would not do: a server that crashed may give it to another one.
+// (reason COMMIT_IN_DOUBT). The transaction's own number would not do: a server that crashed may give it to another one. So of each
+// epoch there is one fenced connection that writes at a time.
 #pragma once
 
 #include <memory>

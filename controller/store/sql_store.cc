@@ -94,7 +94,8 @@ absl::Status SqlStore::Read(const std::function<absl::Status(Database&)>& body) 
   // One snapshot for all of the body's statements.
   SLIPWAY_RETURN_IF_ERROR(reader_->BeginRead());
   absl::Status status = body(*reader_);
-  status.Update(reader_->Commit());
+  if (status.ok()) status = reader_->Commit();
+  if (!status.ok()) reader_->Rollback();
   return status;
 }
 

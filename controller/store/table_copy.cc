@@ -58,9 +58,10 @@ absl::Status CheckEmpty(Database& database) {
                                           " LIMIT 1"));
     SLIPWAY_ASSIGN_OR_RETURN(const bool row, find.Step());
     if (!row) continue;
-    return Error(absl::StatusCode::kFailedPrecondition, "DATABASE_NOT_EMPTY",
-                 absl::StrCat("the database holds a state already: there are ", table),
-                 "name another database, or move what is in this one away and keep it");
+    return Error(
+        absl::StatusCode::kFailedPrecondition, "DATABASE_NOT_EMPTY",
+        absl::StrCat("the database holds a state already: there are rows in its table ", table),
+        "name another database, or move what is in this one away and keep it");
   }
   return absl::OkStatus();
 }

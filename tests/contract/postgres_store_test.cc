@@ -312,6 +312,36 @@ TEST_F(PostgresStore, IsMadeOnceByTwoWhoOpenItTogether) {
   EXPECT_EQ(opened, 4);
 }
 
+TEST_F(PostgresStore, BringsAnOlderSchemaUpToDateWhenItLeadsAndNotBefore) {
+  const uint64_t epoch = [this] {
+    const auto store = LeadingStore(options_);
+    MakeRelease(*store);
+    return Leadership::Open(options_).value()->Current()->epoch;
+  }();
+  // As the edition before the last step left it.
+  for (const char* column :
+       {"hold_before_flip", "released", "tolerated_failures", "resume_requested"}) {
+    server_.Ask(database_, absl::StrCat("ALTER TABLE deployments DROP COLUMN ", column));
+  }
+  server_.Ask(database_, "DROP INDEX deployments_waiting");
+  server_.Ask(database_, "UPDATE schema_version SET version=3");
+  const auto store = Open();
+  EXPECT_EQ(server_.Ask(database_, "SELECT version::text FROM schema_version"), "3");
+  EXPECT_EQ(ReasonOf(SqlStore::OpenBeside(options_, SystemClock()).status()), "SCHEMA_DIFFERS");
+  EXPECT_FALSE(store->ListDeployments("gifty", "", 1).ok());
+  EXPECT_TRUE(store->GetApplication("gifty").ok());
+  ASSERT_TRUE(store->Lead(epoch).ok());
+  EXPECT_EQ(server_.Ask(database_, "SELECT version::text FROM schema_version"), "4");
+  EXPECT_TRUE(store->CreateDeployment(DeploymentOf("gifty", "aaaaaaaaaaaa"), {}).ok());
+  EXPECT_THAT(*store->ListDeployments("gifty", "", 9), SizeIs(1));
+}
+
+TEST_F(PostgresStore, RefusesADatabaseThatCannotHoldEveryText) {
+  server_.Ask("postgres", "CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0 LOCALE 'C'");
+  EXPECT_EQ(ReasonOf(SqlStore::Open(server_.Options("latin"), SystemClock()).status()),
+            "POSTGRES_ENCODING");
+}
+
 TEST_F(PostgresStore, RefusesADatabaseOfANewerProgram) {
   Open();
   server_.Ask(database_, "UPDATE schema_version SET version=99");

@@ -1,5 +1,4 @@
-// What the store contract tests share: values to store, and how a back end is opened. A new back end adds its opener to
-// `Backends()` in store_contract_test.cc.
+// Values that tests of the store share.
 #pragma once
 
 #include <filesystem>

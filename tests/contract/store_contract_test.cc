@@ -1,9 +1,5 @@
 // One suite for every back end of the Store.
-#include "tests/contract/store_contract.h"
-
 #include <atomic>
-#include <functional>
-#include <map>
 #include <thread>
 #include <vector>
 
@@ -11,9 +7,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "common/status.h"
-#include "controller/store/sql_store.h"
-#include "tests/support/postgres_server.h"
+#include "tests/contract/store_fixture.h"
 
 namespace slipway::controller {
 namespace {
@@ -22,74 +16,6 @@ using ::testing::AnyOf;
 using ::testing::ElementsAre;
 using ::testing::Pair;
 using ::testing::SizeIs;
-
-struct Backend {
-  std::string name;
-  std::function<std::unique_ptr<Store>(const std::filesystem::path& folder)> open;
-};
-
-// In the tests' names, which would have the object's bytes otherwise.
-void PrintTo(const Backend& backend, std::ostream* out) { *out << backend.name; }
-
-std::unique_ptr<Store> OpenSqlite(const std::filesystem::path& folder) {
-  auto store = SqlStore::Open(folder / "state.db", SystemClock());
-  EXPECT_TRUE(store.ok()) << store.status();
-  return std::move(store).value();
-}
-
-// A database for each folder.
-std::unique_ptr<Store> OpenPostgres(const std::filesystem::path& folder) {
-  auto& server = slipway::testing::PostgresServer::Shared();
-  static std::map<std::filesystem::path, std::string> databases;
-  std::string& database = databases[folder];
-  if (database.empty()) database = server.NewDatabase();
-  return LeadingStore(server.Options(database));
-}
-
-std::vector<Backend> Backends() { return {{"Sqlite", OpenSqlite}, {"Postgres", OpenPostgres}}; }
-
-std::string ReasonOf(const absl::Status& status) { return DetailOf(status).reason(); }
-
-class StoreContract : public ::testing::TestWithParam<Backend> {
- protected:
-  void SetUp() override {
-    std::string name = ::testing::UnitTest::GetInstance()->current_test_info()->name();
-    std::replace(name.begin(), name.end(), '/', '.');
-    folder_ = std::filesystem::path(::testing::TempDir()) / ("store_contract." + name);
-    std::filesystem::remove_all(folder_);
-    std::filesystem::create_directories(folder_);
-    store_ = GetParam().open(folder_);
-  }
-  void TearDown() override {
-    EXPECT_TRUE(store_->VerifyHistory().ok()) << store_->VerifyHistory();
-    store_.reset();
-    std::filesystem::remove_all(folder_);
-  }
-  void Reopen() {
-    store_.reset();
-    store_ = GetParam().open(folder_);
-  }
-  void MakeRelease(const std::string& app = "gifty", const std::string& id = "aaaaaaaaaaaa") {
-    ASSERT_TRUE(store_->ApplyApplication(SpecOf(app), {}, "ann").ok());
-    ASSERT_TRUE(store_->CreateRelease(ReleaseOf(app, id), {}, "ann").ok());
-  }
-  DeploymentRecord MakeDeployment(const Request& request = {}) {
-    const auto id = store_->CreateDeployment(DeploymentOf("gifty", "aaaaaaaaaaaa"), request);
-    EXPECT_TRUE(id.ok()) << id.status();
-    return store_->GetDeployment("gifty", id->id).value();
-  }
-  std::vector<uint64_t> Sequences(const std::string& id, uint64_t after = 0) {
-    std::vector<uint64_t> numbers;
-    const std::vector<pb::Event> events = store_->ListEvents("gifty", id, after, 1000).value();
-    for (const auto& event : events) {
-      numbers.push_back(event.sequence());
-    }
-    return numbers;
-  }
-
-  std::filesystem::path folder_;
-  std::unique_ptr<Store> store_;
-};
 
 TEST_P(StoreContract, GivesAChangedSpecANewRevisionAndKeepsAnEqualOne) {
   pb::ApplicationSpec spec = SpecOf("gifty");
@@ -400,89 +326,6 @@ TEST_P(StoreContract, MakesADeploymentOfARollbackOnTheHostItself) {
   EXPECT_EQ(served[0].release, "r1");
   EXPECT_EQ(served[0].previous_release, "r2");
   EXPECT_EQ(served[0].actor, "ann");
-}
-
-TEST_P(StoreContract, PagesThroughHistoryOfOneApplicationAndOfAll) {
-  for (int i = 0; i < 5; ++i) {
-    ASSERT_TRUE(store_->AppendHistory({"a", "ann", "act", absl::StrCat(i), "ok"}).ok());
-    ASSERT_TRUE(store_->AppendHistory({"b", "ann", "act", absl::StrCat(i), "ok"}).ok());
-  }
-  std::vector<std::string> subjects;
-  uint64_t before = 0;
-  while (true) {
-    const auto page = store_->ListHistory("a", before, 2);
-    if (page->empty()) break;
-    for (const auto& row : *page) subjects.push_back(row.subject);
-    before = page->back().sequence;
-  }
-  EXPECT_THAT(subjects, ElementsAre("4", "3", "2", "1", "0"));
-  EXPECT_THAT(*store_->ListHistory("", 0, 100), SizeIs(10));
-  EXPECT_EQ(store_->ListHistory("", 0, 1)->at(0).hash.size(), 32u);
-}
-
-TEST_P(StoreContract, KeepsRecordsByKindAndId) {
-  ASSERT_TRUE(store_->CreateRecord({"token", "b", "2", {}}, {}).ok());
-  ASSERT_TRUE(store_->CreateRecord({"token", "a", std::string("1\0x", 3), {}}, {}).ok());
-  ASSERT_TRUE(store_->CreateRecord({"host", "a", "3", {}}, {}).ok());
-  EXPECT_EQ(*store_->GetRecord("token", "a"), std::string("1\0x", 3));
-  EXPECT_TRUE(absl::IsAlreadyExists(store_->CreateRecord({"token", "a", "4", {}}, {})));
-  ASSERT_TRUE(store_->PutRecord({"token", "a", "5", {}}, {}).ok());
-  const auto all = store_->ListRecords("token", "", 10).value();
-  EXPECT_THAT(all, ElementsAre(Pair("a", "5"), Pair("b", "2")));
-  EXPECT_THAT(store_->ListRecords("token", "a", 10).value(), SizeIs(1));
-  EXPECT_TRUE(absl::IsNotFound(store_->GetRecord("token", "c").status()));
-}
-
-TEST_P(StoreContract, GivesARecordToOneOfManyWhoTakeIt) {
-  ASSERT_TRUE(store_->CreateRecord({"enrolment", "x", "web-1", {}}, {}).ok());
-  std::atomic<int> got{0};
-  std::vector<std::thread> threads;
-  for (int t = 0; t < 4; ++t) {
-    threads.emplace_back([&] { got += store_->TakeRecord("enrolment", "x", {}).ok() ? 1 : 0; });
-  }
-  for (auto& thread : threads) thread.join();
-  EXPECT_EQ(got, 1);
-}
-
-TEST_P(StoreContract, ForgetsRecordsWhenTheyExpire) {
-  const Time now = SystemClock().WallNow();
-  ASSERT_TRUE(store_->CreateRecord({"jwt", "old", "1", now - std::chrono::seconds(1)}, {}).ok());
-  ASSERT_TRUE(store_->CreateRecord({"jwt", "new", "2", now + std::chrono::hours(1)}, {}).ok());
-  EXPECT_TRUE(absl::IsNotFound(store_->GetRecord("jwt", "old").status()));
-  EXPECT_TRUE(absl::IsNotFound(store_->TakeRecord("jwt", "old", {}).status()));
-  EXPECT_THAT(store_->ListRecords("jwt", "", 10).value(), SizeIs(1));
-  // Its id is not free before it is swept away.
-  EXPECT_TRUE(absl::IsAlreadyExists(store_->CreateRecord({"jwt", "old", "1", {}}, {})));
-  ASSERT_TRUE(store_->RemoveExpiredRecords().ok());
-  EXPECT_TRUE(store_->CreateRecord({"jwt", "old", "1", {}}, {}).ok());
-  EXPECT_TRUE(store_->GetRecord("jwt", "new").ok());
-}
-
-TEST_P(StoreContract, WritesARecordAndItsHistoryTogetherWithWhereItCameFrom) {
-  const HistoryDraft draft{"a", Actor("ann", "github:acme/a run 1"), "token create", "tokens/x",
-                           "ok"};
-  ASSERT_TRUE(store_->CreateRecord({"token", "x", "1", {}}, draft).ok());
-  EXPECT_FALSE(store_->CreateRecord({"token", "x", "1", {}}, draft).ok());
-  ASSERT_TRUE(store_->TakeRecord("token", "x", draft).ok());
-  EXPECT_FALSE(store_->TakeRecord("token", "x", draft).ok());
-  const auto rows = store_->ListHistory("a", 0, 10).value();
-  ASSERT_THAT(rows, SizeIs(2));
-  EXPECT_EQ(rows[0].origin, "github:acme/a run 1");
-  EXPECT_TRUE(store_->VerifyHistory().ok());
-}
-
-TEST_P(StoreContract, SurvivesManyWritersAndReaders) {
-  std::vector<std::thread> threads;
-  for (int t = 0; t < 4; ++t) {
-    threads.emplace_back([this, t] {
-      for (int i = 0; i < 25; ++i) {
-        EXPECT_TRUE(store_->AppendHistory({absl::StrCat(t), "ann", "act", "x", "ok"}).ok());
-        EXPECT_TRUE(store_->ListHistory("", 0, 5).ok());
-      }
-    });
-  }
-  for (auto& thread : threads) thread.join();
-  EXPECT_EQ(store_->ListHistory("", 0, 1)->at(0).sequence, 100u);
 }
 
 INSTANTIATE_TEST_SUITE_P(Backends, StoreContract, ::testing::ValuesIn(Backends()),

@@ -1,5 +1,6 @@
 #include "tests/support/postgres_server.h"
 
+#include <algorithm>
 #include <arpa/inet.h>
 #include <chrono>
 #include <csignal>
@@ -19,7 +20,6 @@
 namespace slipway::testing {
 namespace {
 
-constexpr char kPrograms[] = "/usr/lib/postgresql/15/bin/";
 constexpr char kUser[] = "slipway";
 // PostgreSQL refuses to run as root.
 constexpr char kServersUser[] = "postgres";
@@ -32,6 +32,16 @@ constexpr char kServersUser[] = "postgres";
 
 void Require(const absl::Status& status) {
   if (!status.ok()) Give(status.ToString());
+}
+
+// Where the newest version's programs are.
+std::string Program(const std::string& name) {
+  int newest = 0;
+  std::error_code error;
+  for (const auto& version : std::filesystem::directory_iterator("/usr/lib/postgresql", error)) {
+    newest = std::max(newest, std::atoi(version.path().filename().c_str()));
+  }
+  return absl::StrCat("/usr/lib/postgresql/", newest, "/bin/", name);
 }
 
 int FreePort() {
@@ -74,8 +84,8 @@ PostgresServer::PostgresServer(std::vector<std::string> settings)
   Require(WriteFileAtomically(servers, kPassword, 0600));
   GiveToServersUser(servers);
   executor::Command command;
-  command.argv = AsServersUser({absl::StrCat(kPrograms, "initdb"), "-D", folder_.path() / "data",
-                                "-U", kUser, "--auth-local=trust", "--auth-host=scram-sha-256",
+  command.argv = AsServersUser({Program("initdb"), "-D", folder_.path() / "data", "-U", kUser,
+                                "--auth-local=trust", "--auth-host=scram-sha-256",
                                 absl::StrCat("--pwfile=", servers), "--no-sync",
                                 "--no-instructions", "--encoding=UTF8", "--locale=C.UTF-8"});
   const auto done = executor::SystemProcessRunner().Run(command);
@@ -99,7 +109,7 @@ std::vector<std::string> PostgresServer::AsServersUser(std::vector<std::string> 
 }
 
 void PostgresServer::Start() {
-  std::vector<std::string> argv = {absl::StrCat(kPrograms, "postgres"),
+  std::vector<std::string> argv = {Program("postgres"),
                                    "-D",
                                    folder_.path() / "data",
                                    "-k",
