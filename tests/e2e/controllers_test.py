@@ -80,7 +80,8 @@ class Controller:
     def leads(self):
         if not self.alive():
             return False
-        return json.loads(self.asked("doctor", "--output", "json").stdout.splitlines()[0]).get("leads", False)
+        # The first of several messages is about the controller.
+        return json.JSONDecoder().raw_decode(self.asked("doctor", "--output", "json").stdout)[0].get("leads", False)
 
     def end(self, how=signal.SIGTERM):
         if self.alive():
