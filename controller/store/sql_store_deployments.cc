@@ -197,6 +197,19 @@ absl::Status UpdateDeployment(Database& database, int64_t number, const Transiti
   return absl::OkStatus();
 }
 
+// For what must not take the place of a deployment that waits.
+absl::Status CheckIdle(Database& database, const std::string& app, const Lease& lease) {
+  Statement waiting(database, "SELECT id FROM deployments WHERE app=? AND state=?");
+  waiting.BindAll(app, static_cast<int>(pb::DEPLOYMENT_STATE_QUEUED));
+  SLIPWAY_ASSIGN_OR_RETURN(const bool waits, waiting.Step());
+  if (lease.holder.empty() && !waits) return absl::OkStatus();
+  const std::string other = waits ? waiting.Text(0) : lease.holder;
+  return Error(absl::StatusCode::kFailedPrecondition, "BUSY",
+               absl::StrCat("deployment ", other, " of ", app, waits ? " waits" : " is under way"),
+               absl::StrCat("`slipway watch ", other, "`, and try again when it has ended"),
+               DeploymentName(app, other));
+}
+
 }  // namespace
 
 absl::StatusOr<int64_t> DeploymentNumber(Database& database, const std::string& app,
@@ -241,19 +254,6 @@ absl::Status InsertLocalRollback(Database& database, const std::string& host,
   SLIPWAY_ASSIGN_OR_RETURN(const int64_t number, InsertDeployment(database, record));
   Statement ended(database, "UPDATE deployments SET end_time=create_time, serves=? WHERE number=?");
   return ended.BindAll(served && before.Integer(1) == 1, number).Run();
-}
-
-// For what must not take the place of a deployment that waits.
-static absl::Status CheckIdle(Database& database, const std::string& app, const Lease& lease) {
-  Statement waiting(database, "SELECT id FROM deployments WHERE app=? AND state=?");
-  waiting.BindAll(app, static_cast<int>(pb::DEPLOYMENT_STATE_QUEUED));
-  SLIPWAY_ASSIGN_OR_RETURN(const bool waits, waiting.Step());
-  if (lease.holder.empty() && !waits) return absl::OkStatus();
-  const std::string other = waits ? waiting.Text(0) : lease.holder;
-  return Error(absl::StatusCode::kFailedPrecondition, "BUSY",
-               absl::StrCat("deployment ", other, " of ", app, waits ? " waits" : " is under way"),
-               absl::StrCat("`slipway watch ", other, "`, and try again when it has ended"),
-               DeploymentName(app, other));
 }
 
 absl::StatusOr<CreatedDeployment> SqlStore::CreateDeployment(const NewDeployment& made,
