@@ -48,7 +48,14 @@ int Cancel(Session& session, const std::string& named, const std::string& deploy
   if (!app.ok()) return Fail(session, app.status());
   const auto controller = session.Controller();
   if (!controller.ok()) return Fail(session, controller.status());
-  const auto cancelled = (*controller)->Cancel(DeploymentNameOf(*app, deployment));
+  std::string name = DeploymentNameOf(*app, deployment);
+  if (deployment.empty()) {
+    // The newest may wait for the one that is meant.
+    const auto application = (*controller)->GetApplication(*app);
+    if (!application.ok()) return Fail(session, application.status());
+    if (!application->running_deployment().empty()) name = application->running_deployment();
+  }
+  const auto cancelled = (*controller)->Cancel(name);
   if (!cancelled.ok()) return Fail(session, cancelled.status());
   if (session.output.json) {
     session.output.Json(*cancelled);
@@ -77,7 +84,7 @@ std::function<std::function<int(Session&)>(CommandLine&)> ForOneDeployment(
   return [verb](CommandLine& app) -> std::function<int(Session&)> {
     auto deployment = std::make_shared<std::string>();
     auto named = std::make_shared<std::string>();
-    app.AddOption("DEPLOYMENT", *deployment, "Default: the newest");
+    app.AddOption("DEPLOYMENT", *deployment, "Default: the one that runs, else the newest");
     app.AddOption("--app", *named, "Default: the application of slipway.yaml");
     return [=](Session& session) { return verb(session, *named, *deployment); };
   };

@@ -13,7 +13,7 @@ from typing import Any
 import grpc
 
 from slipway import tree
-from slipway.connection import TlsFiles, dial
+from slipway.connection import Controllers, TlsFiles
 from slipway.errors import DeploymentFailed, SlipwayError
 from slipway.v1 import (
     access_pb2,
@@ -34,6 +34,8 @@ _CALL_SECONDS = 60.0
 _UPLOAD_SECONDS = 3600.0
 _ATTEMPTS = 5
 _WATCH_GIVES_UP_AFTER = 60.0
+# Longer than a takeover by another controller lasts.
+_FAILOVER_SECONDS = 45.0
 
 
 class Client:
@@ -45,18 +47,20 @@ class Client:
     """
 
     def __init__(self, address: str = LOCAL_CONTROLLER, *, token: str = "", tls: TlsFiles | None = None, actor: str = ""):
-        """`actor` is a name for the history where nothing proves another one. ValueError for a bad address."""
-        self._channel = dial(address, tls)
+        """`address` names one controller, or several that share a state, separated by commas: the client finds the one that leads, and
+        goes on with the next when one does not answer. `actor` is a name for the history where nothing proves another one. ValueError
+        for a bad address."""
+        self._controllers = Controllers(address, tls)
         self._metadata: list[tuple[str, str]] = []
         if token:
             self._metadata.append(("authorization", f"Bearer {token}"))
         if actor:
             self._metadata.append(("x-slipway-actor", actor))
-        self._access = access_pb2_grpc.AccessServiceStub(self._channel)
-        self._applications = applications_pb2_grpc.ApplicationServiceStub(self._channel)
-        self._deployments = deployments_pb2_grpc.DeploymentServiceStub(self._channel)
-        self._hosts = hosts_pb2_grpc.HostServiceStub(self._channel)
-        self._releases = releases_pb2_grpc.ReleaseServiceStub(self._channel)
+        self._access = self._controllers.stub(access_pb2_grpc.AccessServiceStub)
+        self._applications = self._controllers.stub(applications_pb2_grpc.ApplicationServiceStub)
+        self._deployments = self._controllers.stub(deployments_pb2_grpc.DeploymentServiceStub)
+        self._hosts = self._controllers.stub(hosts_pb2_grpc.HostServiceStub)
+        self._releases = self._controllers.stub(releases_pb2_grpc.ReleaseServiceStub)
 
     @classmethod
     def from_env(cls) -> Client:
@@ -80,7 +84,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        self._channel.close()
+        self._controllers.close()
 
     # Who, what and where.
 
@@ -156,6 +160,7 @@ class Client:
         message: str = "",
         force: bool = False,
         hold_before_flip: bool = False,
+        skip_offline: bool = False,
         wait: bool = True,
         on_event: Callable[[deployments_pb2.Event], None] | None = None,
     ) -> deployments_pb2.Deployment | None:
@@ -163,8 +168,9 @@ class Client:
         release serves everywhere already.
 
         commit_time, with a time zone, is when the commit was made, for the lead time. With hold_before_flip it comes back paused when
-        every host is prepared: resume() goes on, cancel() takes it back. DeploymentFailed: it ended otherwise than well, or hosts
-        have failed and it waits for a person.
+        every host is prepared: resume() goes on, cancel() takes it back. With skip_offline it goes on without hosts that do not answer,
+        and ends partial; they catch up later. DeploymentFailed: it ended otherwise than well, or hosts have failed and it waits for a
+        person.
         """
         spec = self.application(app).spec
         create = releases_pb2.CreateReleaseRequest(
@@ -179,7 +185,13 @@ class Client:
             create.manifest_digest = self.upload(folder, spec.compose.env_file)
         release = self._call(self._releases.CreateRelease, create).release
         request = deployments_pb2.CreateDeploymentRequest(
-            parent=_application(app), release=release.name, force=force, hold_before_flip=hold_before_flip, request_id=_request_id()
+            parent=_application(app),
+            release=release.name,
+            force=force,
+            hold_before_flip=hold_before_flip,
+            skip_offline=skip_offline,
+            detached=not wait,
+            request_id=_request_id(),
         )
         created = self._call(self._deployments.CreateDeployment, request)
         if created.up_to_date:
@@ -195,7 +207,9 @@ class Client:
         on_event: Callable[[deployments_pb2.Event], None] | None = None,
     ) -> deployments_pb2.Deployment:
         """Back to the previous good release, or to the named one. DeploymentFailed as deploy()."""
-        request = deployments_pb2.RollbackApplicationRequest(name=_application(app), release=release, request_id=_request_id())
+        request = deployments_pb2.RollbackApplicationRequest(
+            name=_application(app), release=release, detached=not wait, request_id=_request_id()
+        )
         return self._finish(self._call(self._deployments.RollbackApplication, request).deployment, wait, on_event)
 
     def cancel(self, name: str) -> deployments_pb2.Deployment:
@@ -215,22 +229,24 @@ class Client:
         resumed = self._call(self._deployments.ResumeDeployment, request).deployment
         return self._finish(resumed, wait, on_event, resumed.last_event)
 
-    def watch(self, name: str, after: int = 0) -> Iterator[deployments_pb2.Event]:
+    def watch(self, name: str, after: int = 0, *, attend: bool = False) -> Iterator[deployments_pb2.Event]:
         """Every event of the deployment (its full name) after that sequence number, until the one that ends it; goes on by itself
-        where the connection was lost."""
+        where the connection was lost. With `attend` the deployment is the caller's own, and is not abandoned while this lasts."""
         give_up = time.monotonic() + _WATCH_GIVES_UP_AFTER
         pause = 0.1
         while True:
             try:
-                request = deployments_pb2.WatchDeploymentRequest(name=name, after=after)
+                request = deployments_pb2.WatchDeploymentRequest(name=name, after=after, attend=attend)
                 for response in self._deployments.WatchDeployment(request, metadata=self._metadata):
                     after = response.event.sequence
                     give_up, pause = time.monotonic() + _WATCH_GIVES_UP_AFTER, 0.1
                     yield response.event
                 return
             except grpc.RpcError as error:
-                if error.code() != grpc.StatusCode.UNAVAILABLE or time.monotonic() > give_up:
-                    raise SlipwayError.of(error) from error
+                problem = SlipwayError.of(error)
+                if not _may_pass(problem) or time.monotonic() > give_up:
+                    raise problem from error
+                self._controllers.move_on(problem.subject)
             time.sleep(pause)
             pause = min(2 * pause, 2.0)
 
@@ -245,14 +261,14 @@ class Client:
     ) -> deployments_pb2.Deployment:
         if not wait:
             return deployment
-        for event in self.watch(deployment.name, after):
+        for event in self.watch(deployment.name, after, attend=True):
             if on_event is not None:
                 on_event(event)
             # Of an earlier time, unless it still waits.
             if event.state.state == deployments_pb2.DEPLOYMENT_STATE_PAUSED and self._is_paused(deployment.name):
                 break
         ended = self._get(deployment.name)
-        if ended.state != deployments_pb2.DEPLOYMENT_STATE_SUCCEEDED and not _is_held(ended):
+        if not _is_well(ended) and not _is_held(ended):
             raise DeploymentFailed(ended)
         return ended
 
@@ -265,16 +281,22 @@ class Client:
 
     def _call(self, method: Callable[..., Any], request: Any) -> Any:
         """Again where it did not arrive: each request has an id, or changes nothing."""
+        give_up = time.monotonic() + (_FAILOVER_SECONDS if len(self._controllers) > 1 else 0.0)
         pause = 0.1
-        for attempt in range(1, _ATTEMPTS + 1):
+        attempt = 0
+        while True:
+            attempt += 1
             try:
                 return method(request, timeout=_CALL_SECONDS, metadata=self._metadata)
             except grpc.RpcError as error:
-                if error.code() != grpc.StatusCode.UNAVAILABLE or attempt == _ATTEMPTS:
-                    raise SlipwayError.of(error) from error
-            time.sleep(pause)
-            pause *= 2
-        raise AssertionError("not reached")
+                problem = SlipwayError.of(error)
+                late = attempt >= _ATTEMPTS and time.monotonic() > give_up
+                if not _may_pass(problem) or late:
+                    raise problem from error
+                self._controllers.move_on(problem.subject)
+            if attempt % len(self._controllers) == 0:
+                time.sleep(pause)
+                pause = min(2 * pause, 2.0)
 
     def _pages(self, method: Callable[..., Any], request: Any, field: str) -> Iterator[Any]:
         while True:
@@ -315,6 +337,18 @@ class Client:
 
 def _application(app: str) -> str:
     return f"applications/{app}"
+
+
+def _may_pass(problem: SlipwayError) -> bool:
+    """It did not arrive, or another controller leads by now."""
+    return problem.code == grpc.StatusCode.UNAVAILABLE or problem.reason == "NOT_LEADER"
+
+
+def _is_well(deployment: deployments_pb2.Deployment) -> bool:
+    """Without hosts that it was to leave out, nothing has failed."""
+    succeeded = deployments_pb2.DEPLOYMENT_STATE_SUCCEEDED
+    partial = deployment.state == deployments_pb2.DEPLOYMENT_STATE_PARTIAL
+    return bool(deployment.state == succeeded or (partial and all(host.state == succeeded for host in deployment.rollouts)))
 
 
 def _is_held(deployment: deployments_pb2.Deployment) -> bool:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import re
+from collections.abc import Callable
+from typing import Any
 
 import grpc
 
@@ -54,3 +56,45 @@ def dial(address: str, tls: TlsFiles | None = None) -> grpc.Channel:
     )
     target = f"{match[1]}:{match[2] or TLS_PORT}"
     return grpc.secure_channel(target, credentials, options=[*_OPTIONS, ("grpc.ssl_target_name_override", CONTROLLER)])
+
+
+class Controllers:
+    """One controller, or several that share a state: the one that is asked, and which is asked next when it does not answer or
+    another one leads."""
+
+    def __init__(self, addresses: str, tls: TlsFiles | None = None):
+        """Separated by commas. ValueError as dial()."""
+        self._addresses = addresses.split(",")
+        self._channels = [dial(address, tls) for address in self._addresses]
+        self._present = 0
+
+    def __len__(self) -> int:
+        return len(self._channels)
+
+    def close(self) -> None:
+        for channel in self._channels:
+            channel.close()
+
+    def stub(self, make: Callable[[grpc.Channel], Any]) -> Any:
+        """A stub whose calls go to the present one."""
+        return _Stub(self, [make(channel) for channel in self._channels])
+
+    def present(self) -> int:
+        return self._present
+
+    def move_on(self, leader: str) -> None:
+        """To the one of this address, if it is one of ours, else to the next."""
+        known = leader in self._addresses
+        self._present = self._addresses.index(leader) if known else (self._present + 1) % len(self._channels)
+
+
+class _Stub:
+    def __init__(self, controllers: Controllers, stubs: list[Any]):
+        self._controllers = controllers
+        self._stubs = stubs
+
+    def __getattr__(self, method: str) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            return getattr(self._stubs[self._controllers.present()], method)(*arguments, **options)
+
+        return call
