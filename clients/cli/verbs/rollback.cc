@@ -43,19 +43,24 @@ int Rollback(Session& session, const Options& options) {
   return FollowDeployment(session, **controller, created->deployment(), follow);
 }
 
+// Without a name what runs is meant, not a newer one that waits for its end.
+absl::StatusOr<std::string> NameOf(client::ControllerClient& controller, const std::string& app,
+                                   const std::string& deployment) {
+  if (!deployment.empty()) return DeploymentNameOf(app, deployment);
+  const auto application = controller.GetApplication(app);
+  if (!application.ok()) return application.status();
+  const std::string& running = application->running_deployment();
+  return running.empty() ? DeploymentNameOf(app, deployment) : running;
+}
+
 int Cancel(Session& session, const std::string& named, const std::string& deployment) {
   const auto app = ApplicationOf(named, session.file);
   if (!app.ok()) return Fail(session, app.status());
   const auto controller = session.Controller();
   if (!controller.ok()) return Fail(session, controller.status());
-  std::string name = DeploymentNameOf(*app, deployment);
-  if (deployment.empty()) {
-    // The newest may wait for the one that is meant.
-    const auto application = (*controller)->GetApplication(*app);
-    if (!application.ok()) return Fail(session, application.status());
-    if (!application->running_deployment().empty()) name = application->running_deployment();
-  }
-  const auto cancelled = (*controller)->Cancel(name);
+  const auto name = NameOf(**controller, *app, deployment);
+  if (!name.ok()) return Fail(session, name.status());
+  const auto cancelled = (*controller)->Cancel(*name);
   if (!cancelled.ok()) return Fail(session, cancelled.status());
   if (session.output.json) {
     session.output.Json(*cancelled);
@@ -71,7 +76,9 @@ int Resume(Session& session, const std::string& named, const std::string& deploy
   if (!app.ok()) return Fail(session, app.status());
   const auto controller = session.Controller();
   if (!controller.ok()) return Fail(session, controller.status());
-  const auto resumed = (*controller)->Resume(DeploymentNameOf(*app, deployment));
+  const auto name = NameOf(**controller, *app, deployment);
+  if (!name.ok()) return Fail(session, name.status());
+  const auto resumed = (*controller)->Resume(*name);
   if (!resumed.ok()) return Fail(session, resumed.status());
   FollowOptions follow;
   follow.attend = true;
