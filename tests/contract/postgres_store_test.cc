@@ -319,19 +319,17 @@ TEST_F(PostgresStore, BringsAnOlderSchemaUpToDateWhenItLeadsAndNotBefore) {
     return Leadership::Open(options_).value()->Current()->epoch;
   }();
   // As the edition before the last step left it.
-  for (const char* column :
-       {"hold_before_flip", "released", "tolerated_failures", "resume_requested"}) {
+  for (const char* column : {"canaries", "left_out", "cancel_when_abandoned"}) {
     server_.Ask(database_, absl::StrCat("ALTER TABLE deployments DROP COLUMN ", column));
   }
-  server_.Ask(database_, "DROP INDEX deployments_waiting");
-  server_.Ask(database_, "UPDATE schema_version SET version=3");
+  server_.Ask(database_, "UPDATE schema_version SET version=4");
   const auto store = Open();
-  EXPECT_EQ(server_.Ask(database_, "SELECT version::text FROM schema_version"), "3");
+  EXPECT_EQ(server_.Ask(database_, "SELECT version::text FROM schema_version"), "4");
   EXPECT_EQ(ReasonOf(SqlStore::OpenBeside(options_, SystemClock()).status()), "SCHEMA_DIFFERS");
   EXPECT_FALSE(store->ListDeployments("gifty", "", 1).ok());
   EXPECT_TRUE(store->GetApplication("gifty").ok());
   ASSERT_TRUE(store->Lead(epoch).ok());
-  EXPECT_EQ(server_.Ask(database_, "SELECT version::text FROM schema_version"), "4");
+  EXPECT_EQ(server_.Ask(database_, "SELECT version::text FROM schema_version"), "5");
   EXPECT_TRUE(store->CreateDeployment(DeploymentOf("gifty", "aaaaaaaaaaaa"), {}).ok());
   EXPECT_THAT(*store->ListDeployments("gifty", "", 9), SizeIs(1));
 }
