@@ -211,11 +211,13 @@ absl::Status PostgresDatabase::NotifyEvents(const std::string& app, const std::s
 
 absl::StatusOr<int64_t> PostgresDatabase::SchemaVersion() {
   // Not to_regclass(), which in a transaction remembers what was not there at its start.
-  SLIPWAY_ASSIGN_OR_RETURN(const auto exists,
-                           Query("SELECT 1 FROM pg_class WHERE relname='schema_version' AND "
-                                 "pg_table_is_visible(oid)",
-                                 {}));
-  SLIPWAY_ASSIGN_OR_RETURN(const bool answered, exists->Next());
+  constexpr char kExists[] =
+      "SELECT 1 FROM pg_class WHERE relname='schema_version' AND pg_table_is_visible(oid)";
+  auto exists = Query(kExists, {});
+  // Outside of a transaction it may be the first to notice that the server was restarted.
+  if (!exists.ok() && !in_transaction_ && connection_->IsBroken()) exists = Query(kExists, {});
+  SLIPWAY_RETURN_IF_ERROR(exists.status());
+  SLIPWAY_ASSIGN_OR_RETURN(const bool answered, (*exists)->Next());
   if (!answered) return 0;
   SLIPWAY_ASSIGN_OR_RETURN(const auto version, Query("SELECT version FROM schema_version", {}));
   SLIPWAY_ASSIGN_OR_RETURN(const bool found, version->Next());

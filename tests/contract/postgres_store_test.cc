@@ -334,6 +334,17 @@ TEST_F(PostgresStore, BringsAnOlderSchemaUpToDateWhenItLeadsAndNotBefore) {
   EXPECT_THAT(*store->ListDeployments("gifty", "", 9), SizeIs(1));
 }
 
+TEST_F(PostgresStore, TakesTheLeadOnConnectionsFromBeforeARestartOfTheServer) {
+  const auto store = Open();
+  server_.Stop();
+  server_.Start();
+  const auto leadership = Leadership::Open(options_).value();
+  const auto epoch = leadership->Take("a", "unix:///a", seconds(60));
+  ASSERT_TRUE(epoch.ok()) << epoch.status();
+  EXPECT_TRUE(store->Lead(*epoch).ok());
+  EXPECT_TRUE(Append(*store, "led").ok());
+}
+
 TEST_F(PostgresStore, RefusesADatabaseThatCannotHoldEveryText) {
   server_.Ask("postgres", "CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0 LOCALE 'C'");
   EXPECT_EQ(ReasonOf(SqlStore::Open(server_.Options("latin"), SystemClock()).status()),
