@@ -252,13 +252,16 @@ void Engine::Run::TellHostToStop(Action& action) {
 
 absl::Status Engine::Run::AddEnvironment(xpb::ExecuteRequest& request) {
   if (!request.has_stage()) return absl::OkStatus();
+  std::vector<std::string> allowances;
   if (engine_.parts_.allowances) {
-    SLIPWAY_ASSIGN_OR_RETURN(const auto allowances, engine_.parts_.allowances(app_));
-    request.mutable_stage()->mutable_allowances()->Add(allowances.begin(), allowances.end());
+    SLIPWAY_ASSIGN_OR_RETURN(allowances, engine_.parts_.allowances(app_));
   }
-  if (environment_revision_ == 0) return absl::OkStatus();
-  SLIPWAY_ASSIGN_OR_RETURN(std::string text,
-                           engine_.parts_.environment(app_, environment_revision_));
+  std::string text;
+  if (environment_revision_ != 0) {
+    SLIPWAY_ASSIGN_OR_RETURN(text, engine_.parts_.environment(app_, environment_revision_));
+  }
+  // Both or neither: it may be asked again.
+  request.mutable_stage()->mutable_allowances()->Assign(allowances.begin(), allowances.end());
   request.mutable_stage()->set_env_file(std::move(text));
   return absl::OkStatus();
 }
@@ -278,14 +281,15 @@ absl::StatusOr<xpb::StepResult> Engine::Run::Attempt(const xpb::ExecuteRequest& 
 
 absl::StatusOr<xpb::StepResult> Engine::Run::Attempts(Action& action,
                                                       xpb::ExecuteRequest& request) {
-  // Without its environment the command is not sent at all.
-  SLIPWAY_RETURN_IF_ERROR(AddEnvironment(request));
   if (engine_.parts_.lead) request.mutable_operation()->set_lead(engine_.parts_.lead());
   LogBuffer log(engine_.store_, engine_.hub_, app_, id_, action.host, action.step);
   const auto deadline = steady_clock::now() + TimeoutOf(action.dispatch);
   auto pause = engine_.times_.first_pause;
   while (true) {
-    auto result = Attempt(request, action.host, log);
+    // Without its environment the command is not sent at all; a store that cannot be read will be.
+    const absl::Status complete = AddEnvironment(request);
+    auto result = complete.ok() ? Attempt(request, action.host, log)
+                                : absl::StatusOr<xpb::StepResult>(complete);
     const bool last = result.ok() || !IsPassing(result.status()) || Stopping() ||
                       steady_clock::now() + pause > deadline || Pause(pause, &action);
     if (last) {

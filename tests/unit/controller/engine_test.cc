@@ -2,6 +2,7 @@
 #include "controller/rollout/engine.h"
 
 #include <algorithm>
+#include <atomic>
 #include <filesystem>
 #include <future>
 #include <latch>
@@ -107,6 +108,10 @@ class EngineTest : public testing::Test {
     parts.environment = [](const std::string&, uint64_t) -> absl::StatusOr<std::string> {
       return "";
     };
+    parts.allowances = [this](const std::string&) -> absl::StatusOr<std::vector<std::string>> {
+      if (unreadable_-- > 0) return absl::UnavailableError("the store is away");
+      return std::vector<std::string>{"api:privileged"};
+    };
     parts.deployment_ended = [this](const DeploymentRecord&) { ended_.set_value(); };
     return std::make_unique<Engine>(
         *store_, hub_, SystemClock(), parts,
@@ -137,6 +142,8 @@ class EngineTest : public testing::Test {
   std::unique_ptr<SqlStore> store_;
   std::unique_ptr<SimulatedHost> host_;
   std::promise<void> ended_;
+  // So many times the store cannot be read.
+  std::atomic<int> unreadable_ = 0;
   std::string id_;
 };
 
@@ -231,6 +238,13 @@ TEST_F(EngineTest, SwitchesTheHostsOfAWaveAtTheSameTime) {
   const auto end = store_->GetDeployment("gifty", id_);
   EXPECT_EQ(end->state, pb::DEPLOYMENT_STATE_SUCCEEDED) << end->message;
   EXPECT_EQ(store_->GetDeploymentHead("gifty", id_)->state, end->state);
+}
+
+TEST_F(EngineTest, HoldsAStepWhileTheStoreCannotBeReadAndGoesOnAfterwards) {
+  unreadable_ = 3;
+  const DeploymentRecord end = RunToTheEnd(std::make_shared<HostClient>(*host_));
+  EXPECT_EQ(end.state, pb::DEPLOYMENT_STATE_SUCCEEDED) << end.message;
+  EXPECT_LT(unreadable_, 0);
 }
 
 TEST_F(EngineTest, HoldsWhileTheStoreCannotWriteAndGoesOnAfterwards) {
