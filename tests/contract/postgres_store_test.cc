@@ -124,7 +124,7 @@ TEST_F(PostgresStore, KeepsTheLeadForAsLongAsItCanBeRenewed) {
   TcpProxy proxy(server_.port());
   PostgresOptions options = server_.TcpOptions(database_, proxy.port());
   options.statement_timeout = milliseconds(200);
-  options.connect_timeout = seconds(2);
+  options.connect_timeout = seconds(4);
   const auto other = Leadership::Open(options_).value();
   const auto start = std::chrono::steady_clock::now();
   Cancellation lost;
@@ -232,7 +232,7 @@ TEST_F(PostgresStore, SaysThatItDoesNotKnowWhenTheServerIsNotReachedAfterACommit
   const auto direct = LeadingStore(options_);
   PostgresOptions options = server_.TcpOptions(database_, proxy.port());
   options.settle_timeout = milliseconds(300);
-  options.connect_timeout = seconds(2);
+  options.connect_timeout = seconds(4);
   const auto store = LeadingStore(options);
   ASSERT_TRUE(Append(*store, "so that all is prepared").ok());
   proxy.CutAt(3, TcpProxy::Cut::kAfterAndFreeze);
@@ -249,7 +249,7 @@ TEST_F(PostgresStore, WaitsForNothingForEver) {
   TcpProxy proxy(server_.port());
   PostgresOptions options = server_.TcpOptions(database_, proxy.port());
   options.statement_timeout = milliseconds(300);
-  options.connect_timeout = seconds(2);
+  options.connect_timeout = seconds(4);
   const auto store = LeadingStore(options);
   ASSERT_TRUE(Append(*store, "before").ok());
   proxy.Freeze(true);
