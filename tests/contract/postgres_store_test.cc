@@ -108,14 +108,13 @@ TEST_F(PostgresStore, KeepsTheLeadForAsLongAsItCanBeRenewed) {
   TcpProxy proxy(server_.port());
   PostgresOptions options = server_.TcpOptions(database_, proxy.port());
   options.statement_timeout = milliseconds(200);
-  options.connect_timeout = seconds(2);
   const auto other = Leadership::Open(options_).value();
   const auto start = std::chrono::steady_clock::now();
   Cancellation lost;
   auto held = HeldLead::Take(
-      options, "a", "unix:///a", [&lost] { lost.Cancel(); }, milliseconds(600));
+      options, "a", "unix:///a", [&lost] { lost.Cancel(); }, seconds(3));
   ASSERT_TRUE(held.ok()) << held.status();
-  while (std::chrono::steady_clock::now() - start < milliseconds(1'500)) {
+  while (std::chrono::steady_clock::now() - start < seconds(5)) {
     ASSERT_EQ(ReasonOf(other->Take("b", "unix:///b", seconds(60)).status()), "ANOTHER_LEADS");
   }
   EXPECT_FALSE(lost.IsCancelled());
@@ -216,10 +215,9 @@ TEST_F(PostgresStore, SaysThatItDoesNotKnowWhenTheServerIsNotReachedAfterACommit
   const auto direct = LeadingStore(options_);
   PostgresOptions options = server_.TcpOptions(database_, proxy.port());
   options.settle_timeout = milliseconds(300);
-  options.connect_timeout = seconds(2);
   const auto store = LeadingStore(options);
   ASSERT_TRUE(Append(*store, "so that all is prepared").ok());
-  proxy.CutAt(3, TcpProxy::Cut::kAfterAndFreeze);
+  proxy.CutAt(3, TcpProxy::Cut::kAfterForGood);
   const absl::Status status = Append(*store, "committed");
   EXPECT_TRUE(absl::IsUnavailable(status));
   EXPECT_EQ(ReasonOf(status), "COMMIT_IN_DOUBT") << status;
@@ -233,14 +231,13 @@ TEST_F(PostgresStore, WaitsForNothingForEver) {
   TcpProxy proxy(server_.port());
   PostgresOptions options = server_.TcpOptions(database_, proxy.port());
   options.statement_timeout = milliseconds(300);
-  options.connect_timeout = seconds(2);
   const auto store = LeadingStore(options);
   ASSERT_TRUE(Append(*store, "before").ok());
   proxy.Freeze(true);
   const auto start = std::chrono::steady_clock::now();
   EXPECT_EQ(ReasonOf(Append(*store, "into the void")), "STORE_UNAVAILABLE");
   EXPECT_EQ(ReasonOf(store->ListHistory("", 0, 1).status()), "STORE_UNAVAILABLE");
-  EXPECT_LT(std::chrono::steady_clock::now() - start, seconds(20));
+  EXPECT_LT(std::chrono::steady_clock::now() - start, seconds(60));
   proxy.Freeze(false);
   EXPECT_TRUE(Append(*store, "and heals").ok());
   EXPECT_EQ(Rows(*store), 2u);

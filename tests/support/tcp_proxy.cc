@@ -76,6 +76,7 @@ bool TcpProxy::HasCut() {
 void TcpProxy::Freeze(bool frozen) {
   MutexLock lock(mutex_);
   frozen_ = frozen;
+  closed_ = closed_ && frozen;
   thawed_.NotifyAll();
 }
 
@@ -99,6 +100,7 @@ void TcpProxy::Accept() {
     UniqueFd client(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
     if (!client) continue;
     MutexLock lock(mutex_);
+    if (closed_) continue;
     relays_.emplace_back([this, fd = client.Release()] { Relay(UniqueFd(fd)); });
   }
 }
@@ -122,7 +124,7 @@ void TcpProxy::Relay(UniqueFd client) {
     if (wait[1].revents == 0) continue;
     if (lose_answer) {
       MutexLock lock(mutex_);
-      frozen_ = frozen_ || cut_ == Cut::kAfterAndFreeze;
+      closed_ = closed_ || cut_ == Cut::kAfterForGood;
       return;
     }
     if (!Move(server.get(), client.get())) return;

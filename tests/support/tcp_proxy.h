@@ -17,8 +17,8 @@ class TcpProxy {
     kBefore,
     // It arrives, and the answer does not.
     kAfter,
-    // The same, and from then on nothing passes.
-    kAfterAndFreeze,
+    // The same, and nobody can connect any more before Freeze(false).
+    kAfterForGood,
   };
 
   explicit TcpProxy(int server_port);
@@ -48,6 +48,7 @@ class TcpProxy {
   int countdown_ SLIPWAY_GUARDED_BY(mutex_) = 0;
   Cut cut_ SLIPWAY_GUARDED_BY(mutex_) = Cut::kBefore;
   bool frozen_ SLIPWAY_GUARDED_BY(mutex_) = false;
+  bool closed_ SLIPWAY_GUARDED_BY(mutex_) = false;
   bool stopped_ SLIPWAY_GUARDED_BY(mutex_) = false;
   std::list<std::thread> relays_ SLIPWAY_GUARDED_BY(mutex_);
   std::thread accepts_;
