@@ -21,7 +21,7 @@ namespace slipway::controller {
 // it.
 class HeldLead {
  public:
-  static constexpr std::chrono::milliseconds kTime{15'000};
+  static constexpr std::chrono::milliseconds kTime{12'000};
 
   // FAILED_PRECONDITION (reason ANOTHER_LEADS) when it is another's.
   static absl::StatusOr<std::unique_ptr<HeldLead>> Take(const PostgresOptions& options,

@@ -19,7 +19,7 @@ from fleet_test import APP, Host, Visitors, version
 from stack import BUILD, CLI, SITE, read, run, until, write
 
 NAMES = ["host-1", "host-2", "host-3"]
-# A takeover waits for the lead to expire, 15 s after it was last renewed.
+# A takeover waits for the lead to expire, 12 s after it was last renewed.
 TAKEOVER = 20
 SHARED = ["key", "tls/authority.key", "tls/authority.pem", "ssh/id_ed25519", "ssh/id_ed25519.pub"]
 
