@@ -1,5 +1,6 @@
 // A fleet of simulated hosts until SIGTERM; says `ready` when all listen.
 #include <cstdio>
+#include <cstdlib>
 
 #include <CLI/CLI.hpp>
 
@@ -7,6 +8,7 @@
 #include "tests/support/fleet_simulator/fleet_simulator.h"
 
 int main(int argc, char** argv) {
+  setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
   CLI::App app("Simulated hosts, each with an executor's socket in FOLDER", "slipway-fleet");
   std::string folder;
   size_t hosts = 0;
