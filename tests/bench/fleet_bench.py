@@ -59,9 +59,9 @@ rollout: {{batch: {BATCH}, canary: [host-0001]}}
             self.controller = subprocess.Popen([f"{BUILD}/controller/slipway-controller", "--config", f"{folder}/controller.yaml"],
                                                stdout=log, stderr=log)
         self.environment = dict(os.environ, SLIPWAY_CONTROLLER=f"unix://{folder}/c.sock")
-        end = time.monotonic() + 60
+        end = time.monotonic() + 180
         while self.connected() < hosts:
-            assert time.monotonic() < end, f"{self.connected()} of {hosts} hosts are connected after a minute"
+            assert time.monotonic() < end, f"{self.connected()} of {hosts} hosts are connected after three minutes"
             time.sleep(0.1)
 
     def address(self, number, name):
