@@ -28,11 +28,6 @@ void Candidate::Wake() {
   changed_.NotifyAll();
 }
 
-bool Candidate::Leads() const {
-  MutexLock lock(mutex_);
-  return leads_;
-}
-
 absl::Status Candidate::CheckLeads() const {
   MutexLock lock(mutex_);
   if (leads_) return absl::OkStatus();
@@ -45,9 +40,10 @@ absl::Status Candidate::CheckLeads() const {
 absl::StatusOr<bool> Candidate::Try() {
   auto lead = HeldLead::Take(options_.database, options_.name, options_.address, options_.lost);
   if (!lead.ok()) {
-    MutexLock lock(mutex_);
     const bool taken = DetailOf(lead.status()).reason() == "ANOTHER_LEADS";
+    if (taken) options_.stand_by();
     std::string leader = taken ? DetailOf(lead.status()).subject() : "";
+    MutexLock lock(mutex_);
     if (taken && leader != leader_) LogInfo("standing by", {{"leader", leader}});
     leader_ = std::move(leader);
     return false;

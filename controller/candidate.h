@@ -29,6 +29,8 @@ class Candidate {
     std::string address;
     // Makes it the one that acts; called once, with the lead's epoch. It leads when this has answered OK.
     std::function<absl::Status(uint64_t epoch)> take_over;
+    // Another one leads; called after each attempt that found so, to learn what it did.
+    std::function<void()> stand_by;
     // The lead is lost, or could not be taken over: the process must end. Called once, on any thread.
     std::function<void()> lost;
   };
@@ -46,7 +48,6 @@ class Candidate {
   // The leadership may have changed.
   void Wake();
 
-  bool Leads() const;
   // UNAVAILABLE (reason NOT_LEADER), with the leader's address as the subject where it is known.
   absl::Status CheckLeads() const;
 

@@ -309,6 +309,11 @@ absl::Status Server::Parts::Stand(const Config& config) {
   options.name = MachineName();
   options.address = config.advertised_address();
   options.take_over = [this](uint64_t epoch) { return TakeOver(epoch); };
+  options.stand_by = [this] {
+    if (const absl::Status known = registry->Load(); !known.ok()) {
+      LogWarning("the leader's hosts are not known", {{"problem", std::string(known.message())}});
+    }
+  };
   options.lost = [] {
     LogError("another controller may lead: this one ends at once");
     std::_Exit(1);

@@ -16,11 +16,6 @@ namespace {
 constexpr std::chrono::seconds kConnect{10};
 }  // namespace
 
-// The leader knows them from having been told.
-absl::Status HostsService::LearnHosts() {
-  return guard_.CheckLeads().ok() ? absl::OkStatus() : registry_.Load();
-}
-
 pb::Host HostsService::Describe(const HostConfig& host) {
   pb::Host described = ToProto(host, fleet_.Observe(host.name));
   if (auto cordon = registry_.CordonOf(host.name)) *described.mutable_cordon() = *std::move(cordon);
@@ -30,7 +25,6 @@ pb::Host HostsService::Describe(const HostConfig& host) {
 absl::Status HostsService::List(const pb::ListHostsRequest& request,
                                 pb::ListHostsResponse& response) {
   SLIPWAY_ASSIGN_OR_RETURN(const int size, PageSize(request.page_size()));
-  SLIPWAY_RETURN_IF_ERROR(LearnHosts());
   for (const HostConfig& host : fleet_.Hosts()) {
     if (host.name <= request.page_token()) continue;
     if (response.hosts_size() == size) {
@@ -47,7 +41,6 @@ absl::Status HostsService::List(const pb::ListHostsRequest& request,
 absl::Status HostsService::Check(const pb::CheckHostRequest& request,
                                  pb::CheckHostResponse& response) {
   SLIPWAY_ASSIGN_OR_RETURN(const std::string host, ParseHostName(request.name()));
-  SLIPWAY_RETURN_IF_ERROR(LearnHosts());
   const auto client = fleet_.Client(host);
   if (client == nullptr) {
     return Error(absl::StatusCode::kNotFound, "UNKNOWN_HOST",

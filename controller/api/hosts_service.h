@@ -62,7 +62,6 @@ class HostsService : public pb::HostService::Service {
                          pb::EnrolHostResponse* response) override;
 
  private:
-  absl::Status LearnHosts();
   pb::Host Describe(const HostConfig& host);
   absl::Status Cordon(const Caller& caller, const pb::CordonHostRequest& request,
                       pb::CordonHostResponse& response);

@@ -10,6 +10,7 @@
 #include "common/durations.h"
 #include "common/failpoint.h"
 #include "common/logging.h"
+#include "common/random.h"
 #include "common/spec.h"
 #include "common/status.h"
 #include "controller/rollout/log_buffer.h"
@@ -145,7 +146,7 @@ void Engine::Run::Main() {
   do {
     moment.time = engine_.clock_.WallNow();
     Decision decision = decider.Take(inputs, moment);
-    if (decision.changed && !Record(decision.transition)) return;
+    if (decision.changed && !Record(std::move(decision.transition))) return;
     Tell(decider.State(), inputs);
     if (decision.ended && engine_.parts_.deployment_ended) {
       engine_.parts_.deployment_ended(decider.State());
@@ -218,7 +219,9 @@ bool Engine::Run::AwaitInputs(std::vector<RolloutInput>& inputs, Moment& moment)
   return !stopping_;
 }
 
-bool Engine::Run::Record(const Transition& transition) {
+bool Engine::Run::Record(Transition transition) {
+  // The store may not know whether a commit was carried out: it is told again as the same one.
+  transition.id = RandomHex(8);
   auto pause = engine_.times_.first_pause;
   while (true) {
     if (Stopping()) return false;

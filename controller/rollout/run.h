@@ -42,7 +42,7 @@ class Engine::Run {
   std::optional<DeploymentRecord> Load();
   absl::StatusOr<RolloutContext> LoadContext(const DeploymentRecord& state);
   // False when the engine stops, or the deployment is not ours any more.
-  bool Record(const Transition& transition);
+  bool Record(Transition transition);
   void Begin(Dispatch dispatch, const DeploymentRecord& state);
   void Tell(const DeploymentRecord& state, const std::vector<RolloutInput>& inputs);
   void LetNextBegin();

@@ -93,6 +93,7 @@ CREATE INDEX deployments_waiting ON deployments(app, number) WHERE state = 11;
 ALTER TABLE deployments ADD COLUMN canaries INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE deployments ADD COLUMN left_out TEXT NOT NULL DEFAULT '';
 ALTER TABLE deployments ADD COLUMN cancel_when_abandoned INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE deployments ADD COLUMN last_transition TEXT NOT NULL DEFAULT '';
 )sql",
 };
 

@@ -177,10 +177,11 @@ absl::Status UpdateDeployment(Database& database, int64_t number, const Transiti
   Statement update(database,
                    "UPDATE deployments SET state=?, reason=?, message=?, previous_release=?, "
                    "serves=?, released=?, tolerated_failures=?, "
-                   "resume_requested=resume_requested*?, end_time=? WHERE number=?");
+                   "resume_requested=resume_requested*?, last_transition=?, end_time=? WHERE "
+                   "number=?");
   update.BindAll(static_cast<int>(record.state), static_cast<int>(record.reason), record.message,
                  record.previous_release, record.serves, record.released, record.tolerated_failures,
-                 paused);
+                 paused, transition.id);
   BindOptionalTime(update, record.end_time);
   SLIPWAY_RETURN_IF_ERROR(update.Bind(number).Post());
   for (const HostChange& change : transition.hosts) {
@@ -303,13 +304,22 @@ absl::StatusOr<uint64_t> SqlStore::RecordTransition(const Transition& transition
   const Time now = clock_.WallNow();
   const DeploymentHead& record = transition.deployment;
   SLIPWAY_RETURN_IF_ERROR(Write([&](Database& database) -> absl::Status {
+    Statement find(database,
+                   "SELECT number, last_transition, last_event FROM deployments WHERE app=? AND "
+                   "id=?");
+    find.BindAll(record.app, record.id);
+    SLIPWAY_ASSIGN_OR_RETURN(const bool known, find.Step());
+    if (known && !transition.id.empty() && find.Text(1) == transition.id) {
+      last = find.Unsigned(2);
+      return absl::OkStatus();
+    }
     SLIPWAY_ASSIGN_OR_RETURN(const Lease lease, FindLease(database, record.app));
     if (lease.holder != record.id || lease.epoch != record.epoch) {
       return Error(absl::StatusCode::kAborted, "LEASE_LOST",
                    absl::StrCat(DeploymentName(record.app, record.id), " holds no lease"));
     }
-    SLIPWAY_ASSIGN_OR_RETURN(const int64_t number,
-                             DeploymentNumber(database, record.app, record.id));
+    if (!known) return NotFound(DeploymentName(record.app, record.id));
+    const int64_t number = find.Integer(0);
     SLIPWAY_RETURN_IF_ERROR(UpdateDeployment(database, number, transition));
     SLIPWAY_ASSIGN_OR_RETURN(last, InsertEvents(database, number, now, transition.events));
     if (transition.history) {

@@ -90,6 +90,9 @@ struct HostChange {
 
 // One step of a deployment's life: all of it or nothing is stored.
 struct Transition {
+  // Its own for ever; recorded again directly after itself it is stored once, for whoever is in doubt about a commit. Empty: it is
+  // not told again.
+  std::string id;
   // `cancel_requested` and `last_event` are the store's.
   DeploymentHead deployment;
   std::vector<HostChange> hosts;
@@ -149,7 +152,8 @@ class Store {
   virtual absl::StatusOr<std::string> StartQueued(const std::string& app, uint64_t epoch_floor) = 0;
   // (application, deployment) of everything that waits.
   virtual absl::StatusOr<std::vector<std::pair<std::string, std::string>>> ListQueued() = 0;
-  // ABORTED (reason LEASE_LOST) unless the deployment holds the lease with this epoch. Answers the last event's number.
+  // ABORTED (reason LEASE_LOST) unless the deployment holds the lease with this epoch, or this is its last transition, told again.
+  // Answers the last event's number.
   virtual absl::StatusOr<uint64_t> RecordTransition(const Transition& transition) = 0;
   // Appends events that change no state, such as lines of output.
   virtual absl::StatusOr<uint64_t> AppendEvents(const std::string& app, const std::string& id,

@@ -316,7 +316,7 @@ TEST_F(PostgresStore, BringsAnOlderSchemaUpToDateWhenItLeadsAndNotBefore) {
     return Leadership::Open(options_).value()->Current()->epoch;
   }();
   // As the edition before the last step left it.
-  for (const char* column : {"canaries", "left_out", "cancel_when_abandoned"}) {
+  for (const char* column : {"canaries", "left_out", "cancel_when_abandoned", "last_transition"}) {
     server_.Ask(database_, absl::StrCat("ALTER TABLE deployments DROP COLUMN ", column));
   }
   server_.Ask(database_, "UPDATE schema_version SET version=4");

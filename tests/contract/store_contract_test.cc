@@ -200,6 +200,25 @@ TEST_P(StoreContract, RefusesATransitionWithoutTheLease) {
             "LEASE_LOST");
 }
 
+TEST_P(StoreContract, StoresATransitionOnceThatIsToldAgainInDoubtAlsoTheOneThatEndedTheLease) {
+  MakeRelease();
+  Transition step;
+  step.deployment = MakeDeployment();
+  step.id = "first";
+  step.events.emplace_back().mutable_log()->set_text("hello");
+  const uint64_t last = store_->RecordTransition(step).value();
+  EXPECT_EQ(store_->RecordTransition(step).value(), last);
+  Transition end = EndOf(step.deployment, pb::DEPLOYMENT_STATE_SUCCEEDED);
+  end.id = "second";
+  EXPECT_EQ(store_->RecordTransition(end).value(), last + 1);
+  Reopen();
+  const size_t rows = store_->ListHistory("", 0, 100)->size();
+  EXPECT_EQ(store_->RecordTransition(end).value(), last + 1);
+  EXPECT_EQ(store_->ListHistory("", 0, 100)->size(), rows);
+  EXPECT_THAT(*store_->ListEvents("gifty", step.deployment.id, 0, 100), SizeIs(last + 1));
+  EXPECT_EQ(ReasonOf(store_->RecordTransition(step).status()), "LEASE_LOST") << "not the last one";
+}
+
 TEST_P(StoreContract, KeepsTextsThatADatabaseMightNotTake) {
   MakeRelease();
   const std::string odd("a\0b'\\?$1\xff\xc3\xa9\n", 12);

@@ -112,9 +112,11 @@ int Doctor(Session& session, const std::string& app) {
       good &= finding.level() != pb::FINDING_LEVEL_PROBLEM;
     }
   } else {
-    session.output.Line(absl::StrCat("controller  ", session.output.Paint(Tone::kGood, "ok     "),
-                                     "  version ", info->version(), ", started ",
-                                     Ago(info->start_time())));
+    session.output.Line(absl::StrCat(
+        "controller  ", session.output.Paint(Tone::kGood, "ok     "), "  version ", info->version(),
+        ", started ", Ago(info->start_time()), info->leads() ? "" : ", stands by",
+        info->leader_address().empty() ? ""
+                                       : absl::StrCat("; ", info->leader_address(), " leads")));
     good = ShowFindings(session.output, "controller", info->findings());
   }
   const auto listed = (*controller)->ListHosts();

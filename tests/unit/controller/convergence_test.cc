@@ -94,6 +94,13 @@ class ConvergenceTest : public ServerTest {
     for (const pb::HostRollout& rollout : deployment.rollouts()) hosts.push_back(rollout.host());
     return hosts;
   }
+  void StopContainerOn(const std::string& host) {
+    pb::Difference stopped;
+    stopped.set_kind(pb::DIFFERENCE_KIND_CONTAINER);
+    stopped.set_subject("api");
+    stopped.set_text("does not run");
+    others_[host]->Host().Differ(stopped);
+  }
   pb::Deployment Newest() { return Get("applications/gifty/deployments/-"); }
   absl::StatusOr<pb::ReconcileApplicationResponse> Reconcile() {
     pb::ReconcileApplicationRequest request;
@@ -223,11 +230,7 @@ TEST_F(ConvergenceTest, WhatDiffersIsShownAndMendedOnAPersonsWord) {
   const auto made = DeployTo(MakeRelease("v1"));
   ASSERT_TRUE(made.ok()) << made.status();
   EXPECT_EQ(Finish(made->name()), pb::DEPLOYMENT_STATE_SUCCEEDED);
-  pb::Difference stopped;
-  stopped.set_kind(pb::DIFFERENCE_KIND_CONTAINER);
-  stopped.set_subject("api");
-  stopped.set_text("does not run");
-  others_["web-2"]->Host().Differ(stopped);
+  StopContainerOn("web-2");
   pb::GetDriftRequest ask;
   ask.set_name("applications/gifty");
   const auto drift =
@@ -252,10 +255,7 @@ TEST_F(ConvergenceTest, WhatDiffersIsMendedByItselfWhereThePolicySaysSo) {
   const auto made = DeployTo(MakeRelease("v1"));
   ASSERT_TRUE(made.ok()) << made.status();
   EXPECT_EQ(Finish(made->name()), pb::DEPLOYMENT_STATE_SUCCEEDED);
-  pb::Difference stopped;
-  stopped.set_kind(pb::DIFFERENCE_KIND_CONTAINER);
-  stopped.set_subject("api");
-  others_["web-2"]->Host().Differ(stopped);
+  StopContainerOn("web-2");
   while (Newest().kind() != pb::DEPLOYMENT_KIND_RECONCILE) std::this_thread::yield();
   EXPECT_EQ(Finish(Newest().name()), pb::DEPLOYMENT_STATE_SUCCEEDED);
   EXPECT_THAT(HostsOf(Newest()), ElementsAre("web-2"));
