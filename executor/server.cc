@@ -147,9 +147,9 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const config::v1::Executor
   SLIPWAY_ASSIGN_OR_RETURN(std::unique_ptr<ReleaseStore> releases, ReleaseStore::Open(paths));
   SLIPWAY_RETURN_IF_ERROR(MakeFolders(paths.Sites(), 0755));
   auto runner = std::make_unique<SystemProcessRunner>();
-  SLIPWAY_ASSIGN_OR_RETURN(
-      const ComposeCli compose,
-      ComposeCli::Detect(*runner, {config.compose().begin(), config.compose().end()}));
+  SLIPWAY_ASSIGN_OR_RETURN(const ComposeCli compose,
+                           ComposeCli::Detect(*runner, config.docker_socket(),
+                                              {config.compose().begin(), config.compose().end()}));
   auto server = std::make_unique<RunningServer>(config, std::move(runner), std::move(journal),
                                                 std::move(releases), compose);
   SLIPWAY_RETURN_IF_ERROR(server->Serve(config));

@@ -30,12 +30,16 @@ std::string LastLines(const ProcessResult& result) {
 
 }  // namespace
 
-ComposeCli::ComposeCli(ProcessRunner& runner, std::vector<std::string> program, std::string version)
-    : runner_(&runner), program_(std::move(program)), version_(std::move(version)) {}
+ComposeCli::ComposeCli(ProcessRunner& runner, const std::string& socket,
+                       std::vector<std::string> program, std::string version)
+    : runner_(&runner),
+      engine_(absl::StrCat("unix://", socket)),
+      program_(std::move(program)),
+      version_(std::move(version)) {}
 
 int ComposeCli::Generation() const { return absl::StartsWith(version_, "1.") ? 1 : 2; }
 
-absl::StatusOr<ComposeCli> ComposeCli::Detect(ProcessRunner& runner,
+absl::StatusOr<ComposeCli> ComposeCli::Detect(ProcessRunner& runner, const std::string& socket,
                                               std::vector<std::string> program) {
   std::vector<std::vector<std::string>> candidates = {{"docker", "compose"}, {"docker-compose"}};
   if (!program.empty()) candidates = {std::move(program)};
@@ -47,7 +51,7 @@ absl::StatusOr<ComposeCli> ComposeCli::Detect(ProcessRunner& runner,
     if (!result.ok() || !result->ok()) continue;
     std::string version(absl::StripAsciiWhitespace(result->standard_output));
     if (absl::StartsWith(version, "v")) version.erase(0, 1);
-    return ComposeCli(runner, candidate, std::move(version));
+    return ComposeCli(runner, socket, candidate, std::move(version));
   }
   return Error(absl::StatusCode::kNotFound, "NO_COMPOSE",
                absl::StrCat("`", absl::StrJoin(candidates.front(), " "), "` does not run"),
@@ -75,6 +79,8 @@ absl::StatusOr<ProcessResult> ComposeCli::Run(const Project& project,
   // Without the buildx plugin the classic builder is all there is, and compose 2 does not fall back
   // by itself.
   command.environment.emplace("DOCKER_BUILDKIT", "0");
+  // Whatever context somebody has chosen in ~/.docker, the containers are where the executor looks.
+  command.environment.emplace("DOCKER_HOST", engine_);
   command.folder = project.folder.string();
   command.timeout = std::max(std::chrono::nanoseconds(1), call.deadline - steady_clock::now());
   command.cancellation = call.cancellation;

@@ -21,8 +21,10 @@ namespace slipway::executor {
 class ComposeCli {
  public:
   // `program` is {"docker", "compose"} or {"docker-compose"}; when empty, the first of these that
-  // answers is taken. NOT_FOUND with the package to install when neither does.
-  static absl::StatusOr<ComposeCli> Detect(ProcessRunner& runner, std::vector<std::string> program);
+  // answers is taken. `socket` is the path of the Engine's. NOT_FOUND with the package to install when
+  // neither does.
+  static absl::StatusOr<ComposeCli> Detect(ProcessRunner& runner, const std::string& socket,
+                                           std::vector<std::string> program);
 
   const std::string& Version() const { return version_; }
   // 1 or 2.
@@ -55,7 +57,8 @@ class ComposeCli {
                         const CallContext& call) const;
 
  private:
-  ComposeCli(ProcessRunner& runner, std::vector<std::string> program, std::string version);
+  ComposeCli(ProcessRunner& runner, const std::string& socket, std::vector<std::string> program,
+             std::string version);
   absl::StatusOr<ProcessResult> Run(const Project& project, std::vector<std::string> arguments,
                                     const std::vector<std::string>& services,
                                     std::map<std::string, std::string> environment,
@@ -66,6 +69,7 @@ class ComposeCli {
                       const CallContext& call) const;
 
   ProcessRunner* runner_;
+  std::string engine_;
   std::vector<std::string> program_;
   std::string version_;
 };

@@ -35,7 +35,7 @@ const ComposeCli::Project kProject = {"gifty-blue", "/state/blue.json", "/state"
 
 ComposeCli Detected(RecordingRunner& runner, const std::string& version) {
   runner.answers["docker-compose"] = {0, version + "\n", ""};
-  auto compose = ComposeCli::Detect(runner, {"docker-compose"});
+  auto compose = ComposeCli::Detect(runner, "/run/docker.sock", {"docker-compose"});
   EXPECT_TRUE(compose.ok());
   runner.commands.clear();
   return *compose;
@@ -45,7 +45,7 @@ TEST(ComposeCli, PrefersThePluginAndKnowsItsGeneration) {
   RecordingRunner runner;
   runner.answers["docker"] = {0, "v2.26.1\n", ""};
   runner.answers["docker-compose"] = {0, "1.29.2\n", ""};
-  const auto compose = ComposeCli::Detect(runner, {});
+  const auto compose = ComposeCli::Detect(runner, "/run/docker.sock", {});
   ASSERT_TRUE(compose.ok());
   EXPECT_EQ(compose->Version(), "2.26.1");
   EXPECT_EQ(compose->Generation(), 2);
@@ -57,7 +57,7 @@ TEST(ComposeCli, FallsBackToTheOlderProgram) {
   RecordingRunner runner;
   runner.answers["docker"] = {1, "", "docker: 'compose' is not a docker command."};
   runner.answers["docker-compose"] = {0, "1.29.2\n", ""};
-  const auto compose = ComposeCli::Detect(runner, {});
+  const auto compose = ComposeCli::Detect(runner, "/run/docker.sock", {});
   ASSERT_TRUE(compose.ok());
   EXPECT_EQ(compose->Generation(), 1);
   EXPECT_EQ(runner.commands.back().argv, (Argv{"docker-compose", "version", "--short"}));
@@ -66,7 +66,7 @@ TEST(ComposeCli, FallsBackToTheOlderProgram) {
 TEST(ComposeCli, TriesOnlyTheProgramThatIsConfigured) {
   RecordingRunner runner;
   runner.answers["docker"] = {0, "2.26.1", ""};
-  const auto compose = ComposeCli::Detect(runner, {"/opt/compose"});
+  const auto compose = ComposeCli::Detect(runner, "/run/docker.sock", {"/opt/compose"});
   EXPECT_EQ(compose.status().code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(DetailOf(compose.status()).reason(), "NO_COMPOSE");
   EXPECT_THAT(DetailOf(compose.status()).cure(), HasSubstr("docker-compose"));
@@ -95,7 +95,8 @@ TEST(ComposeCli, AsksEachGenerationForTheFormatItHas) {
     ASSERT_EQ(runner.commands.size(), 1u);
     EXPECT_EQ(runner.commands[0].argv, expected);
     EXPECT_THAT(runner.commands[0].environment,
-                ElementsAre(std::pair("APP_PORT", "8000"), std::pair("DOCKER_BUILDKIT", "0")));
+                ElementsAre(std::pair("APP_PORT", "8000"), std::pair("DOCKER_BUILDKIT", "0"),
+                            std::pair("DOCKER_HOST", "unix:///run/docker.sock")));
     // What it prints is the whole file with its values: nobody's log line.
     EXPECT_FALSE(static_cast<bool>(runner.commands[0].on_line));
   }
@@ -121,7 +122,9 @@ TEST(ComposeCli, SaysWithPlainCommandsWhatItWants) {
     expected.insert(expected.end(), tails[i].begin(), tails[i].end());
     EXPECT_EQ(command.argv, expected);
     // Nothing of the executor's own environment, no secret.
-    EXPECT_THAT(command.environment, ElementsAre(std::pair("DOCKER_BUILDKIT", "0")));
+    EXPECT_THAT(command.environment,
+                ElementsAre(std::pair("DOCKER_BUILDKIT", "0"),
+                            std::pair("DOCKER_HOST", "unix:///run/docker.sock")));
     EXPECT_EQ(command.folder, "/state");
     EXPECT_TRUE(command.standard_input.empty());
     EXPECT_LE(command.timeout, std::chrono::minutes(1));
