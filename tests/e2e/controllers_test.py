@@ -15,8 +15,8 @@ import time
 
 import fleet_test
 import stack
-from fleet_test import APP, Host, Visitors, version
-from stack import BUILD, CLI, SITE, read, run, until, write
+from fleet_test import SiteHost, Visitors, begin_deployment
+from stack import APP, BUILD, SITE, read, run, slipway, until, write
 
 NAMES = ["host-1", "host-2", "host-3"]
 # A takeover waits for the lead to expire, 12 s after it was last renewed.
@@ -96,15 +96,6 @@ class Controller:
         return read(f"{SITE}/{self.name}.log")
 
 
-def slipway(*arguments):
-    return subprocess.run([CLI, *arguments], cwd=APP, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300, check=False)
-
-
-def begin(name):
-    version(name)
-    return subprocess.Popen([CLI, "deploy", "--commit", name], cwd=APP, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-
 def ends(check, deploying, name, hosts, what):
     output = deploying.communicate(timeout=240)[0]
     seen = [host.serves() for host in hosts]
@@ -112,7 +103,7 @@ def ends(check, deploying, name, hosts, what):
 
 
 def deploys(check, name, hosts, what):
-    return ends(check, begin(name), name, hosts, what)
+    return ends(check, begin_deployment(name), name, hosts, what)
 
 
 def takes_over(controller, since):
@@ -157,7 +148,7 @@ def killed_in_every_phase(check, pair, hosts):
         leader.end()
         handed = takes_over(other, before)
         leader.start()
-        deploying = begin(f"k{number}")
+        deploying = begin_deployment(f"k{number}")
         other.child.wait(timeout=120)
         died = time.monotonic()
         times.append(takes_over(leader, died))
@@ -169,7 +160,7 @@ def killed_in_every_phase(check, pair, hosts):
 def stopped_for_a_minute(check, pair, hosts):
     """Resumed after another has taken over, it may do nothing any more."""
     leader, other = pair
-    deploying = begin("stopped")
+    deploying = begin_deployment("stopped")
     until(60, lambda: "health" in slipway("why", "--output", "json").stdout and '"commit": "stopped"' in slipway("why", "--output", "json").stdout,
           "the deployment is under way")
     leader.child.send_signal(signal.SIGSTOP)
@@ -189,7 +180,7 @@ def stopped_for_a_minute(check, pair, hosts):
 
 def database_restarts(check, postgres, pair, hosts):
     for how in ("fast", "immediate"):
-        deploying = begin(f"db-{how}")
+        deploying = begin_deployment(f"db-{how}")
         until(60, lambda name=f"db-{how}": f'"commit": "{name}"' in slipway("why", "--output", "json").stdout, "the deployment is under way")
         postgres.stop(how)
         postgres.start()
@@ -224,7 +215,7 @@ def meets_everything(check, postgres, one, two, hosts):
 @contextlib.contextmanager
 def everything():
     postgres = Postgres()
-    hosts = [Host(name) for name in NAMES]
+    hosts = [SiteHost(name) for name in NAMES]
     controllers = [Controller(name, postgres, hosts) for name in ("one", "two")]
     os.environ["SLIPWAY_CONTROLLER"] = ",".join(controller.address for controller in controllers)
     try:

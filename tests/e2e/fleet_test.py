@@ -14,8 +14,28 @@ import subprocess
 import sys
 import urllib.request
 
-PORT = 8090
-PAGE = f"http://127.0.0.1:{PORT}/"
+import namespace_hosts
+import stack
+from namespace_hosts import METRICS_PORT, PAGE, PORT, Controller, begin
+from stack import APP, SITE, run, slipway, until, write
+
+NAMES = ["host-1", "host-2", "host-3", "host-4"]
+
+
+class SiteHost(namespace_hosts.Host):
+    def nginx_http(self):
+        poisoned = "if (-f $document_root/poison.txt) { return 500; }" if self.name == "host-3" else ""
+        served = f"{self.folder}/sites/docs"
+        return f"""server {{
+    listen 127.0.0.1:{PORT};
+    root {served}/current;
+    location = / {{ {poisoned} try_files /index.html =404; }}
+    location / {{ error_page 404 = @previous; }}
+    location @previous {{ root {served}/previous; }}
+  }}"""
+
+    def executor_settings(self):
+        return f"sites: {self.folder}/sites"
 
 
 def visit():
@@ -30,118 +50,6 @@ def visit():
             except OSError as error:
                 seen[f"failed: {error}"] += 1
     print(json.dumps(seen))
-
-
-if __name__ == "__main__" and sys.argv[1] == "visit":
-    visit()
-    sys.exit(0)
-
-import stack
-from stack import BUILD, SITE, read, run, until, write
-
-APP = f"{SITE}/docs"
-NAMES = ["host-1", "host-2", "host-3", "host-4"]
-OVER_SSH = "host-4"
-SSH_ADDRESS = "10.199.0.4"
-
-
-class Host:
-    def __init__(self, name):
-        self.name = name
-        self.folder = f"{SITE}/hosts/{name}"
-        self.space = f"slipway-{name}"
-        self.children = {}
-
-    def inside(self, *argv):
-        return ["ip", "netns", "exec", self.space, *argv]
-
-    def start(self, name, *argv):
-        os.makedirs(self.folder, exist_ok=True)
-        with open(f"{self.folder}/{name}.log", "ab") as log:
-            self.children[name] = subprocess.Popen(self.inside(*argv), stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-
-    def end(self, name, how=signal.SIGTERM):
-        child = self.children.pop(name)
-        child.send_signal(how)
-        child.wait(timeout=30)
-
-    def set_up(self):
-        run("ip", "netns", "add", self.space)
-        run("ip", "-n", self.space, "link", "set", "lo", "up")
-        os.makedirs(f"{self.folder}/tmp")
-        temporary = " ".join(f"{kind}_temp_path {self.folder}/tmp;" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
-        poisoned = "if (-f $document_root/poison.txt) { return 500; }" if self.name == "host-3" else ""
-        served = f"{self.folder}/sites/docs"
-        write(f"{self.folder}/nginx.conf", f"""daemon off;
-pid {self.folder}/nginx.pid;
-error_log {self.folder}/error.log notice;
-worker_processes 1;
-events {{ worker_connections 256; }}
-http {{
-  access_log off;
-  {temporary}
-  server {{
-    listen 127.0.0.1:{PORT};
-    root {served}/current;
-    location = / {{ {poisoned} try_files /index.html =404; }}
-    location / {{ error_page 404 = @previous; }}
-    location @previous {{ root {served}/previous; }}
-  }}
-}}
-""")
-        write(f"{self.folder}/executor.yaml", f"""state: {self.folder}/state
-socket: {self.folder}/executor.sock
-sites: {self.folder}/sites
-nginx:
-  test: [nginx, -c, {self.folder}/nginx.conf, -t]
-  reload: [nginx, -c, {self.folder}/nginx.conf, -s, reload]
-  pid_file: {self.folder}/nginx.pid
-  error_log: {self.folder}/error.log
-""")
-        self.start("nginx", "nginx", "-c", f"{self.folder}/nginx.conf")
-        self.start_executor()
-
-    def start_executor(self):
-        self.start("executor", f"{BUILD}/executor/slipway-executor", "--config", f"{self.folder}/executor.yaml")
-
-    def serve_ssh(self):
-        run("ip", "link", "add", "slipway-4", "type", "veth", "peer", "name", "eth0", "netns", self.space)
-        run("ip", "addr", "add", "10.199.0.1/24", "dev", "slipway-4")
-        run("ip", "link", "set", "slipway-4", "up")
-        run("ip", "-n", self.space, "addr", "add", f"{SSH_ADDRESS}/24", "dev", "eth0")
-        run("ip", "-n", self.space, "link", "set", "eth0", "up")
-        ssh = f"{SITE}/controller/ssh"
-        os.makedirs(ssh, mode=0o700)
-        for key in (f"{ssh}/id_ed25519", f"{self.folder}/host_key"):
-            run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", key)
-        write(f"{ssh}/known_hosts", f"{SSH_ADDRESS} {read(f'{self.folder}/host_key.pub')}")
-        write(f"{self.folder}/sshd_config", f"""ListenAddress {SSH_ADDRESS}:22
-HostKey {self.folder}/host_key
-AuthorizedKeysFile {ssh}/id_ed25519.pub
-PidFile none
-StrictModes no
-UsePAM no
-PermitRootLogin prohibit-password
-""")
-        os.makedirs("/run/sshd", exist_ok=True)
-        self.start("sshd", "/usr/sbin/sshd", "-D", "-e", "-f", f"{self.folder}/sshd_config")
-
-    def address(self):
-        over = f"ssh://root@{SSH_ADDRESS}:22" if self.name == OVER_SSH else "unix://"
-        return f"{over}{self.folder}/executor.sock"
-
-    def partition(self, away):
-        """Only of the host that has a network to the controller."""
-        run("ip", "link", "set", "slipway-4", "down" if away else "up")
-
-    def serves(self):
-        script = f"import urllib.request; print(urllib.request.urlopen('{PAGE}').read().decode().strip())"
-        return run(*self.inside("python3", "-c", script)).strip()
-
-    def tear_down(self):
-        for name in list(self.children):
-            self.end(name, signal.SIGKILL)
-        subprocess.run(["ip", "netns", "delete", self.space], check=False, stderr=subprocess.DEVNULL)
 
 
 class Visitors:
@@ -170,48 +78,20 @@ class Visitors:
               f"{what}: 0 of {requests} requests failed on {len(self.seen)} hosts, but {own} by the version that cannot work on host-3", str(failed))
 
 
-class Controller:
-    def __init__(self, hosts):
-        lines = [f"state: {SITE}/controller", f"socket: {SITE}/controller.sock", "metrics_address: 127.0.0.1:9790", "hosts:"]
-        write(f"{SITE}/controller.yaml", "\n".join(lines + [f'- {{name: {host.name}, address: "{host.address()}"}}' for host in hosts]))
-        self.child = None
-
-    def start(self):
-        with open(f"{SITE}/controller.log", "ab") as log:
-            self.child = subprocess.Popen([f"{BUILD}/controller/slipway-controller", "--config", f"{SITE}/controller.yaml"],
-                                          stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-        until(30, self.connected, "every host is connected")
-
-    def end(self, how=signal.SIGTERM):
-        self.child.send_signal(how)
-        self.child.wait(timeout=30)
-
-    @staticmethod
-    def connected():
-        return slipway("hosts", "list").stdout.count(" connected ") == len(NAMES)
-
-
-def slipway(*arguments):
-    return subprocess.run([stack.CLI, *arguments], cwd=APP, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300, check=False)
-
-
 @contextlib.contextmanager
 def fleet():
-    hosts = [Host(name) for name in NAMES]
+    hosts = [SiteHost(name, over_ssh=name == "host-4") for name in NAMES]
     controller = Controller(hosts)
     try:
         for host in hosts:
             host.set_up()
-        hosts[-1].serve_ssh()
         os.makedirs(APP)
         controller.start()
         yield controller, hosts
     finally:
-        if controller.child is not None and controller.child.poll() is None:
-            controller.end(signal.SIGKILL)
+        controller.tear_down()
         for host in hosts:
             host.tear_down()
-        subprocess.run(["ip", "link", "delete", "slipway-4"], check=False, stderr=subprocess.DEVNULL)
 
 
 def spec(**rollout):
@@ -235,10 +115,14 @@ def deploy(check, name, code, *options, poison=False):
     return done.stdout
 
 
-def begin(name):
-    """A deployment that waits for another one."""
+def begin_deployment(name):
     version(name)
-    child = subprocess.Popen([stack.CLI, "deploy", "--commit", name], cwd=APP, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return begin("deploy", "--commit", name)
+
+
+def enqueue(name):
+    """A deployment that waits for another one."""
+    child = begin_deployment(name)
     until(30, lambda: f" {name} " in slipway("history", "--limit", "1").stdout, f"{name} is in the queue")
     return child
 
@@ -263,7 +147,7 @@ def order(check):
 
 
 def unconverged():
-    found = re.search(r'slipway_hosts_unconverged\{app="docs"\} (\d+)', stack.get(9790, "/metrics"))
+    found = re.search(r'slipway_hosts_unconverged\{app="docs"\} (\d+)', stack.get(METRICS_PORT, "/metrics"))
     return int(found.group(1)) if found else None
 
 
@@ -321,7 +205,7 @@ def meets_everything(check, controller, hosts):
 
         held = re.search(r"^deployment (\S+)$", deploy(check, "v3", 9, "--hold-before-flip"), re.MULTILINE).group(1)
         serve(check, hosts, "v2")
-        second, third = begin("v3a"), begin("v3b")
+        second, third = enqueue("v3a"), enqueue("v3b")
         check(second.wait(timeout=30) == 11, "the one that waited is superseded by one that came later", second.stdout.read())
         check(slipway("abort", held).returncode == 0, "aborted")
         output = third.communicate(timeout=60)[0]
@@ -335,7 +219,7 @@ def meets_everything(check, controller, hosts):
         three.end("executor", signal.SIGKILL)
         three.start_executor()
         four.partition(True)
-        resumed = subprocess.Popen([stack.CLI, "resume"], cwd=APP, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        resumed = begin("resume")
         until(60, lambda: one.serves() == "v4", "the canary is switched")
         four.partition(False)
         output = resumed.communicate(timeout=120)[0]
@@ -370,12 +254,15 @@ def meets_everything(check, controller, hosts):
 
 
 def main():
+    if sys.argv[1] == "visit":
+        visit()
+        return 0
     check = stack.Checks()
     run("rm", "-rf", SITE)
     with fleet() as (controller, hosts):
         meets_everything(check, controller, hosts)
         if check.bad:
-            print(read(f"{SITE}/controller.log")[-4000:])
+            print(controller.log()[-4000:])
     if not check.bad:
         run("rm", "-rf", SITE)
     return check.exit_code()

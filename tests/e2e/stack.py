@@ -137,10 +137,11 @@ def connected():
 
 
 class Load:
-    """Mixed load on a port while the `with` lasts; then its table and the counts of the line `total`."""
+    """Mixed load on a port while the `with` lasts; then its table and the counts of the line `total`. `inside` is what has a program
+    run elsewhere."""
 
-    def __init__(self, port=8080, seconds=900):
-        self.child = subprocess.Popen([f"{BUILD}/tests/support/load/slipway-load", "127.0.0.1", str(port), "hello", str(seconds)],
+    def __init__(self, port=8080, seconds=900, inside=()):
+        self.child = subprocess.Popen([*inside, f"{BUILD}/tests/support/load/slipway-load", "127.0.0.1", str(port), "hello", str(seconds)],
                                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self.table = ""
         self.requests = self.failed = self.closed = self.raced = 0
