@@ -124,7 +124,8 @@ PermitRootLogin prohibit-password
 
     def tear_down(self):
         for name in list(self.children):
-            self.end(name, signal.SIGKILL)
+            # A killed nginx leaves its workers behind.
+            self.end(name, signal.SIGTERM if name == "nginx" else signal.SIGKILL)
         subprocess.run(["ip", "link", "delete", self.space], check=False, stderr=subprocess.DEVNULL)
         subprocess.run(["ip", "netns", "delete", self.space], check=False, stderr=subprocess.DEVNULL)
         shutil.rmtree(self.etc, ignore_errors=True)
