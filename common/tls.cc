@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include <grpcpp/security/tls_certificate_provider.h>
 #include <grpcpp/security/tls_certificate_verifier.h>
 #include <grpcpp/security/tls_credentials_options.h>
 
@@ -21,7 +20,7 @@ namespace tls = grpc::experimental;
 // Seconds between two looks at the files; the shortest that gRPC knows.
 constexpr unsigned int kLookEvery = 1;
 
-std::shared_ptr<tls::CertificateProviderInterface> Watch(const TlsFiles& files) {
+std::shared_ptr<tls::CertificateProviderInterface> ProviderOf(const TlsFiles& files) {
   if (files.certificate.empty()) {
     return std::make_shared<tls::FileWatcherCertificateProvider>(files.authority, kLookEvery);
   }
@@ -111,7 +110,7 @@ std::chrono::milliseconds ConnectionAge(std::chrono::nanoseconds certificate_lif
 
 std::shared_ptr<grpc::ServerCredentials> TlsServer(const TlsFiles& files, bool required) {
   RequireTls13();
-  tls::TlsServerCredentialsOptions options(Watch(files));
+  tls::TlsServerCredentialsOptions options(ProviderOf(files));
   options.watch_root_certs();
   options.watch_identity_key_cert_pairs();
   options.set_cert_request_type(required
@@ -120,19 +119,22 @@ std::shared_ptr<grpc::ServerCredentials> TlsServer(const TlsFiles& files, bool r
   return tls::TlsServerCredentials(options);
 }
 
-absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> TlsClient(const TlsFiles& files,
-                                                                    const std::string& peer,
-                                                                    CertificateCheck check) {
+absl::StatusOr<TlsClients> TlsClients::Watch(const TlsFiles& files) {
   if (files.authority.empty()) {
     return Error(absl::StatusCode::kInvalidArgument, "NO_AUTHORITY",
                  "a tls:// address needs the certificate of the controller's authority",
                  "name its file: `--authority FILE`, or SLIPWAY_AUTHORITY");
   }
   RequireTls13();
+  return TlsClients(ProviderOf(files), !files.certificate.empty());
+}
+
+std::shared_ptr<grpc::ChannelCredentials> TlsClients::For(const std::string& peer,
+                                                          CertificateCheck check) const {
   tls::TlsChannelCredentialsOptions options;
-  options.set_certificate_provider(Watch(files));
+  options.set_certificate_provider(provider_);
   options.watch_root_certs();
-  if (!files.certificate.empty()) options.watch_identity_key_cert_pairs();
+  if (shows_certificate_) options.watch_identity_key_cert_pairs();
   options.set_verify_server_certs(true);
   options.set_check_call_host(false);
   options.set_certificate_verifier(

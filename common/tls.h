@@ -6,11 +6,13 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/security/server_credentials.h>
+#include <grpcpp/security/tls_certificate_provider.h>
 
 #include "common/x509.h"
 
@@ -21,6 +23,8 @@ struct TlsFiles {
   std::filesystem::path authority;
   std::filesystem::path certificate;
   std::filesystem::path key;
+
+  auto operator<=>(const TlsFiles&) const = default;
 };
 
 // In the folder by the names that PublishCredentials() writes.
@@ -39,10 +43,24 @@ std::chrono::milliseconds ConnectionAge(std::chrono::nanoseconds certificate_lif
 std::shared_ptr<grpc::ServerCredentials> TlsServer(const TlsFiles& files, bool required);
 // May refuse a certificate that is good in itself; asked in each handshake, on gRPC's threads.
 using CertificateCheck = std::function<absl::Status(const CertificateFacts&)>;
-// The server's certificate must be the authority's, have `peer` as its one URI, and pass the check (may be empty).
-// INVALID_ARGUMENT without an authority.
-absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> TlsClient(const TlsFiles& files,
-                                                                    const std::string& peer,
-                                                                    CertificateCheck check = {});
+
+// A client's credentials for any number of servers; one thread looks at the files for all of them.
+class TlsClients {
+ public:
+  // INVALID_ARGUMENT without an authority.
+  static absl::StatusOr<TlsClients> Watch(const TlsFiles& files);
+
+  // The server's certificate must be the authority's, have `peer` as its one URI, and pass the check (may be empty).
+  std::shared_ptr<grpc::ChannelCredentials> For(const std::string& peer,
+                                                CertificateCheck check) const;
+
+ private:
+  using Provider = grpc::experimental::CertificateProviderInterface;
+  TlsClients(std::shared_ptr<Provider> provider, bool shows_certificate)
+      : provider_(std::move(provider)), shows_certificate_(shows_certificate) {}
+
+  std::shared_ptr<Provider> provider_;
+  bool shows_certificate_;
+};
 
 }  // namespace slipway

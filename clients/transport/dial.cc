@@ -25,6 +25,9 @@ grpc::ChannelArguments Arguments(const DialOptions& options) {
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
   // A channel of its own: two clients of one address do not share a broken connection's back-off.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  // What is sent by TLS at a time; each connection keeps several buffers of this size. The default of 16 KiB costs 31 KiB more for
+  // each host, and makes an upload 7 % faster (transport_bench).
+  arguments.SetInt(GRPC_ARG_TSI_MAX_FRAME_SIZE, 4096);
   arguments.SetMaxReceiveMessageSize(options.max_answer_bytes == 0 ? kMaxMessageBytes
                                                                    : options.max_answer_bytes);
   return arguments;
@@ -58,6 +61,19 @@ absl::StatusOr<std::shared_ptr<SshTunnel>> Dialer::TunnelTo(const Address& addre
   return tunnel;
 }
 
+absl::StatusOr<TlsClients> Dialer::ClientsWith(const TlsFiles& files) {
+  // A watch may be a second behind, and what is dialled now has to show what is there now.
+  std::error_code unknown;
+  const auto stands_in = std::filesystem::weakly_canonical(
+      files.certificate.empty() ? files.authority : files.certificate, unknown);
+  MutexLock lock(mutex_);
+  const auto known = tls_.find(files);
+  if (known != tls_.end() && known->second.stands_in == stands_in) return known->second.clients;
+  SLIPWAY_ASSIGN_OR_RETURN(TlsClients clients, TlsClients::Watch(files));
+  return tls_.insert_or_assign(files, WatchedTls{stands_in, std::move(clients)})
+      .first->second.clients;
+}
+
 absl::StatusOr<std::shared_ptr<Link>> Dialer::Dial(const Address& address,
                                                    const DialOptions& options) {
   switch (address.scheme) {
@@ -69,14 +85,15 @@ absl::StatusOr<std::shared_ptr<Link>> Dialer::Dial(const Address& address,
       return std::make_shared<Link>(UnixChannel(path, options), std::move(tunnel));
     }
     case Scheme::kTls: {
-      SLIPWAY_ASSIGN_OR_RETURN(auto credentials,
-                               TlsClient(options.tls, options.tls_peer, options.tls_check));
+      SLIPWAY_ASSIGN_OR_RETURN(const TlsClients clients, ClientsWith(options.tls));
       const std::string host = address.host.find(':') == std::string::npos
                                    ? address.host
                                    : absl::StrCat("[", address.host, "]");
-      return std::make_shared<Link>(grpc::CreateCustomChannel(absl::StrCat(host, ":", address.port),
-                                                              credentials, Arguments(options)),
-                                    nullptr);
+      return std::make_shared<Link>(
+          grpc::CreateCustomChannel(absl::StrCat(host, ":", address.port),
+                                    clients.For(options.tls_peer, options.tls_check),
+                                    Arguments(options)),
+          nullptr);
     }
   }
   return absl::InternalError("an address of no scheme");

@@ -1,6 +1,7 @@
 // One way to dial, three ways to get there (address.h). Both hops use it.
 #pragma once
 
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <string>
@@ -51,7 +52,7 @@ struct DialOptions {
   std::string relay_folder = "/tmp";
 };
 
-// Links to one machine with the same options share one SSH session. Safe from several threads.
+// Links to one machine with the same options share one SSH session, those with the same certificates one watch over them. Safe from several threads.
 class Dialer {
  public:
   // INVALID_ARGUMENT for a TLS address without certificates. Connects nowhere yet.
@@ -60,8 +61,16 @@ class Dialer {
  private:
   absl::StatusOr<std::shared_ptr<SshTunnel>> TunnelTo(const Address& address,
                                                       const DialOptions& options);
+  struct WatchedTls {
+    // Past the link that a new certificate replaces (PublishCredentials()).
+    std::filesystem::path stands_in;
+    TlsClients clients;
+  };
+  absl::StatusOr<TlsClients> ClientsWith(const TlsFiles& files);
   Mutex mutex_;
   std::map<std::string, std::weak_ptr<SshTunnel>> tunnels_ SLIPWAY_GUARDED_BY(mutex_);
+  // One for all hosts: each looks at its files once a second.
+  std::map<TlsFiles, WatchedTls> tls_ SLIPWAY_GUARDED_BY(mutex_);
 };
 
 }  // namespace slipway

@@ -3,6 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "clients/transport/dial.h"
+#include "common/file.h"
+#include "common/tls.h"
+#include "tests/support/temporary_folder.h"
 #include "tests/unit/controller/access_fixture.h"
 
 namespace slipway::controller {
@@ -277,6 +281,31 @@ TEST_F(AccessTest, RevokingACertificateRevokesWhatWasRenewedFromIt) {
   EXPECT_EQ(revoke(*first), 2);
   EXPECT_EQ(DetailOf(Whoami(before->Dial(port_, kController)).status()).reason(),
             "CERTIFICATE_REVOKED");
+}
+
+// One watch over the files serves every connection, and looks at them once a second.
+TEST_F(AccessTest, WhatIsDialledAfterACertificateWasReplacedShowsTheNewOne) {
+  const testing::TemporaryFolder folder;
+  DialOptions options;
+  options.tls = FilesIn(folder.path());
+  options.tls_peer = kController;
+  Dialer dialer;
+  for (const std::string name : {"ann", "bob", "eve"}) {
+    const auto certificate = Certificate(pb::ROLE_OPERATOR, "", name);
+    const TlsFiles files = certificate->Files();
+    ASSERT_TRUE(PublishCredentials(folder.path(), ReadFile(files.key).value(),
+                                   ReadFile(files.certificate).value(),
+                                   ReadFile(files.authority).value())
+                    .ok());
+    for (int i = 0; i < 2; ++i) {
+      const auto link =
+          dialer.Dial({Scheme::kTls, "", "127.0.0.1", static_cast<uint16_t>(port_), ""}, options);
+      ASSERT_TRUE(link.ok()) << link.status();
+      const auto who = Whoami((*link)->channel());
+      ASSERT_TRUE(who.ok()) << who.status();
+      EXPECT_EQ(who->name(), "certificate:" + name);
+    }
+  }
 }
 
 TEST_F(AccessTest, HostsCertificatesAreRevokedTogether) {
