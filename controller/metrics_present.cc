@@ -10,6 +10,8 @@
 
 #include "common/durations.h"
 #include "common/spec.h"
+#include "controller/access/certificates.h"
+#include "controller/backup.h"
 
 namespace slipway::controller {
 namespace {
@@ -128,6 +130,41 @@ class Figures {
 };
 
 }  // namespace
+
+Present PresentOf(Store& store, Fleet& fleet, Convergence& convergence,
+                  Certificates& certificates) {
+  Present present;
+  for (const std::string& host : fleet.HostNames()) present.hosts[host] = fleet.Observe(host);
+  // A store that does not answer takes its own series away, and no others.
+  if (const auto running = store.ListRunning(); running.ok()) {
+    for (const auto& [app, id] : *running) {
+      const auto head = store.GetDeploymentHead(app, id);
+      if (!head.ok()) continue;
+      // One that waits for a person does not run, and is not stuck.
+      const bool paused = head->state == pb::DEPLOYMENT_STATE_PAUSED;
+      (paused ? present.paused : present.deploying).insert(app);
+    }
+    constexpr int kPage = 500;
+    std::string last;
+    for (bool more = true; more;) {
+      const auto page = store.ListApplications(last, kPage);
+      if (!page.ok()) break;
+      for (const ApplicationRecord& record : *page) present.applications.push_back(record.app);
+      more = page->size() == kPage;
+      if (more) last = page->back().app;
+    }
+  }
+  for (const std::string& app : present.applications) {
+    const auto desired = convergence.DesiredOf(app);
+    if (!desired.ok() || !desired->has_value()) continue;
+    if (auto places = convergence.PlacesOf(**desired); places.ok()) {
+      present.places[app] = *std::move(places);
+    }
+  }
+  present.backup = NewestBackup(store);
+  present.certificate_ends = certificates.OwnEnds();
+  return present;
+}
 
 double UnixSeconds(Time time) {
   return std::chrono::duration<double>(time.time_since_epoch()).count();

@@ -18,6 +18,8 @@ struct MetricFamily;
 
 namespace slipway::controller {
 
+class Certificates;
+
 struct Present {
   std::map<std::string, HostObservation> hosts;
   std::vector<std::string> applications;
@@ -31,6 +33,9 @@ struct Present {
   // Of the controller's own certificate.
   std::optional<Time> certificate_ends;
 };
+
+// A store that does not answer leaves out what only it knows.
+Present PresentOf(Store& store, Fleet& fleet, Convergence& convergence, Certificates& certificates);
 
 // As Prometheus writes moments.
 double UnixSeconds(Time time);

@@ -3,14 +3,12 @@
 #include <atomic>
 #include <cstdlib>
 #include <filesystem>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 
 #include "common/blob_store.h"
-#include "common/cancellation.h"
 #include "common/clock.h"
 #include "common/durations.h"
 #include "common/file.h"
@@ -30,6 +28,7 @@
 #include "controller/fleet/fleet.h"
 #include "controller/fleet/host_registry.h"
 #include "controller/fleet/reconciler.h"
+#include "controller/housekeeping.h"
 #include "controller/metrics.h"
 #include "controller/metrics_http.h"
 #include "controller/rollout/admission.h"
@@ -88,8 +87,7 @@ struct Server::Parts {
   std::unique_ptr<MetricsHttp> http;
   std::vector<std::unique_ptr<Front>> fronts;
   std::unique_ptr<StoreListener> listener;
-  Cancellation stop;
-  std::thread housekeeping;
+  std::unique_ptr<Housekeeping> housekeeping;
 
   ~Parts();
   absl::Status Open(const Config& config);
@@ -102,11 +100,6 @@ struct Server::Parts {
   absl::Status Serve(const Config& config);
   absl::Status OpenFront(Guard::Openers openers, GrpcServerOptions options);
   EngineParts Connections();
-  // For the metrics page.
-  Present Look();
-  void CheckHistory();
-  // Once a day until stopped.
-  void KeepHouse();
 };
 
 absl::Status Server::Parts::Open(const Config& config) {
@@ -225,6 +218,7 @@ absl::Status Server::Parts::Assemble(const Config& config) {
       *store, targets({}), [this](const std::string& name) { return fleet->Observe(name); });
   reconciler = std::make_unique<Reconciler>(*store, *convergence, *admission);
   preview = std::make_unique<Preview>(*store, *applications, *releases, *admission, host);
+  housekeeping = std::make_unique<Housekeeping>(*store, *releases, metrics);
   checks = std::make_unique<Checks>(*store, SystemClock());
   tokens = std::make_unique<Tokens>(*store, SystemClock());
   enrolments = std::make_unique<Enrolments>(*store, SystemClock());
@@ -283,7 +277,7 @@ absl::Status Server::Parts::TakeOver(uint64_t epoch) {
   SLIPWAY_RETURN_IF_ERROR(CheckKeysAreShared(*store, *box, *certificates, ssh_public_key));
   SLIPWAY_RETURN_IF_ERROR(RememberKeys(*store, *box, *certificates, ssh_public_key));
   // A long one would keep a takeover waiting.
-  if (candidate == nullptr) CheckHistory();
+  if (candidate == nullptr) housekeeping->CheckHistory();
   SLIPWAY_RETURN_IF_ERROR(registry->Load());
   fleet->RecordUntold();
   SLIPWAY_ASSIGN_OR_RETURN(const int resumed, engine->Resume());
@@ -292,7 +286,7 @@ absl::Status Server::Parts::TakeOver(uint64_t epoch) {
   SLIPWAY_RETURN_IF_ERROR(admission->ExpectAll());
   reconciler->Start();
   upkeep->Look();
-  housekeeping = std::thread([this] { KeepHouse(); });
+  housekeeping->Start(/*check_history=*/candidate != nullptr);
   metrics.Leads(true);
   LogInfo("this controller leads",
           {{"epoch", absl::StrCat(epoch)}, {"resumed", absl::StrCat(resumed)}});
@@ -340,7 +334,9 @@ absl::Status Server::Parts::Serve(const Config& config) {
     MetricsHttpOptions options;
     options.address = config.metrics_address();
     options.token_file = config.metrics_token_file();
-    options.page = [this] { return metrics.Text(Look()); };
+    options.page = [this] {
+      return metrics.Text(PresentOf(*store, *fleet, *convergence, *certificates));
+    };
     options.refused = [this](const std::string& why) { metrics.Refused("metrics", why); };
     SLIPWAY_ASSIGN_OR_RETURN(http, MetricsHttp::Start(std::move(options)));
   }
@@ -364,66 +360,9 @@ absl::Status Server::Parts::Serve(const Config& config) {
   return absl::OkStatus();
 }
 
-Present Server::Parts::Look() {
-  Present present;
-  for (const std::string& host : fleet->HostNames()) present.hosts[host] = fleet->Observe(host);
-  // A store that does not answer takes its own series away, and no others.
-  if (const auto running = store->ListRunning(); running.ok()) {
-    for (const auto& [app, id] : *running) {
-      const auto head = store->GetDeploymentHead(app, id);
-      if (!head.ok()) continue;
-      // One that waits for a person does not run, and is not stuck.
-      const bool paused = head->state == pb::DEPLOYMENT_STATE_PAUSED;
-      (paused ? present.paused : present.deploying).insert(app);
-    }
-    constexpr int kPage = 500;
-    std::string last;
-    for (bool more = true; more;) {
-      const auto page = store->ListApplications(last, kPage);
-      if (!page.ok()) break;
-      for (const ApplicationRecord& record : *page) present.applications.push_back(record.app);
-      more = page->size() == kPage;
-      if (more) last = page->back().app;
-    }
-  }
-  for (const std::string& app : present.applications) {
-    const auto desired = convergence->DesiredOf(app);
-    if (!desired.ok() || !desired->has_value()) continue;
-    if (auto places = convergence->PlacesOf(**desired); places.ok()) {
-      present.places[app] = *std::move(places);
-    }
-  }
-  present.backup = NewestBackup(*store);
-  present.certificate_ends = certificates->OwnEnds();
-  return present;
-}
-
-void Server::Parts::CheckHistory() {
-  const absl::Status intact = store->VerifyHistory();
-  metrics.HistoryIntact(intact.ok());
-  if (intact.ok()) return;
-  LogError("the history is broken", {{"problem", std::string(intact.message())}});
-}
-
-void Server::Parts::KeepHouse() {
-  if (candidate != nullptr) CheckHistory();
-  do {
-    const auto freed = releases->RemoveUnusedBlobs();
-    if (!freed.ok()) {
-      LogError("cannot remove unused files", {{"problem", std::string(freed.status().message())}});
-    } else if (*freed > 0) {
-      LogInfo("unused files removed", {{"bytes", absl::StrCat(*freed)}});
-    }
-    if (const absl::Status removed = store->RemoveExpiredRecords(); !removed.ok()) {
-      LogError("cannot remove what has expired", {{"problem", std::string(removed.message())}});
-    }
-  } while (!stop.WaitFor(std::chrono::hours(24)));
-}
-
 Server::Parts::~Parts() {
   if (candidate != nullptr) candidate->Stop();
-  stop.Cancel();
-  if (housekeeping.joinable()) housekeeping.join();
+  housekeeping.reset();
   // Its watchers call the upkeep.
   if (fleet != nullptr) fleet->Shutdown();
 }
