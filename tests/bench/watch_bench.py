@@ -17,9 +17,9 @@ HOSTS = 100
 
 
 def measure(fleet, watchers):
+    fleet.write("app/version", f"w{watchers}")
     held = fleet.slipway("deploy", "--commit", f"w{watchers}", "--hold-before-flip")
     name = re.search(r"^deployment (\S+)$", held.stdout, re.MULTILINE).group(1)
-    fleet.write("app/version", f"w{watchers}")
     before, _ = stat(fleet.controller.pid)
     with subprocess.Popen([f"{BUILD}/tests/bench/slipway-watchers", f"{fleet.folder}/c.sock", f"applications/gifty/deployments/{name}", str(watchers)],
                           stdout=subprocess.PIPE, text=True) as watching:

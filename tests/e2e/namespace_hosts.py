@@ -17,9 +17,9 @@ METRICS_PORT = 9790
 class Host:
     """What stands behind nginx is for whoever derives from it: see nginx_http() and executor_settings()."""
 
-    # One digit is all that addresses and names of interfaces have room for.
     def __init__(self, name, over_ssh=False):
         self.name = name
+        # One digit is all that the names of interfaces have room for.
         self.number = int(name.removeprefix("host-"))
         self.folder = f"{SITE}/hosts/{name}"
         self.space = f"slipway-{name}"
