@@ -3,7 +3,8 @@
 // Two copies stand beside each other, `blue` and `green`, as the slots of other applications do. `current` is a link to the one that
 // serves; a switch is one rename(2) of that link, which nginx follows with each file that it opens, so that it is never reloaded and
 // no request is lost. While the old copy is warm, `previous` links to it: a server block may answer from there what `current` does
-// not have any more, for pages that are open in browsers.
+// not have any more, for pages that are open in browsers. In going back the two links change places in one step, so that at every moment
+// each copy is behind one of them.
 //
 // Each copy holds a mark, `slipway-release.txt`, of one line: APP RELEASE SLOT. It is written last, so a copy without it is not
 // whole; and nginx's answer to a request for it is the proof of a switch, for a server block that does not follow `current` answers
@@ -78,6 +79,10 @@ class StaticSite final : public Workload {
   // static_site_switch.cc
   pb::Slot LinkedTo(const std::string& app, const char* link) const;
   absl::Status PointTo(const std::string& app, const char* link, pb::Slot slot) const;
+  // Both links. Where they only change places, as in going back, they do it in one step.
+  absl::Status Link(const std::string& app, pb::Slot current, pb::Slot previous) const;
+  // False where the file system cannot.
+  bool Exchange(const std::string& app) const;
   absl::Status ProveWithin(const std::string& app, const pb::FrontDoor& door, pb::Slot slot,
                            std::chrono::nanoseconds time, pb::SwitchEvidence* evidence);
   // Both halves: the mark, and the page itself.

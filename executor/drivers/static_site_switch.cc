@@ -1,5 +1,7 @@
 // The link of a static site, and nginx's word for it.
 #include <algorithm>
+#include <cstdio>
+#include <fcntl.h>
 #include <unistd.h>
 
 #include "absl/strings/str_cat.h"
@@ -86,6 +88,27 @@ absl::Status StaticSite::PointTo(const std::string& app, const char* link, pb::S
   return SyncFolder(folder);
 }
 
+absl::Status StaticSite::Link(const std::string& app, pb::Slot current, pb::Slot previous) const {
+  const pb::Slot serving = LinkedTo(app, kSiteCurrent);
+  if (serving == previous && LinkedTo(app, kSitePrevious) == current &&
+      current != pb::SLOT_UNSPECIFIED && Exchange(app)) {
+    return SyncFolder(paths_.Site(app));
+  }
+  // Each copy that was behind a link stays behind one: what answers for the old pages goes first when it is to be what serves now.
+  if (serving == previous) {
+    SLIPWAY_RETURN_IF_ERROR(PointTo(app, kSitePrevious, previous));
+    return PointTo(app, kSiteCurrent, current);
+  }
+  SLIPWAY_RETURN_IF_ERROR(PointTo(app, kSiteCurrent, current));
+  return PointTo(app, kSitePrevious, previous);
+}
+
+bool StaticSite::Exchange(const std::string& app) const {
+  const fs::path folder = paths_.Site(app);
+  return renameat2(AT_FDCWD, (folder / kSiteCurrent).c_str(), AT_FDCWD,
+                   (folder / kSitePrevious).c_str(), RENAME_EXCHANGE) == 0;
+}
+
 absl::Status StaticSite::ProveWithin(const std::string& app, const pb::FrontDoor& door,
                                      pb::Slot slot, nanoseconds time,
                                      pb::SwitchEvidence* evidence) {
@@ -155,9 +178,7 @@ SwitchOutcome StaticSite::Switch(const SiteSwitch& wanted) {
   const auto start = clock_.Now();
   const pb::Slot previous = LinkedTo(wanted.app, kSitePrevious);
   const auto change = [&]() -> absl::Status {
-    // First what answers for the old pages: meanwhile both links name the same copy.
-    SLIPWAY_RETURN_IF_ERROR(PointTo(wanted.app, kSitePrevious, wanted.from));
-    SLIPWAY_RETURN_IF_ERROR(PointTo(wanted.app, kSiteCurrent, wanted.to));
+    SLIPWAY_RETURN_IF_ERROR(Link(wanted.app, wanted.to, wanted.from));
     SLIPWAY_FAILPOINT("executor.switch.linked");
     return ProveSwitch(wanted, outcome.evidence);
   };
@@ -183,8 +204,7 @@ SwitchOutcome StaticSite::Recover(const SiteSwitch& wanted) {
 
 absl::Status StaticSite::GoBack(const SiteSwitch& wanted, pb::Slot previous,
                                 const absl::Status& why, SwitchOutcome& outcome) {
-  absl::Status back = PointTo(wanted.app, kSiteCurrent, wanted.from);
-  if (back.ok()) back = PointTo(wanted.app, kSitePrevious, previous);
+  absl::Status back = Link(wanted.app, wanted.from, previous);
   if (back.ok() && wanted.from != pb::SLOT_UNSPECIFIED) {
     back = ProveWithin(wanted.app, wanted.front_door, wanted.from, proof_time_, nullptr);
   }

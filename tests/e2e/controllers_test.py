@@ -14,6 +14,7 @@ import sys
 import time
 
 import fleet_test
+import namespace_hosts
 import stack
 from fleet_test import SiteHost, Visitors, begin_deployment
 from stack import APP, BUILD, SITE, read, run, slipway, until, write
@@ -53,29 +54,21 @@ class Postgres:
             self.stop("immediate")
 
 
-class Controller:
+class Controller(namespace_hosts.Controller):
+    """One of two on one database; what it is called tells them apart."""
+
     def __init__(self, name, postgres, hosts):
-        self.name = name
+        super().__init__(hosts, name, f'metrics_address: off\ndatabase: {{postgres: "host={postgres.folder} dbname=slipway user=slipway"}}')
         self.address = f"unix://{SITE}/{name}.sock"
-        self.child = None
         # Where in the log this run begins.
         self.since = 0
-        lines = [f"state: {SITE}/{name}", f"socket: {SITE}/{name}.sock", "metrics_address: off",
-                 f'database: {{postgres: "host={postgres.folder} dbname=slipway user=slipway"}}', "hosts:"]
-        write(f"{SITE}/{name}.yaml", "\n".join(lines + [f'- {{name: {host.name}, address: "{host.address()}"}}' for host in hosts]))
 
     def start(self, failpoint=""):
         self.since = os.path.getsize(f"{SITE}/{self.name}.log") if os.path.exists(f"{SITE}/{self.name}.log") else 0
-        with open(f"{SITE}/{self.name}.log", "ab") as log:
-            self.child = subprocess.Popen([f"{BUILD}/controller/slipway-controller", "--config", f"{SITE}/{self.name}.yaml"],
-                                          stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=dict(os.environ, SLIPWAY_FAILPOINT=failpoint))
-        until(30, lambda: self.alive() and self.knows_its_part(), f"{self.name} answers")
+        super().start(failpoint)
 
-    def alive(self):
-        return self.child is not None and self.child.poll() is None
-
-    def knows_its_part(self):
-        return self.asked("hosts", "list").returncode == 0
+    def ready(self):
+        return self.alive() and self.asked("hosts", "list").returncode == 0
 
     def asked(self, *arguments):
         return slipway("--controller", self.address, *arguments)
@@ -86,14 +79,6 @@ class Controller:
     def says_that_it_leads(self):
         # The first of several messages is about the controller.
         return json.JSONDecoder().raw_decode(self.asked("doctor", "--output", "json").stdout)[0].get("leads", False)
-
-    def end(self, how=signal.SIGTERM):
-        if self.alive():
-            self.child.send_signal(how)
-        self.child.wait(timeout=30)
-
-    def log(self):
-        return read(f"{SITE}/{self.name}.log")
 
 
 def ends(check, deploying, name, hosts, what):
@@ -226,9 +211,7 @@ def everything():
         yield postgres, *controllers, hosts
     finally:
         for controller in controllers:
-            if controller.alive():
-                controller.child.send_signal(signal.SIGCONT)
-                controller.end(signal.SIGKILL)
+            controller.tear_down()
         for host in hosts:
             host.tear_down()
         postgres.tear_down()

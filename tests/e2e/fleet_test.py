@@ -31,8 +31,10 @@ class SiteHost(namespace_hosts.Host):
     listen 127.0.0.1:{PORT};
     root {served}/current;
     location = / {{ {poisoned} try_files /index.html =404; }}
+    recursive_error_pages on;
     location / {{ error_page 404 = @previous; }}
-    location @previous {{ root {served}/previous; }}
+    location @previous {{ root {served}/previous; error_page 404 = @current; }}
+    location @current {{ root {served}/current; }}
   }}"""
 
     def executor_settings(self):

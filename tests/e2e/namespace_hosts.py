@@ -134,31 +134,37 @@ PermitRootLogin prohibit-password
 class Controller:
     """At the address that every `slipway` of a test goes to unless told otherwise."""
 
-    def __init__(self, hosts):
+    def __init__(self, hosts, name="controller", settings=f"metrics_address: 127.0.0.1:{METRICS_PORT}"):
         self.hosts = hosts
+        self.name = name
         self.child = None
+        lines = [f"state: {SITE}/{name}", f"socket: {SITE}/{name}.sock", settings, "hosts:"]
+        write(f"{SITE}/{name}.yaml", "\n".join(lines + [f'- {{name: {host.name}, address: "{host.address()}"}}' for host in hosts]))
 
     def start(self, failpoint=""):
-        lines = [f"state: {SITE}/controller", f"socket: {SITE}/controller.sock", f"metrics_address: 127.0.0.1:{METRICS_PORT}", "hosts:"]
-        write(f"{SITE}/controller.yaml", "\n".join(lines + [f'- {{name: {host.name}, address: "{host.address()}"}}' for host in self.hosts]))
-        with open(f"{SITE}/controller.log", "ab") as log:
-            self.child = subprocess.Popen([f"{BUILD}/controller/slipway-controller", "--config", f"{SITE}/controller.yaml"],
+        with open(f"{SITE}/{self.name}.log", "ab") as log:
+            self.child = subprocess.Popen([f"{BUILD}/controller/slipway-controller", "--config", f"{SITE}/{self.name}.yaml"],
                                           stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=dict(os.environ, SLIPWAY_FAILPOINT=failpoint))
-        until(30, self.connected, "every host is connected")
+        until(30, self.ready, f"{self.name} is ready")
 
-    def end(self, how=signal.SIGTERM):
-        self.child.send_signal(how)
-        self.child.wait(timeout=30)
-
-    def connected(self):
+    def ready(self):
+        """Every host is connected."""
         return slipway("hosts", "list").stdout.count(" connected ") == len(self.hosts)
 
-    @staticmethod
-    def log():
-        return read(f"{SITE}/controller.log")
+    def alive(self):
+        return self.child is not None and self.child.poll() is None
+
+    def end(self, how=signal.SIGTERM):
+        if self.alive():
+            self.child.send_signal(how)
+        self.child.wait(timeout=30)
+
+    def log(self):
+        return read(f"{SITE}/{self.name}.log")
 
     def tear_down(self):
-        if self.child is not None and self.child.poll() is None:
+        if self.alive():
+            self.child.send_signal(signal.SIGCONT)
             self.end(signal.SIGKILL)
 
 

@@ -28,8 +28,10 @@ def server_block(root):
   listen 127.0.0.1:{PORT};
   server_name {HOST};
   root {SERVED}/{root};
+  recursive_error_pages on;
   location / {{ error_page 404 = @previous; }}
-  location @previous {{ root {SERVED}/previous; }}
+  location @previous {{ root {SERVED}/previous; error_page 404 = @current; }}
+  location @current {{ root {SERVED}/current; }}
 }}
 """)
     stack.reload_nginx()

@@ -2,6 +2,7 @@
 #include "executor/drivers/static_site.h"
 
 #include <algorithm>
+#include <atomic>
 #include <sys/stat.h>
 #include <thread>
 
@@ -56,8 +57,10 @@ class StaticSiteTest : public ::testing::Test {
                     absl::Substitute(R"(server {
   listen $0:$1;
   root $2/$3;
+  recursive_error_pages on;
   location / { error_page 404 = @previous; }
-  location @previous { root $2/previous; }
+  location @previous { root $2/previous; error_page 404 = @current; }
+  location @current { root $2/$3; }
 }
 )",
                                      host_.address(), kPort, paths_.Site(kApp).string(), root));
@@ -160,6 +163,42 @@ TEST_F(StaticSiteTest, AnswersThePreviousReleasesAssetsUntilItsCopyGoes) {
   EXPECT_EQ(Get("/app.1.css").status, 404);
   EXPECT_EQ(Get("/").body, "two");
   EXPECT_FALSE(fs::exists(fs::symlink_status(paths_.Site(kApp) / kSitePrevious)));
+}
+
+// As nginx looks: in what serves, in the other one, and once more in what serves by then.
+TEST_F(StaticSiteTest, HasBothCopiesBehindItsLinksInEveryMomentOfGoingBackAndForth) {
+  Publish("aaaaaaaaaaaa", {{"index.html", "one"}, {"one.css", "1"}}, pb::SLOT_BLUE);
+  StartNginx();
+  ASSERT_TRUE(site_->Switch(To(pb::SLOT_BLUE)).status.ok());
+  Publish("bbbbbbbbbbbb", {{"index.html", "two"}, {"two.css", "2"}}, pb::SLOT_GREEN);
+  ASSERT_TRUE(site_->Switch(To(pb::SLOT_GREEN)).status.ok());
+  std::atomic<int> switches = 0;
+  std::atomic<bool> stop = false;
+  int looks = 0;
+  int missed = 0;
+  std::thread visitor([&] {
+    const fs::path folder = paths_.Site(kApp);
+    while (!stop) {
+      for (const char* asset : {"one.css", "two.css"}) {
+        const int before = switches;
+        const bool found = fs::exists(folder / kSiteCurrent / asset) ||
+                           fs::exists(folder / kSitePrevious / asset) ||
+                           fs::exists(folder / kSiteCurrent / asset);
+        ++looks;
+        // One that was held up for so long that there were two switches meanwhile proves nothing.
+        if (!found && switches == before) ++missed;
+      }
+    }
+  });
+  for (int i = 0; i < 100; ++i) {
+    const SwitchOutcome outcome = site_->Switch(To(i % 2 == 0 ? pb::SLOT_BLUE : pb::SLOT_GREEN));
+    EXPECT_TRUE(outcome.status.ok()) << outcome.status;
+    ++switches;
+  }
+  stop = true;
+  visitor.join();
+  EXPECT_EQ(missed, 0) << "of " << looks;
+  EXPECT_GT(looks, 1000);
 }
 
 TEST_F(StaticSiteTest, PutsTheLinkBackWhenTheServerBlockDoesNotFollowIt) {
