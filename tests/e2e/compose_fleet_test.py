@@ -178,6 +178,12 @@ def one_refuses_to_reload(check, hosts, robbed):
     robbed.give_port_back()
 
 
+def begun(host, step):
+    """Whether the newest deployment has come to this step of the host's."""
+    rollouts = slipway_json("why")["rollouts"]
+    return any(one["name"] == step for rollout in rollouts if rollout["host"] == host for one in rollout.get("steps", []))
+
+
 def one_restarts_and_one_is_cut_off(check, hosts, restarted, cut_off):
     deploy(check, "v3", PAUSED, "--hold-before-flip")
     serve(check, hosts, "v2")
@@ -185,7 +191,8 @@ def one_restarts_and_one_is_cut_off(check, hosts, restarted, cut_off):
     restarted.start_executor()
     cut_off.partition(True)
     resumed = begin("resume")
-    until(60, lambda: hosts[0].serves() == "hello from v3", "the canary is switched")
+    until(60, lambda: begun(cut_off.name, "switch"), f"{cut_off.name}'s switch is begun")
+    check(cut_off.serves() == "hello from v2", f"{cut_off.name} cannot be told to switch")
     cut_off.partition(False)
     output = resumed.communicate(timeout=120)[0]
     check(resumed.returncode == 0, f"resumed after kill -9 of {restarted.name}'s executor, {cut_off.name} was cut off at the switch", output)

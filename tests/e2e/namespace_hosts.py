@@ -38,11 +38,10 @@ class Host:
     def inside(self, *argv):
         return ["ip", "netns", "exec", self.space, *argv]
 
-    def start(self, name, *argv, environment=None):
+    def start(self, name, *argv):
         os.makedirs(self.folder, exist_ok=True)
         with open(f"{self.folder}/{name}.log", "ab") as log:
-            self.children[name] = subprocess.Popen(argv, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-                                                   env=dict(os.environ, **(environment or {})))
+            self.children[name] = subprocess.Popen(argv, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
 
     def end(self, name, how=signal.SIGTERM):
         child = self.children.pop(name)
@@ -81,9 +80,8 @@ nginx:
         if self.over_ssh:
             self.serve_ssh()
 
-    def start_executor(self, failpoint=""):
-        self.start("executor", *self.inside(f"{BUILD}/executor/slipway-executor", "--config", f"{self.folder}/executor.yaml"),
-                   environment={"SLIPWAY_FAILPOINT": failpoint})
+    def start_executor(self):
+        self.start("executor", *self.inside(f"{BUILD}/executor/slipway-executor", "--config", f"{self.folder}/executor.yaml"))
 
     def serve_ssh(self):
         run("ip", "link", "add", self.space, "type", "veth", "peer", "name", "eth0", "netns", self.space)
