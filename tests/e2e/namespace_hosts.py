@@ -7,7 +7,7 @@ import signal
 import subprocess
 
 import stack
-from stack import BUILD, SITE, read, run, slipway, until, write
+from stack import BUILD, SITE, read, run, slipway, slipway_json, until, write
 
 PORT = 8090
 PAGE = f"http://127.0.0.1:{PORT}/"
@@ -169,3 +169,9 @@ class Controller:
 def begin(*arguments):
     """A `slipway` that goes on meanwhile; both its outputs in stdout."""
     return subprocess.Popen([stack.CLI, *arguments], cwd=stack.APP, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def begun(host, step):
+    """Whether the newest deployment has come to this step of the host's."""
+    rollouts = slipway_json("why")["rollouts"]
+    return any(one["name"] == step for rollout in rollouts if rollout["host"] == host for one in rollout.get("steps", []))
