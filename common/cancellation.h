@@ -14,6 +14,13 @@ namespace slipway {
 
 class Cancellation {
  public:
+  // Cancels because this process ends and the next one continues the work: what can go on alone,
+  // such as a container, is left running.
+  void Suspend() {
+    suspended_.store(true);
+    Cancel();
+  }
+  bool IsSuspended() const { return suspended_.load(); }
   void Cancel() {
     cancelled_.store(true);
     MutexLock lock(mutex_);
@@ -40,6 +47,7 @@ class Cancellation {
   friend class CancellationHook;
 
   std::atomic<bool> cancelled_{false};
+  std::atomic<bool> suspended_{false};
   Mutex mutex_;
   CondVar changed_;
   int next_hook_ SLIPWAY_GUARDED_BY(mutex_) = 0;

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "absl/strings/str_cat.h"
+#include <google/protobuf/io/coded_stream.h>
 
 #include "common/logging.h"
 #include "common/status.h"
@@ -23,7 +24,7 @@ constexpr size_t kHeaderBytes = 8;
 constexpr uint32_t kMaxRecordBytes = 16 << 20;
 // Results a repeated call may still ask for, per application.
 constexpr size_t kKeptOperations = 128;
-constexpr uint64_t kRewriteAtBytes = 4 << 20;
+constexpr uint64_t kLeastRewriteBytes = 4 << 20;
 constexpr uint64_t kReserveBytes = 64 << 10;
 
 // CRC-32C, the polynomial with the best error detection for records of this size.
@@ -52,6 +53,50 @@ uint32_t GetFixed32(absl::string_view in) {
   return value;
 }
 
+std::string EncodeRecord(const xpb::JournalRecord& record) {
+  const std::string payload = record.SerializeAsString();
+  std::string bytes;
+  PutFixed32(bytes, static_cast<uint32_t>(payload.size()));
+  PutFixed32(bytes, Crc32c(payload));
+  return bytes + payload;
+}
+
+// Returns the length of the valid record at the beginning of `bytes`; 0 when there is none.
+size_t DecodeRecord(absl::string_view bytes, xpb::JournalRecord& record) {
+  if (bytes.size() < kHeaderBytes) return 0;
+  const uint32_t length = GetFixed32(bytes);
+  if (length > kMaxRecordBytes || bytes.size() < kHeaderBytes + length) return 0;
+  const absl::string_view payload = bytes.substr(kHeaderBytes, length);
+  if (Crc32c(payload) != GetFixed32(bytes.substr(4))) return 0;
+  if (!record.ParseFromArray(payload.data(), static_cast<int>(payload.size()))) return 0;
+  return record.record_case() == xpb::JournalRecord::RECORD_NOT_SET ? 0 : kHeaderBytes + length;
+}
+
+// A payload is one length-delimited field that fills it: a cheap look before the checksum is
+// computed, so that the search through a damaged file takes linear time.
+bool LooksLikeRecord(absl::string_view bytes) {
+  if (bytes.size() < kHeaderBytes + 2) return false;
+  const uint32_t length = GetFixed32(bytes);
+  if (length > kMaxRecordBytes || bytes.size() < kHeaderBytes + length) return false;
+  google::protobuf::io::CodedInputStream payload(
+      reinterpret_cast<const uint8_t*>(bytes.data() + kHeaderBytes), static_cast<int>(length));
+  const uint32_t tag = payload.ReadTag();
+  constexpr uint32_t kLengthDelimited = 2;
+  uint32_t inner = 0;
+  return (tag & 7) == kLengthDelimited && payload.ReadVarint32(&inner) &&
+         static_cast<uint32_t>(payload.CurrentPosition()) + inner == length;
+}
+
+// Returns the offset of the first valid record; npos when there is none.
+size_t FindRecord(absl::string_view bytes) {
+  xpb::JournalRecord record;
+  for (size_t at = 0; at + kHeaderBytes <= bytes.size(); ++at) {
+    const absl::string_view candidate = bytes.substr(at);
+    if (LooksLikeRecord(candidate) && DecodeRecord(candidate, record) != 0) return at;
+  }
+  return absl::string_view::npos;
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Journal>> Journal::Open(fs::path path) {
@@ -70,6 +115,7 @@ absl::StatusOr<std::unique_ptr<Journal>> Journal::Open(fs::path path) {
   }
   journal->file_ = UniqueFd(open(journal->path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   if (!journal->file_) return ErrnoError(journal->path_.string());
+  journal->rewrite_at_ = kLeastRewriteBytes;
   SLIPWAY_RETURN_IF_ERROR(journal->Replay());
   SLIPWAY_RETURN_IF_ERROR(SyncFolder(journal->path_.parent_path()));
   SLIPWAY_RETURN_IF_ERROR(journal->KeepReserve());
@@ -79,17 +125,19 @@ absl::StatusOr<std::unique_ptr<Journal>> Journal::Open(fs::path path) {
 absl::Status Journal::Replay() {
   SLIPWAY_ASSIGN_OR_RETURN(const std::string text, ReadFile(path_));
   absl::string_view rest = text;
-  while (rest.size() >= kHeaderBytes) {
-    const uint32_t length = GetFixed32(rest);
-    if (length > kMaxRecordBytes || rest.size() < kHeaderBytes + length) break;
-    const absl::string_view payload = rest.substr(kHeaderBytes, length);
-    xpb::JournalRecord record;
-    if (Crc32c(payload) != GetFixed32(rest.substr(4)) ||
-        !record.ParseFromArray(payload.data(), static_cast<int>(payload.size()))) {
-      break;
+  uint64_t damaged_bytes = 0;
+  xpb::JournalRecord record;
+  while (!rest.empty()) {
+    size_t length = DecodeRecord(rest, record);
+    if (length == 0) {
+      const size_t next = FindRecord(rest.substr(1));
+      if (next == absl::string_view::npos) break;
+      damaged_bytes += next + 1;
+      rest.remove_prefix(next + 1);
+      length = DecodeRecord(rest, record);
     }
     Apply(record);
-    rest.remove_prefix(kHeaderBytes + length);
+    rest.remove_prefix(length);
   }
   size_ = text.size() - rest.size();
   if (!rest.empty()) {
@@ -98,15 +146,28 @@ absl::Status Journal::Replay() {
       return ErrnoError(path_.string());
     }
   }
+  if (damaged_bytes == 0) return absl::OkStatus();
+  LogError("journal: damaged in the middle; the valid records around the damage are kept",
+           {{"damaged_bytes", absl::StrCat(damaged_bytes)},
+            {"copy", absl::StrCat(path_.string(), ".damaged")}});
+  absl::Status repaired = KeepDamagedFile();
+  if (repaired.ok()) repaired = Rewrite();
+  // Without room for it the file is read the same way at the next start.
+  if (!repaired.ok()) {
+    LogWarning("journal: could not be rewritten", {{"error", std::string(repaired.message())}});
+  }
   return absl::OkStatus();
 }
 
-absl::Status Journal::WriteRecord(int fd, const xpb::JournalRecord& record) {
-  const std::string payload = record.SerializeAsString();
-  std::string bytes;
-  PutFixed32(bytes, static_cast<uint32_t>(payload.size()));
-  PutFixed32(bytes, Crc32c(payload));
-  bytes += payload;
+absl::Status Journal::KeepDamagedFile() {
+  std::error_code error;
+  fs::copy_file(path_, absl::StrCat(path_.string(), ".damaged"),
+                fs::copy_options::overwrite_existing, error);
+  if (!error) return absl::OkStatus();
+  return absl::InternalError(absl::StrCat(path_.string(), ".damaged: ", error.message()));
+}
+
+absl::Status Journal::Write(int fd, absl::string_view bytes) {
   size_t written = 0;
   while (written < bytes.size()) {
     const ssize_t got = pwrite(fd, bytes.data() + written, bytes.size() - written,
@@ -126,13 +187,13 @@ absl::Status Journal::Append(const xpb::JournalRecord& record) {
     return absl::InvalidArgumentError("journal: a record is larger than 16 MiB");
   }
   MutexLock lock(mutex_);
-  if (absl::Status status = WriteRecord(file_.get(), record); !status.ok()) {
+  if (absl::Status status = Write(file_.get(), EncodeRecord(record)); !status.ok()) {
     // Whatever part of it reached the file must not be found by the next replay.
     [[maybe_unused]] const int cut = ftruncate(file_.get(), static_cast<off_t>(size_));
     return Annotate(status, "journal");
   }
   Apply(record);
-  if (size_ > kRewriteAtBytes) {
+  if (size_ > rewrite_at_) {
     if (absl::Status status = Rewrite(); !status.ok()) {
       LogWarning("journal: could not be rewritten", {{"error", std::string(status.message())}});
     }
@@ -147,11 +208,15 @@ void Journal::Apply(const xpb::JournalRecord& record) {
       if (record.fence().app().empty()) break;
       epochs_[record.fence().app()] =
           std::max(epochs_[record.fence().app()], record.fence().epoch());
+      ForgetSupersededIntents(record.fence().app(), record.fence().epoch());
       break;
     case xpb::JournalRecord::kIntent: {
       Operation& operation = operations_[record.intent().operation_id()];
       operation.intent = record.intent();
       operation.order = next_order_++;
+      // Also where the fence itself was lost in a damaged part of the file.
+      epochs_[record.intent().app()] =
+          std::max(epochs_[record.intent().app()], record.intent().epoch());
       if (record.intent().has_switch_()) {
         xpb::ApplicationFacts& facts = facts_[record.intent().app()];
         facts.set_app(record.intent().app());
@@ -204,6 +269,15 @@ void Journal::ForgetOldOperations(const std::string& app) {
   for (const auto& [order, id] : finished) operations_.erase(id);
 }
 
+// Admission of an operation looks at the running one before it commits a fence, so none of these
+// runs.
+void Journal::ForgetSupersededIntents(const std::string& app, uint64_t epoch) {
+  std::erase_if(operations_, [&](const auto& entry) {
+    const Operation& operation = entry.second;
+    return operation.intent.app() == app && !operation.result && operation.intent.epoch() < epoch;
+  });
+}
+
 std::vector<xpb::JournalRecord> Journal::Snapshot() const {
   std::vector<xpb::JournalRecord> records;
   if (lead_ != 0) records.emplace_back().mutable_fence()->set_lead(lead_);
@@ -235,20 +309,21 @@ absl::Status Journal::Rewrite() {
   const std::string temporary = absl::StrCat(path_.string(), ".new");
   UniqueFd fresh(open(temporary.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
   if (!fresh) return ErrnoError(temporary);
+  std::string bytes;
+  for (const xpb::JournalRecord& record : Snapshot()) bytes += EncodeRecord(record);
   const uint64_t old_size = size_;
   size_ = 0;
-  for (const xpb::JournalRecord& record : Snapshot()) {
-    if (absl::Status status = WriteRecord(fresh.get(), record); !status.ok()) {
-      size_ = old_size;
-      unlink(temporary.c_str());
-      return status;
-    }
+  if (absl::Status status = Write(fresh.get(), bytes); !status.ok()) {
+    size_ = old_size;
+    unlink(temporary.c_str());
+    return status;
   }
   if (rename(temporary.c_str(), path_.c_str()) != 0) {
     size_ = old_size;
     return ErrnoError(path_.string());
   }
   file_ = std::move(fresh);
+  rewrite_at_ = std::max(kLeastRewriteBytes, 2 * size_);
   return SyncFolder(path_.parent_path());
 }
 
@@ -293,11 +368,15 @@ std::optional<xpb::StepResult> Journal::ResultOf(const std::string& operation_id
 
 std::vector<xpb::Intent> Journal::OpenIntents() const {
   MutexLock lock(mutex_);
-  std::vector<xpb::Intent> open_intents;
+  std::vector<const Operation*> open_operations;
   for (const auto& [id, operation] : operations_) {
-    if (!operation.result) open_intents.push_back(operation.intent);
+    if (!operation.result) open_operations.push_back(&operation);
   }
-  return open_intents;
+  std::sort(open_operations.begin(), open_operations.end(),
+            [](const Operation* a, const Operation* b) { return a->order < b->order; });
+  std::vector<xpb::Intent> intents;
+  for (const Operation* operation : open_operations) intents.push_back(operation->intent);
+  return intents;
 }
 
 xpb::ApplicationFacts Journal::FactsOf(const std::string& app) const {

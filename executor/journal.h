@@ -2,9 +2,13 @@
 // What is intended is written before the act, what came of it after the probe; see journal.proto.
 //
 // A record is: length (4 bytes, little endian), CRC-32C of the payload (4 bytes), payload
-// (JournalRecord). Open() replays the file; a torn or damaged tail is cut off, for it was never
-// acknowledged. When the file holds far more than what is still true, it is rewritten beside and
-// renamed.
+// (JournalRecord). Open() replays the file. A torn tail is cut off, for it was never acknowledged.
+// Damage before the last valid record is another matter: the valid records after it are kept, the
+// damaged file is kept beside as JOURNAL.damaged, and an error is logged. When the file holds far
+// more than what is still true, it is rewritten beside and renamed.
+//
+// An operation without a result is over as soon as its application has a higher epoch: nobody may
+// ask for it again, so it is forgotten.
 //
 // Thread-safe. One process per file: Open() locks it.
 #pragma once
@@ -45,7 +49,7 @@ class Journal {
   // kept.
   std::optional<xpb::Intent> IntentOf(const std::string& operation_id) const;
   std::optional<xpb::StepResult> ResultOf(const std::string& operation_id) const;
-  // Intended and without a result: what a restart has to look into.
+  // Intended and without a result, the oldest first: what a restart has to look into.
   std::vector<xpb::Intent> OpenIntents() const;
   // Empty facts for an application never seen.
   xpb::ApplicationFacts FactsOf(const std::string& app) const;
@@ -68,9 +72,12 @@ class Journal {
 
   explicit Journal(std::filesystem::path path) : path_(std::move(path)) {}
   absl::Status Replay() SLIPWAY_REQUIRES(mutex_);
-  absl::Status WriteRecord(int fd, const xpb::JournalRecord& record) SLIPWAY_REQUIRES(mutex_);
+  absl::Status KeepDamagedFile() SLIPWAY_REQUIRES(mutex_);
+  // Writes the bytes at the end of the file and commits them.
+  absl::Status Write(int fd, absl::string_view bytes) SLIPWAY_REQUIRES(mutex_);
   void Apply(const xpb::JournalRecord& record) SLIPWAY_REQUIRES(mutex_);
   void ForgetOldOperations(const std::string& app) SLIPWAY_REQUIRES(mutex_);
+  void ForgetSupersededIntents(const std::string& app, uint64_t epoch) SLIPWAY_REQUIRES(mutex_);
   std::vector<xpb::JournalRecord> Snapshot() const SLIPWAY_REQUIRES(mutex_);
   absl::Status Rewrite() SLIPWAY_REQUIRES(mutex_);
   absl::Status KeepReserve() SLIPWAY_REQUIRES(mutex_);
@@ -80,6 +87,8 @@ class Journal {
   UniqueFd lock_ SLIPWAY_GUARDED_BY(mutex_);
   UniqueFd file_ SLIPWAY_GUARDED_BY(mutex_);
   uint64_t size_ SLIPWAY_GUARDED_BY(mutex_) = 0;
+  // Grows with what is still true, so that a large snapshot does not make every append rewrite it.
+  uint64_t rewrite_at_ SLIPWAY_GUARDED_BY(mutex_) = 0;
   uint64_t next_order_ SLIPWAY_GUARDED_BY(mutex_) = 0;
   uint64_t lead_ SLIPWAY_GUARDED_BY(mutex_) = 0;
   std::map<std::string, uint64_t> epochs_ SLIPWAY_GUARDED_BY(mutex_);

@@ -16,8 +16,6 @@
 namespace slipway::executor {
 namespace {
 
-using std::chrono::steady_clock;
-
 // Lines a late caller may still see.
 constexpr size_t kKeptLines = 2000;
 constexpr size_t kKeptBytes = 4096;
@@ -42,6 +40,10 @@ std::string ArgumentsHash(const xpb::ExecuteRequest& request) {
   return Sha256Of(bytes);
 }
 
+absl::Status Suspended() {
+  return absl::UnavailableError("the executor stops; the step continues after its restart");
+}
+
 }  // namespace
 
 std::string StepWord(const xpb::ExecuteRequest& request) {
@@ -50,22 +52,32 @@ std::string StepWord(const xpb::ExecuteRequest& request) {
   return field == nullptr ? "" : field->name();
 }
 
-Operations::Operations(Journal& journal, StepFunction step, std::function<void()> changed)
-    : journal_(journal), step_(std::move(step)), changed_(std::move(changed)) {}
+Operations::Operations(Journal& journal, Clock& clock, StepFunction step,
+                       std::function<void()> changed)
+    : journal_(journal), clock_(clock), step_(std::move(step)), changed_(std::move(changed)) {}
 
 Operations::~Operations() {
+  Suspend();
   std::vector<std::shared_ptr<Run>> runs;
   {
     MutexLock lock(mutex_);
-    for (auto& [app, run] : running_) {
-      run->cancellation.Cancel();
-      runs.push_back(run);
-    }
+    for (auto& [app, run] : running_) runs.push_back(run);
     runs.insert(runs.end(), finished_.begin(), finished_.end());
   }
   for (auto& run : runs) {
     if (run->thread.joinable()) run->thread.join();
   }
+}
+
+void Operations::Suspend() {
+  std::vector<std::shared_ptr<Run>> runs;
+  {
+    MutexLock lock(mutex_);
+    suspended_ = true;
+    for (auto& [app, run] : running_) runs.push_back(run);
+    progress_.NotifyAll();
+  }
+  for (auto& run : runs) run->cancellation.Suspend();
 }
 
 absl::Status Operations::Admit(const xpb::ExecuteRequest& request,
@@ -119,6 +131,7 @@ absl::StatusOr<xpb::StepResult> Operations::Execute(
     MutexLock lock(mutex_);
     AwaitHousekeeping(request.operation().app());
     JoinFinished();
+    if (suspended_) return Suspended();
     SLIPWAY_RETURN_IF_ERROR(Admit(request, arguments_hash));
     if (const auto result = journal_.ResultOf(request.operation().id())) return *result;
     const auto running = running_.find(request.operation().app());
@@ -136,6 +149,7 @@ absl::StatusOr<xpb::StepResult> Operations::Execute(
       intent.set_operation_id(request.operation().id());
       intent.set_arguments_hash(arguments_hash);
       intent.set_step(StepWord(request));
+      intent.set_epoch(request.operation().epoch());
       SLIPWAY_RETURN_IF_ERROR(journal_.Append(record));
       run = Start(request, arguments_hash);
     }
@@ -156,7 +170,7 @@ std::shared_ptr<Operations::Run> Operations::Start(const xpb::ExecuteRequest& re
 void Operations::RunStep(const xpb::ExecuteRequest& request, const std::shared_ptr<Run>& run) {
   const std::string word = StepWord(request);
   SLIPWAY_FAILPOINT("executor." + word + ".intended");
-  const auto start = steady_clock::now();
+  const auto start = clock_.Now();
   StepCall call;
   call.operation = request.operation();
   call.deadline = start + FromProto(request.operation().timeout());
@@ -169,19 +183,19 @@ void Operations::RunStep(const xpb::ExecuteRequest& request, const std::shared_p
     progress_.NotifyAll();
   };
   xpb::StepResult result = step_(request, call);
-  *result.mutable_duration() = ToProto(steady_clock::now() - start);
+  *result.mutable_duration() = ToProto(clock_.Now() - start);
   SLIPWAY_FAILPOINT("executor." + word + ".acted");
 
-  xpb::JournalRecord record;
-  record.mutable_result()->set_app(request.operation().app());
-  record.mutable_result()->set_operation_id(request.operation().id());
-  *record.mutable_result()->mutable_result() = result;
-  const absl::Status recorded = journal_.Append(record);
+  const bool unfinished = run->cancellation.IsSuspended() && !result.succeeded();
+  const absl::Status recorded =
+      unfinished ? Suspended() : RecordResult(request.operation(), result);
   SLIPWAY_FAILPOINT("executor." + word + ".recorded");
   LogInfo("step", {{"app", request.operation().app()},
                    {"step", word},
                    {"operation", request.operation().id()},
-                   {"outcome", result.succeeded() ? "ok" : pb::FailureReason_Name(result.reason())},
+                   {"outcome", unfinished           ? "suspended"
+                               : result.succeeded() ? "ok"
+                                                    : pb::FailureReason_Name(result.reason())},
                    {"took", FormatDuration(FromProto(result.duration()))}});
   {
     MutexLock lock(mutex_);
@@ -195,6 +209,15 @@ void Operations::RunStep(const xpb::ExecuteRequest& request, const std::shared_p
   changed_();
 }
 
+absl::Status Operations::RecordResult(const xpb::Operation& operation,
+                                      const xpb::StepResult& result) {
+  xpb::JournalRecord record;
+  record.mutable_result()->set_app(operation.app());
+  record.mutable_result()->set_operation_id(operation.id());
+  *record.mutable_result()->mutable_result() = result;
+  return journal_.Append(record);
+}
+
 absl::StatusOr<xpb::StepResult> Operations::Follow(
     const std::shared_ptr<Run>& run, const std::function<bool(absl::string_view)>& on_line) {
   size_t seen = 0;
@@ -202,12 +225,13 @@ absl::StatusOr<xpb::StepResult> Operations::Follow(
     std::vector<std::string> fresh;
     {
       MutexLock lock(mutex_);
-      while (!run->done && run->lines.size() == seen) progress_.Wait(mutex_);
+      while (!run->done && !suspended_ && run->lines.size() == seen) progress_.Wait(mutex_);
       fresh.assign(run->lines.begin() + static_cast<std::ptrdiff_t>(seen), run->lines.end());
       if (fresh.empty() && run->done) {
         if (!run->failure.ok()) return run->failure;
         return run->result;
       }
+      if (fresh.empty() && suspended_) return Suspended();
     }
     seen += fresh.size();
     for (const std::string& line : fresh) {
@@ -242,6 +266,7 @@ absl::StatusOr<xpb::StepResult> Operations::RunLocally(
   {
     MutexLock lock(mutex_);
     AwaitHousekeeping(app);
+    if (suspended_) return Suspended();
     if (const auto running = running_.find(app); running != running_.end()) {
       return Error(absl::StatusCode::kFailedPrecondition, "OPERATION_RUNNING",
                    absl::StrCat(running->second->operation_id, " runs for ", app),
@@ -257,15 +282,24 @@ absl::StatusOr<xpb::StepResult> Operations::RunLocally(
   }
   call.operation.set_app(app);
   call.operation.set_id(run->operation_id);
-  call.deadline = steady_clock::now() + std::chrono::minutes(10);
+  call.deadline = clock_.Now() + std::chrono::minutes(10);
   call.cancellation = &run->cancellation;
   call.on_line = [](absl::string_view) {};
   const xpb::StepResult result = work(call);
+  const bool unfinished = run->cancellation.IsSuspended() && !result.succeeded();
+  absl::Status recorded = unfinished ? Suspended() : absl::OkStatus();
+  // An open intent would be settled again at every restart, however much has happened since.
+  if (!unfinished && journal_.IntentOf(run->operation_id)) {
+    recorded = RecordResult(call.operation, result);
+  }
   {
     MutexLock lock(mutex_);
     running_.erase(app);
   }
   changed_();
+  if (unfinished) return recorded;
+  // What was done is true whether or not it could be recorded; the next fence closes the intent.
+  if (!recorded.ok()) LogError("journal", {{"error", std::string(recorded.message())}});
   return result;
 }
 

@@ -20,6 +20,7 @@
 #include "absl/strings/string_view.h"
 
 #include "common/cancellation.h"
+#include "common/clock.h"
 #include "common/mutex.h"
 #include "common/protos.h"
 #include "executor/journal.h"
@@ -43,10 +44,15 @@ std::string StepWord(const xpb::ExecuteRequest& request);
 
 class Operations {
  public:
-  // `changed` is called after each operation, from its thread.
-  Operations(Journal& journal, StepFunction step, std::function<void()> changed);
-  // Cancels what runs and waits for it.
+  // Deadlines are judged on `clock`. `changed` is called after each operation, from its thread.
+  Operations(Journal& journal, Clock& clock, StepFunction step, std::function<void()> changed);
+  // Suspend()s what runs and waits for its end.
   ~Operations();
+
+  // For the end of this process. Cancels what runs, and ends every call that waits for it with
+  // UNAVAILABLE. A step that fails from then on has no recorded result: its intent stays open, and
+  // the same operation, asked for again after the restart, continues it.
+  void Suspend();
 
   // Answers when the step has ended; log lines from the time of the call on go to `on_line`, on the
   // calling thread, which answers false to leave (CANCELLED) while the step goes on. Errors as
@@ -59,7 +65,8 @@ class Operations {
   std::string Running(const std::string& app) const;
 
   // Runs `work` for the application in place of operations: with an epoch of its own above all
-  // seen. FAILED_PRECONDITION while an operation runs.
+  // seen. What it intended in the journal is closed with its result. FAILED_PRECONDITION while an
+  // operation runs.
   absl::StatusOr<xpb::StepResult> RunLocally(
       const std::string& app, const std::function<xpb::StepResult(const StepCall&)>& work);
 
@@ -90,11 +97,13 @@ class Operations {
   std::shared_ptr<Run> Start(const xpb::ExecuteRequest& request, const std::string& arguments_hash)
       SLIPWAY_REQUIRES(mutex_);
   void RunStep(const xpb::ExecuteRequest& request, const std::shared_ptr<Run>& run);
+  absl::Status RecordResult(const xpb::Operation& operation, const xpb::StepResult& result);
   absl::StatusOr<xpb::StepResult> Follow(const std::shared_ptr<Run>& run,
                                          const std::function<bool(absl::string_view)>& on_line);
   void JoinFinished() SLIPWAY_REQUIRES(mutex_);
 
   Journal& journal_;
+  Clock& clock_;
   const StepFunction step_;
   const std::function<void()> changed_;
   mutable Mutex mutex_;
@@ -102,6 +111,7 @@ class Operations {
   std::map<std::string, std::shared_ptr<Run>> running_ SLIPWAY_GUARDED_BY(mutex_);
   std::vector<std::shared_ptr<Run>> finished_ SLIPWAY_GUARDED_BY(mutex_);
   std::set<std::string> housekeeping_ SLIPWAY_GUARDED_BY(mutex_);
+  bool suspended_ SLIPWAY_GUARDED_BY(mutex_) = false;
   uint64_t stale_epochs_ SLIPWAY_GUARDED_BY(mutex_) = 0;
   uint64_t run_again_ SLIPWAY_GUARDED_BY(mutex_) = 0;
 };

@@ -61,7 +61,7 @@ class RunningServer final : public Server {
                  compose.Version()}}),
         watch_(*journal_, SystemClock()),
         operations_(
-            *journal_,
+            *journal_, SystemClock(),
             [this](const auto& request, const auto& call) { return steps_.Run(request, call); },
             [this] {
               // Idle nearly always: what a step needed goes back to the system.
@@ -76,6 +76,8 @@ class RunningServer final : public Server {
 
   ~RunningServer() override {
     watch_.Stop();
+    // Before the servers: a handler waits for its step.
+    operations_.Suspend();
     for (auto* server : {&tls_, &grpc_}) {
       if (*server != nullptr) (*server)->Shutdown(std::chrono::system_clock::now());
     }

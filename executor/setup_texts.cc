@@ -41,7 +41,7 @@ std::string UnitText(const SetupOptions& options, const SetupLayout& layout) {
       options.as_root ? "After=docker.service nginx.service network.target\n" : "",
       "\n[Service]\nType=notify\nTimeoutStartSec=5min\nExecStart=", layout.binary.string(),
       " serve --config ", layout.config.string(),
-      "\nRestart=always\nRestartSec=1\nKillMode=control-group\nUMask=0027\n");
+      "\nRestart=always\nRestartSec=1\nKillMode=mixed\nUMask=0027\n");
   if (!options.as_root) return absl::StrCat(start, "\n[Install]\nWantedBy=default.target\n");
   // The folder of the sockets is nobody's alone: a RuntimeDirectory= would give all in it to this unit's user, the socket of a
   // controller on the same machine too (slipway-controller.service has the same line).

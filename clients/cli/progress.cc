@@ -183,7 +183,7 @@ std::vector<std::string> Explain(const pb::Step& step) {
                                    FormatDuration(FromProto(sw.nginx_test())), ", reload ",
                                    FormatDuration(FromProto(sw.reload())), ", proven after ",
                                    FormatDuration(FromProto(sw.proven()))));
-      if (sw.restored()) lines.push_back("the old configuration was put back and proven");
+      if (sw.restored()) lines.push_back("nginx has loaded what it had before");
       AddLines(lines, "nginx's error log meanwhile:", sw.nginx_errors());
       break;
     }

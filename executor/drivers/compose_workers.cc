@@ -158,6 +158,11 @@ absl::StatusOr<pb::HookEvidence> ComposeWorkload::RunHook(const StagedRelease& r
   // The output ends a moment before the engine has the exit code, or long before, when the hook
   // closed it.
   const absl::StatusOr<int> exit_code = engine_.Wait(container.id, &stop.cancellation());
+  if (call.cancellation != nullptr && call.cancellation->IsSuspended()) {
+    // The container is the record of the run: after the restart the same hook is followed to its
+    // end.
+    return absl::CancelledError(absl::StrCat("hook ", hook.name(), " continues"));
+  }
   if (stop.cancellation().IsCancelled()) {
     SLIPWAY_RETURN_IF_ERROR(engine_.Stop(container.id, kStopGrace));
     return Failure(pb::FAILURE_REASON_HOOK,

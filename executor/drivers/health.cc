@@ -81,16 +81,20 @@ SlotProbe MakeProbe(Workload& workload, const HealthRequest& request, Cancellati
 }
 
 // One round of the gate: who is alive, whose port it is (once), and the probe. An error ends the
-// gate; UNAVAILABLE and NOT_FOUND are for trying again.
-absl::Status Round(DeathWatch& deaths, SlotProbe& probe, bool& owner_known, ProbeResult& result) {
+// gate. Without Docker's answer the round is inconclusive, unless `blind` allows a probe that does
+// not need Docker to decide alone.
+absl::Status Round(DeathWatch& deaths, SlotProbe& probe, bool blind, bool& owner_known,
+                   ProbeResult& result) {
   absl::Status status = deaths.Check();
   if (status.ok()) status = probe.CheckAlive();
   if (status.ok() && !owner_known) {
     status = probe.CheckPortOwner();
     owner_known = status.ok();
   }
+  const bool docker_is_away = absl::IsUnavailable(status);
+  if (docker_is_away && blind && !probe.NeedsDocker()) status = absl::OkStatus();
   if (absl::IsUnavailable(status) || absl::IsNotFound(status)) {
-    result = {false, EvidenceText(status.message(), 512), ""};
+    result = {false, EvidenceText(status.message(), 512), "", docker_is_away};
     return absl::OkStatus();
   }
   if (!status.ok()) return status;
@@ -121,7 +125,7 @@ HealthOutcome HealthGate::Wait(const HealthRequest& request) {
   bool owner_known = false;
   while (true) {
     ProbeResult result;
-    outcome.status = Round(deaths, probe, owner_known, result);
+    outcome.status = Round(deaths, probe, /*blind=*/false, owner_known, result);
     if (!outcome.status.ok()) break;
     evidence.set_probes(evidence.probes() + 1);
     const auto now = clock_.Now();
@@ -171,10 +175,23 @@ BakeOutcome HealthGate::Watch(const HealthRequest& request, std::chrono::nanosec
   std::chrono::nanoseconds pause = kFirstPause;
   while (outcome.status.ok()) {
     ProbeResult result;
-    outcome.status = Round(deaths, probe, owner_known, result);
+    outcome.status = Round(deaths, probe, /*blind=*/true, owner_known, result);
     const auto now = clock_.Now();
     *evidence.mutable_watched() = ToProto(now - start);
     if (!outcome.status.ok()) break;
+    if (result.inconclusive) {
+      evidence.set_last_failure(result.failure);
+      if (now >= request.deadline) {
+        outcome.status = Failure(pb::FAILURE_REASON_BAKE,
+                                 absl::StrCat("Docker gave no answer about the slot until the "
+                                              "step's end: ",
+                                              result.failure));
+        break;
+      }
+      Pause(clock_, deaths.Wakeup(), pause = Grow(pause, longest));
+      outcome.status = deaths.Check();
+      continue;
+    }
     evidence.set_probes(evidence.probes() + 1);
     in_a_row = result.success ? 0 : in_a_row + 1;
     if (!result.success) {

@@ -57,7 +57,8 @@ class HealthGate {
   HealthOutcome Wait(const HealthRequest& request);
 
   // Probes for the whole time; a container that dies, or spec.successes failures in a row, end it
-  // early.
+  // early. While Docker gives no answer, HTTP and TCP probes decide alone, and the others decide
+  // nothing: Watch() goes on until Docker answers again, or to the request's deadline.
   BakeOutcome Watch(const HealthRequest& request, std::chrono::nanoseconds duration);
 
  private:

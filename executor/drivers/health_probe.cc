@@ -161,6 +161,11 @@ ProbeResult SlotProbe::Probe() {
   }
 }
 
+bool SlotProbe::NeedsDocker() const {
+  return spec_.probe_case() == pb::HealthSpec::kCommand ||
+         spec_.probe_case() == pb::HealthSpec::kDocker;
+}
+
 ProbeResult SlotProbe::ProbeHttp() {
   const pb::HttpProbe& wanted = spec_.http();
   HttpRequest request;
@@ -194,8 +199,12 @@ ProbeResult SlotProbe::ProbeCommand() {
     const absl::StatusOr<int> code =
         workload_.RunInContainer(container.id, {probe.command().begin(), probe.command().end()},
                                  FromProto(spec_.probe_timeout()));
-    if (!code.ok())
-      return Failed(absl::StrCat("the command did not run: ", code.status().message()));
+    if (!code.ok()) {
+      ProbeResult failed =
+          Failed(absl::StrCat("the command did not run: ", code.status().message()));
+      failed.inconclusive = absl::IsUnavailable(code.status());
+      return failed;
+    }
     if (*code != 0) return Failed(absl::StrCat("the command ended with ", *code));
     return {true, "", ""};
   }

@@ -25,6 +25,8 @@ struct ProbeResult {
   // What was seen instead of a success, and the body that came, at most 2 KiB.
   std::string failure;
   std::string body;
+  // Docker gave no answer, so nothing was learned about the slot.
+  bool inconclusive = false;
 };
 
 // True when each key of `wanted` is in the JSON object with an equal value, objects compared the
@@ -47,6 +49,8 @@ class SlotProbe {
   // does.
   absl::Status CheckPortOwner();
   ProbeResult Probe();
+  // True when the probe itself is a question to Docker.
+  bool NeedsDocker() const;
   // Of the container that died, or else of the first one.
   std::vector<std::string> Tail();
 

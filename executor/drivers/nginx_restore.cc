@@ -26,6 +26,11 @@ absl::Status NginxTransaction::GoBack(const absl::Status& failure) {
     back = RestoreFile();
     if (back.ok()) back = ProveRestored();
   } else {
+    // Nothing was touched, or only by a step that changes no traffic and was proven. Whether that
+    // serves is known unless nginx has lost a file of ours that it should have loaded.
+    const bool lost = base_.loaded.generation == 0 && base_.text.has_value() &&
+                      ParseManagedFile(*base_.text).ok();
+    outcome_.evidence.set_restored(!lost);
     return failure;
   }
   outcome_.evidence.set_restored(back.ok());

@@ -36,11 +36,10 @@ SwitchOutcome NginxTransaction::Run() {
   base_ = {*loaded, request_.old_text};
   outcome_.loaded = *loaded;
   absl::Status status = Check();
-  if (status.ok()) {
+  if (status.ok())
     status = site_.mode == pb::SWITCH_MODE_MARKER ? SwitchByMarker() : SwitchByReload();
-    if (status.ok()) status = KnockAtFrontDoor();
-    if (!status.ok()) status = GoBack(status);
-  }
+  if (status.ok()) status = KnockAtFrontDoor();
+  if (!status.ok()) status = GoBack(status);
   Finish(status, start);
   return std::move(outcome_);
 }

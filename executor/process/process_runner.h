@@ -6,7 +6,7 @@
 // has ended, so it means the executor's death and nothing else. We want it: a compose command left
 // over from before the crash would race with the one that the restarted executor runs after its
 // probe. Grandchildren (compose as a CLI plugin) do not inherit it; systemd's
-// KillMode=control-group ends them before it restarts the service.
+// KillMode=mixed ends them before it restarts the service.
 #pragma once
 
 #include <chrono>

@@ -27,7 +27,7 @@ StepOutcome Steps::Drain(const StagedRelease& release, pb::Slot slot, const Step
   if (const xpb::SlotFacts* known = FindSlot(facts, slot))
     request.old_workers = OldWorkersOf(*known);
   request.address = parts_.settings.address;
-  request.port = PortOf(release.spec, slot);
+  request.port = PortOfSlot(release.spec, facts, slot);
   request.timeout = std::min<std::chrono::nanoseconds>(FromProto(release.spec.rollout().drain()),
                                                        call.deadline - parts_.clock.Now());
   if (release.spec.nginx().mode() == pb::SWITCH_MODE_MARKER) request.settle = kMarkerSettle;
@@ -50,31 +50,47 @@ StepOutcome Steps::Drain(const StagedRelease& release, pb::Slot slot, const Step
 absl::Status Steps::LetFinish(const std::string& app, pb::Slot slot, const StepCall& call) {
   const xpb::ApplicationFacts facts = parts_.journal.FactsOf(app);
   const xpb::SlotFacts* known = FindSlot(facts, slot);
-  if (known == nullptr || !known->undrained()) return absl::OkStatus();
-  return Drain({app, known->release(), facts.spec()}, slot, call).status;
+  if (known == nullptr) return absl::OkStatus();
+  if (known->undrained()) {
+    SLIPWAY_RETURN_IF_ERROR(Drain({app, known->release(), facts.spec()}, slot, call).status);
+  }
+  const int64_t now = std::chrono::system_clock::to_time_t(parts_.clock.WallNow());
+  if (known->drain_until() <= now) return absl::OkStatus();
+  // Nothing tells when nginx has read the last of those requests: the stated time is the bound.
+  const auto left = std::min<std::chrono::nanoseconds>(
+      std::chrono::seconds(known->drain_until() - now), call.deadline - parts_.clock.Now());
+  if (call.cancellation == nullptr) {
+    parts_.clock.SleepFor(left);
+  } else if (call.cancellation->WaitFor(left)) {
+    return absl::CancelledError("cancelled while the slot could still be used");
+  }
+  return absl::OkStatus();
 }
 
 StepOutcome Steps::Retire(const StagedRelease& release, pb::Slot slot, const StepCall& call) {
   StepOutcome outcome;
   pb::RetireEvidence& evidence = *outcome.evidence.mutable_retire();
   const auto warm = FromProto(release.spec.keep().warm());
-  if (warm.count() == 0) {
+  xpb::ApplicationFacts facts = parts_.journal.FactsOf(release.app);
+  xpb::SlotFacts& known = MutableSlot(facts, slot);
+  const int64_t now = std::chrono::system_clock::to_time_t(parts_.clock.WallNow());
+  if (warm.count() == 0 && known.drain_until() <= now) {
     const auto stopped = StopSlot(release.app, slot, call);
     if (outcome.status = stopped.status(); !outcome.status.ok()) return outcome;
     for (const std::string& id : *stopped) evidence.add_stopped_containers(id);
     outcome.summary = absl::StrCat(SlotWord(slot), " is stopped");
     return outcome;
   }
-  xpb::ApplicationFacts facts = parts_.journal.FactsOf(release.app);
-  xpb::SlotFacts& known = MutableSlot(facts, slot);
   // Asked for again after a crash, the window does not begin anew.
   if (known.warm_until() == 0) {
-    known.set_warm_until(std::chrono::system_clock::to_time_t(parts_.clock.WallNow()) +
-                         std::chrono::duration_cast<std::chrono::seconds>(warm).count());
+    known.set_warm_until(std::max(
+        now + std::chrono::duration_cast<std::chrono::seconds>(warm).count(), known.drain_until()));
   }
   outcome.status = Commit(parts_.journal, facts);
-  *evidence.mutable_kept_warm() = ToProto(warm);
-  outcome.summary = absl::StrCat(SlotWord(slot), " stays warm for ", FormatDuration(warm));
+  const auto kept =
+      std::max<std::chrono::nanoseconds>(warm, std::chrono::seconds(known.drain_until() - now));
+  *evidence.mutable_kept_warm() = ToProto(kept);
+  outcome.summary = absl::StrCat(SlotWord(slot), " stays warm for ", FormatDuration(kept));
   return outcome;
 }
 
@@ -158,7 +174,9 @@ StepOutcome Steps::Confirm(const std::string& app, const xpb::ConfirmCommand& co
   StepOutcome outcome;
   const auto loaded = Loaded(facts);
   if (outcome.status = loaded.status(); !outcome.status.ok()) return outcome;
-  const auto seen = WorkloadOf(facts.spec()).Observe(app, command.slot(), call.cancellation);
+  const auto seen = AwaitDocker(call, [&] {
+    return WorkloadOf(facts.spec()).Observe(app, command.slot(), call.cancellation);
+  });
   if (outcome.status = seen.status(); !outcome.status.ok()) return outcome;
   pb::ConfirmEvidence& evidence = *outcome.evidence.mutable_confirm();
   evidence.set_slot(loaded->slot);

@@ -66,7 +66,7 @@ pb::HostPlan Steps::Plan(const xpb::PlanRequest& request) {
   if (absl::Status status = ChooseProofPorts(spec, facts); !status.ok()) problem(status);
   plan.set_free_bytes(FreeBytes(parts_.paths.State()));
   plan.set_nginx_file(spec.nginx().file());
-  const NginxSite site = SiteOf(spec, facts);
+  NginxSite site = SiteOf(spec, facts);
   const auto found = parts_.nginx.Preflight(site);
   if (!found.ok()) {
     problem(found.status());
@@ -84,6 +84,8 @@ pb::HostPlan Steps::Plan(const xpb::PlanRequest& request) {
   plan.set_from(active);
   plan.set_to(candidate);
   plan.set_port(PortOf(spec, candidate));
+  // The candidate slot may still hold a warm release with another port.
+  (candidate == pb::SLOT_GREEN ? site.green_port : site.blue_port) = plan.port();
   if (const auto serving = parts_.workload.Observe(spec.app(), active, nullptr);
       serving.ok() && !serving->containers.empty()) {
     plan.set_serving_release(serving->containers.front().release);

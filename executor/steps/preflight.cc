@@ -68,6 +68,17 @@ absl::Status Steps::CheckHost(const pb::ApplicationSpec& spec, const xpb::Applic
                  "free some space; `docker system df` shows what Docker holds");
 }
 
+// Committed at once: another application that looks for free ports at the same time must not find
+// these.
+absl::Status Steps::ReserveProofPorts(const pb::ApplicationSpec& spec,
+                                      xpb::ApplicationFacts& facts) {
+  MutexLock lock(proof_ports_mutex_);
+  SLIPWAY_RETURN_IF_ERROR(ChooseProofPorts(spec, facts));
+  xpb::ApplicationFacts reserved = parts_.journal.FactsOf(spec.app());
+  *reserved.mutable_proof_ports() = facts.proof_ports();
+  return Commit(parts_.journal, reserved);
+}
+
 absl::StatusOr<pb::Slot> Steps::LookAtNginx(const pb::ApplicationSpec& spec,
                                             xpb::ApplicationFacts& facts,
                                             pb::PreflightEvidence& evidence) {
@@ -76,7 +87,7 @@ absl::StatusOr<pb::Slot> Steps::LookAtNginx(const pb::ApplicationSpec& spec,
     evidence.set_generation(facts.generation());
     return parts_.site.Serving(spec.app());
   }
-  SLIPWAY_RETURN_IF_ERROR(ChooseProofPorts(spec, facts));
+  SLIPWAY_RETURN_IF_ERROR(ReserveProofPorts(spec, facts));
   evidence.set_compose_version(parts_.settings.compose_version);
   const NginxSite site = SiteOf(spec, facts);
   auto seen = parts_.nginx.Preflight(site);
@@ -108,6 +119,7 @@ absl::StatusOr<pb::Slot> Steps::LookAtNginx(const pb::ApplicationSpec& spec,
   }
   evidence.set_adopted_port(port);
   facts.set_adopted_port(port);
+  MutableSlot(facts, active).set_port(port);
   if (const auto owner = parts_.workload.OwnerOfPort(port); owner.ok()) {
     evidence.set_adopted_container(owner->id);
     facts.set_adopted_container(owner->id);
@@ -115,9 +127,10 @@ absl::StatusOr<pb::Slot> Steps::LookAtNginx(const pb::ApplicationSpec& spec,
   return active;
 }
 
-void Steps::LookAtSlots(const std::string& app, const std::string& wanted,
+void Steps::LookAtSlots(const pb::ApplicationSpec& spec, const std::string& wanted,
                         xpb::ApplicationFacts& facts, pb::PreflightEvidence& evidence) {
-  Workload& workload = WorkloadOf(facts.spec());
+  const std::string& app = spec.app();
+  Workload& workload = WorkloadOf(spec);
   if (const auto serving = workload.Observe(app, evidence.active_slot(), nullptr);
       serving.ok() && !serving->containers.empty()) {
     evidence.set_active_release(serving->containers.front().release);
@@ -143,10 +156,12 @@ StepOutcome Steps::Preflight(const xpb::PreflightCommand& command, const StepCal
   xpb::ApplicationFacts facts = parts_.journal.FactsOf(app);
   if (outcome.status = CheckHost(command.spec(), facts, evidence); !outcome.status.ok())
     return outcome;
-  *facts.mutable_spec() = command.spec();
   const auto active = LookAtNginx(command.spec(), facts, evidence);
   if (outcome.status = active.status(); !outcome.status.ok()) return outcome;
   evidence.set_active_slot(*active);
+  // Until a switch is proven, what serves is described by its own specification.
+  if (*active == pb::SLOT_UNSPECIFIED || !facts.has_spec()) *facts.mutable_spec() = command.spec();
+  facts.set_active_slot(evidence.adopted_port() == 0 ? *active : pb::SLOT_UNSPECIFIED);
   const pb::Slot candidate = *active == pb::SLOT_UNSPECIFIED ? pb::SLOT_BLUE : OtherSlot(*active);
   evidence.set_candidate_slot(candidate);
   if (!command.spec().has_site()) {
@@ -154,7 +169,7 @@ StepOutcome Steps::Preflight(const xpb::PreflightCommand& command, const StepCal
     if (outcome.status.ok()) outcome.status = parts_.workload.CheckProjects(command.spec());
     if (!outcome.status.ok()) return outcome;
   }
-  LookAtSlots(app, command.release(), facts, evidence);
+  LookAtSlots(command.spec(), command.release(), facts, evidence);
   outcome.status = Commit(parts_.journal, facts);
   outcome.summary = *active == pb::SLOT_UNSPECIFIED
                         ? absl::StrCat("nothing serves yet; ", SlotWord(candidate), " is first")

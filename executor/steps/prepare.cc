@@ -112,6 +112,8 @@ StepOutcome Steps::Start(const StagedRelease& release, pb::Slot slot, const Step
   known.clear_warm_until();
   known.clear_old_workers();
   known.clear_undrained();
+  known.clear_drain_until();
+  known.set_port(PortOf(release.spec, slot));
   if (absl::Status status = Commit(parts_.journal, facts); !status.ok()) return {status, "", {}};
   const auto started = WorkloadOf(release.spec).StartSlot(release, slot, ToContext(call));
   if (!started.ok()) return {started.status(), "", {}};

@@ -1,5 +1,7 @@
 // Step 6 to 8 of the protocol: the switch with its proof, what a crash in it leads to, and the
 // watch over the new slot.
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 
 #include "common/durations.h"
@@ -8,6 +10,7 @@
 #include "common/logging.h"
 #include "common/spec.h"
 #include "common/status.h"
+#include "executor/drivers/http_client.h"
 #include "executor/facts.h"
 #include "executor/failure.h"
 #include "executor/steps/steps.h"
@@ -15,34 +18,53 @@
 namespace slipway::executor {
 namespace {
 
+constexpr std::chrono::seconds kConnectTime{2};
+// systemd restarts a failed nginx, or a person theirs, within this.
+constexpr std::chrono::seconds kRestartTime{20};
+constexpr std::chrono::milliseconds kRestartPause{50};
+
 SiteSwitch SiteSwitchOf(const xpb::SwitchIntent& intent, const pb::ApplicationSpec& spec) {
   return {spec.app(), intent.from(), intent.to(), intent.generation(), spec.site().front_door()};
 }
 
 }  // namespace
 
+pb::ApplicationSpec Steps::SpecOf(const xpb::ApplicationFacts& facts,
+                                  const std::string& release) const {
+  if (release.empty()) return facts.spec();
+  const auto staged = LoadStaged(facts.app(), release);
+  return staged.ok() ? staged->spec : facts.spec();
+}
+
 SwitchRequest Steps::RequestOf(const xpb::SwitchIntent& intent,
                                const xpb::ApplicationFacts& facts) const {
+  const pb::ApplicationSpec spec = SpecOf(facts, intent.release());
   SwitchRequest request;
-  request.site = SiteOf(facts.spec(), facts);
+  request.site = SiteOf(spec, facts);
+  if (intent.blue_port() != 0) request.site.blue_port = intent.blue_port();
+  if (intent.green_port() != 0) request.site.green_port = intent.green_port();
   request.from = intent.from();
   request.to = intent.to();
   request.generation = intent.generation();
   if (!intent.absent()) request.old_text = intent.old_text();
   if (intent.adopt_port() != 0)
     request.adopt = ForeignUpstream{intent.adopt_address(), intent.adopt_port()};
-  if (facts.spec().nginx().has_front_door()) request.front_door = facts.spec().nginx().front_door();
+  if (spec.nginx().has_front_door()) request.front_door = spec.nginx().front_door();
   return request;
 }
 
-absl::StatusOr<xpb::SwitchIntent> Steps::PlanSwitch(const xpb::ApplicationFacts& facts, pb::Slot to,
+absl::StatusOr<xpb::SwitchIntent> Steps::PlanSwitch(const xpb::ApplicationFacts& facts,
+                                                    const std::string& release, pb::Slot to,
                                                     const LoadedConfig& loaded) {
   xpb::SwitchIntent intent;
+  intent.set_release(release);
   intent.set_from(loaded.slot);
   intent.set_to(to);
   intent.set_absent(true);
   if (!facts.spec().has_site()) {
-    const NginxSite site = SiteOf(facts.spec(), facts);
+    const NginxSite site = SiteOf(SpecOf(facts, release), facts);
+    intent.set_blue_port(site.blue_port);
+    intent.set_green_port(site.green_port);
     const auto text = ReadFile(site.file);
     if (!text.ok() && !absl::IsNotFound(text.status())) return text.status();
     intent.set_absent(!text.ok());
@@ -73,6 +95,57 @@ SwitchOutcome Steps::Settle(const xpb::SwitchIntent& intent, const xpb::Applicat
                                  : parts_.nginx.Recover(RequestOf(intent, facts));
 }
 
+// The last look before nginx is touched: a slot that was warm when the deployment began may be gone
+// by now, and a port may be another's.
+absl::Status Steps::CheckTarget(const xpb::ApplicationFacts& facts, pb::Slot to,
+                                const StepCall& call) {
+  const bool site = facts.spec().has_site();
+  const uint32_t port = PortOfSlot(facts.spec(), facts, to);
+  const bool adopted = facts.adopted_port() != 0 && facts.adopted_port() == port;
+  const auto listens = [&] {
+    HttpEndpoint endpoint;
+    endpoint.address = parts_.settings.address;
+    endpoint.port = port;
+    return TryTcp(endpoint, kConnectTime, std::chrono::milliseconds(0), call.cancellation).ok();
+  };
+  const auto refused = [&](absl::string_view why) {
+    return Failure(pb::FAILURE_REASON_CONTAINER_DIED,
+                   absl::StrCat(SlotWord(to), " ", why, "; nginx was not touched"));
+  };
+  const std::string nobody = absl::StrCat("has nobody listening on port ", port);
+  const auto slot = WorkloadOf(facts.spec()).Observe(facts.app(), to, call.cancellation);
+  // While Docker restarts, containers go on: what can be seen without it has to do.
+  if (!slot.ok() && !site && listens()) return absl::OkStatus();
+  SLIPWAY_RETURN_IF_ERROR(slot.status());
+  if (!slot->AllRunning()) {
+    if (!adopted) return refused("does not run");
+    return listens() ? absl::OkStatus() : refused(nobody);
+  }
+  if (site) return absl::OkStatus();
+  const auto owner = parts_.workload.OwnerOfPort(port);
+  if (absl::IsNotFound(owner.status())) return refused(nobody);
+  if (!owner.ok()) return listens() ? absl::OkStatus() : owner.status();
+  const bool ours = std::any_of(slot->containers.begin(), slot->containers.end(),
+                                [&](const ObservedContainer& one) { return one.id == owner->id; });
+  return ours ? absl::OkStatus()
+              : refused(absl::StrCat("does not own port ", port, ", which container ",
+                                     owner->id.substr(0, 12), " publishes"));
+}
+
+// An nginx that is just being restarted has nothing loaded for a moment; nothing tells when it is
+// back but its own answer.
+absl::StatusOr<LoadedConfig> Steps::AwaitNginx(const xpb::ApplicationFacts& facts,
+                                               const StepCall& call) {
+  const auto end = std::min(parts_.clock.Now() + kRestartTime, call.deadline);
+  while (true) {
+    auto loaded = Loaded(facts);
+    const bool lost =
+        loaded.ok() && loaded->generation == 0 && facts.active_slot() != pb::SLOT_UNSPECIFIED;
+    if (!lost || parts_.clock.Now() >= end) return loaded;
+    parts_.clock.SleepFor(kRestartPause);
+  }
+}
+
 StepOutcome Steps::Switch(const std::string& release, pb::Slot to, const StepCall& call) {
   const std::string& app = call.operation.app();
   const xpb::ApplicationFacts facts = parts_.journal.FactsOf(app);
@@ -85,7 +158,14 @@ StepOutcome Steps::Switch(const std::string& release, pb::Slot to, const StepCal
       return FinishSwitch(app, known->switch_(), recovered);
     }
   }
-  const auto loaded = Loaded(facts);
+  const auto untouched = [to](const absl::Status& status) {
+    StepOutcome outcome;
+    outcome.status = status;
+    outcome.evidence.mutable_switch_()->set_to(to);
+    outcome.evidence.mutable_switch_()->set_restored(true);
+    return outcome;
+  };
+  const auto loaded = AwaitNginx(facts, call);
   if (!loaded.ok()) return {loaded.status(), "", {}};
   if (loaded->generation != 0 && loaded->slot == to) {
     StepOutcome outcome;
@@ -94,20 +174,9 @@ StepOutcome Steps::Switch(const std::string& release, pb::Slot to, const StepCal
     outcome.summary = absl::StrCat(SlotWord(to), " serves already");
     return outcome;
   }
-  // Also a slot that was warm when the deployment began may be gone by now.
-  const auto candidate = WorkloadOf(facts.spec()).Observe(app, to, call.cancellation);
-  if (!candidate.ok()) return {candidate.status(), "", {}};
-  const bool adopted =
-      facts.adopted_port() != 0 && facts.adopted_port() == PortOf(facts.spec(), to);
-  if (!candidate->AllRunning() && !adopted) {
-    return {Failure(pb::FAILURE_REASON_CONTAINER_DIED,
-                    absl::StrCat(SlotWord(to), " does not run; nginx was not touched")),
-            "",
-            {}};
-  }
-  auto planned = PlanSwitch(facts, to, *loaded);
-  if (!planned.ok()) return {planned.status(), "", {}};
-  planned->set_release(release);
+  if (absl::Status ready = CheckTarget(facts, to, call); !ready.ok()) return untouched(ready);
+  const auto planned = PlanSwitch(facts, release, to, *loaded);
+  if (!planned.ok()) return untouched(planned.status());
 
   xpb::JournalRecord record;
   xpb::Intent& intent = *record.mutable_intent();
@@ -115,8 +184,9 @@ StepOutcome Steps::Switch(const std::string& release, pb::Slot to, const StepCal
   intent.set_app(app);
   intent.set_operation_id(call.operation.id());
   intent.set_step("switch");
+  intent.set_epoch(call.operation.epoch());
   *intent.mutable_switch_() = *planned;
-  if (absl::Status status = parts_.journal.Append(record); !status.ok()) return {status, "", {}};
+  if (absl::Status status = parts_.journal.Append(record); !status.ok()) return untouched(status);
   return FinishSwitch(app, *planned, CarryOut(*planned, facts));
 }
 
@@ -130,18 +200,26 @@ StepOutcome Steps::FinishSwitch(const std::string& app, const xpb::SwitchIntent&
   if (!switched.status.ok()) return outcome;
   SLIPWAY_FAILPOINT("executor.switch.proven");
   xpb::ApplicationFacts facts = parts_.journal.FactsOf(app);
-  facts.set_generation(intent.generation());
+  *facts.mutable_spec() = SpecOf(facts, release);
+  // In mode marker a switch leaves the loaded generation as it is.
+  facts.set_generation(switched.loaded.generation != 0 ? switched.loaded.generation
+                                                       : intent.generation());
   facts.set_active_slot(intent.to());
   xpb::SlotFacts& serving = MutableSlot(facts, intent.to());
   if (!release.empty()) serving.set_release(release);
   serving.clear_warm_until();
   serving.clear_old_workers();
   serving.clear_undrained();
+  serving.clear_drain_until();
   if (intent.from() != pb::SLOT_UNSPECIFIED) {
     xpb::SlotFacts& left = MutableSlot(facts, intent.from());
     SetOldWorkers(left, switched.old_workers);
     // Whoever reads a file has it open, also when its copy is removed.
     left.set_undrained(!facts.spec().has_site());
+    if (facts.spec().nginx().mode() == pb::SWITCH_MODE_MARKER) {
+      left.set_drain_until(std::chrono::system_clock::to_time_t(parts_.clock.WallNow()) +
+                           facts.spec().rollout().drain().seconds());
+    }
   }
   for (xpb::ReleaseFacts& known : *facts.mutable_releases()) {
     if (known.release() == release) known.set_proven(true);
@@ -168,32 +246,50 @@ void Steps::Recover() {
   for (const xpb::Intent& intent : parts_.journal.OpenIntents()) {
     if (!intent.has_switch_()) continue;
     const xpb::ApplicationFacts facts = parts_.journal.FactsOf(intent.app());
-    const SwitchOutcome recovered = Settle(intent.switch_(), facts);
-    const std::string outcome = recovered.status.ok()           ? "finished"
-                                : recovered.evidence.restored() ? "taken_back"
-                                                                : "open";
+    // A later switch has been intended since: what this one wanted, and what was there before it,
+    // is history, and acting on it would lead production back in time.
+    const bool over = intent.switch_().generation() < facts.last_generation();
+    const std::string outcome = over ? "superseded" : RecoverSwitch(intent, facts);
     ++recovered_[outcome];
     LogInfo("interrupted switch",
             {{"app", intent.app()}, {"operation", intent.operation_id()}, {"outcome", outcome}});
-    xpb::JournalRecord record;
-    if (recovered.status.ok()) {
-      const StepOutcome finished = FinishSwitch(intent.app(), intent.switch_(), recovered);
-      record.mutable_result()->set_app(intent.app());
-      record.mutable_result()->set_operation_id(intent.operation_id());
-      xpb::StepResult& result = *record.mutable_result()->mutable_result();
-      result.set_succeeded(finished.status.ok());
-      result.set_summary(finished.summary);
-      *result.mutable_evidence() = finished.evidence;
-    } else if (recovered.evidence.restored()) {
-      // As if it had not begun: asked for again, it is done again with a generation of its own.
-      *record.mutable_intent() = intent;
-      record.mutable_intent()->clear_switch_();
-    } else {
-      continue;
-    }
-    if (absl::Status status = parts_.journal.Append(record); !status.ok()) {
-      LogError("journal", {{"error", std::string(status.message())}});
-    }
+    if (!over) continue;
+    xpb::StepResult result;
+    result.set_reason(pb::FAILURE_REASON_INTERNAL);
+    result.set_summary("a later switch took its place");
+    CloseIntent(intent, result);
+  }
+}
+
+std::string Steps::RecoverSwitch(const xpb::Intent& intent, const xpb::ApplicationFacts& facts) {
+  const SwitchOutcome recovered = Settle(intent.switch_(), facts);
+  if (recovered.status.ok()) {
+    const StepOutcome finished = FinishSwitch(intent.app(), intent.switch_(), recovered);
+    xpb::StepResult result;
+    result.set_succeeded(finished.status.ok());
+    result.set_summary(finished.summary);
+    *result.mutable_evidence() = finished.evidence;
+    CloseIntent(intent, result);
+    return "finished";
+  }
+  if (!recovered.evidence.restored()) return "open";
+  // As if it had not begun: asked for again, it is done again with a generation of its own.
+  xpb::JournalRecord record;
+  *record.mutable_intent() = intent;
+  record.mutable_intent()->clear_switch_();
+  if (absl::Status status = parts_.journal.Append(record); !status.ok()) {
+    LogError("journal", {{"error", std::string(status.message())}});
+  }
+  return "taken_back";
+}
+
+void Steps::CloseIntent(const xpb::Intent& intent, const xpb::StepResult& result) {
+  xpb::JournalRecord record;
+  record.mutable_result()->set_app(intent.app());
+  record.mutable_result()->set_operation_id(intent.operation_id());
+  *record.mutable_result()->mutable_result() = result;
+  if (absl::Status status = parts_.journal.Append(record); !status.ok()) {
+    LogError("journal", {{"error", std::string(status.message())}});
   }
 }
 
@@ -204,6 +300,7 @@ StepOutcome Steps::Bake(const StagedRelease& release, pb::Slot slot, const StepC
   request.spec = release.spec.health();
   request.address = parts_.settings.address;
   request.port = PortOf(release.spec, slot);
+  request.deadline = call.deadline;
   request.cancellation = call.cancellation;
   BakeOutcome watched = parts_.health.Watch(request, FromProto(release.spec.rollout().bake()));
   StepOutcome outcome;

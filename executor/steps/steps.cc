@@ -107,7 +107,21 @@ NginxSite Steps::SiteOf(const pb::ApplicationSpec& spec, const xpb::ApplicationF
   NginxSite site = NginxSite::Of(spec, parts_.paths.Marker(spec.app()));
   if (facts.proof_ports_size() == 2)
     site.proof_ports = {facts.proof_ports(0), facts.proof_ports(1)};
+  site.blue_port = PortOfSlot(spec, facts, pb::SLOT_BLUE);
+  site.green_port = PortOfSlot(spec, facts, pb::SLOT_GREEN);
   return site;
+}
+
+uint32_t Steps::PortOfSlot(const pb::ApplicationSpec& spec, const xpb::ApplicationFacts& facts,
+                           pb::Slot slot) const {
+  const xpb::SlotFacts* known = FindSlot(facts, slot);
+  if (known == nullptr) return PortOf(spec, slot);
+  const bool adopted = known->port() != 0 && known->port() == facts.adopted_port();
+  if (known->release().empty() && !adopted) return PortOf(spec, slot);
+  if (known->port() != 0) return known->port();
+  // Facts of an older executor: the slot runs as its own release says.
+  const auto staged = LoadStaged(facts.app(), known->release());
+  return PortOf(staged.ok() ? staged->spec : spec, slot);
 }
 
 Workload& Steps::WorkloadOf(const pb::ApplicationSpec& spec) const {
@@ -125,9 +139,20 @@ absl::StatusOr<LoadedConfig> Steps::Loaded(const xpb::ApplicationFacts& facts) c
 
 absl::Status Steps::ChooseProofPorts(const pb::ApplicationSpec& spec,
                                      xpb::ApplicationFacts& facts) const {
-  // What nginx may have loaded stays; a change of the spec's ports needs a host on which the
-  // application is new.
-  if (facts.proof_ports_size() == 2) return absl::OkStatus();
+  if (facts.proof_ports_size() == 2) {
+    // What nginx has loaded, or will load when it starts, stays.
+    SLIPWAY_ASSIGN_OR_RETURN(const LoadedConfig loaded, parts_.nginx.Loaded(SiteOf(spec, facts)));
+    if (loaded.generation != 0 || facts.active_slot() != pb::SLOT_UNSPECIFIED) {
+      return absl::OkStatus();
+    }
+    const bool chosen_by_spec = spec.nginx().proof_ports_size() == 2;
+    if (!chosen_by_spec && loaded.strange_ports.empty() &&
+        PortIsFree(parts_.settings.address, facts.proof_ports(0)) &&
+        PortIsFree(parts_.settings.address, facts.proof_ports(1))) {
+      return absl::OkStatus();
+    }
+    facts.clear_proof_ports();
+  }
   if (spec.nginx().proof_ports_size() == 2) {
     *facts.mutable_proof_ports() = spec.nginx().proof_ports();
     return absl::OkStatus();
@@ -151,8 +176,9 @@ absl::Status Steps::ChooseProofPorts(const pb::ApplicationSpec& spec,
 absl::Status Steps::RefuseIfServing(const std::string& app, pb::Slot slot) {
   const xpb::ApplicationFacts facts = parts_.journal.FactsOf(app);
   SLIPWAY_ASSIGN_OR_RETURN(const LoadedConfig loaded, Loaded(facts));
-  // When nginx is down, what it served last is what it will serve again.
-  const pb::Slot serving = loaded.nginx_running ? loaded.slot : facts.active_slot();
+  // While nginx is down, starts or stops, what it served last is what it will serve again. A
+  // preflight that sees it run without anything of ours clears the active slot.
+  const pb::Slot serving = loaded.generation != 0 ? loaded.slot : facts.active_slot();
   if (serving != slot) return absl::OkStatus();
   return Error(absl::StatusCode::kFailedPrecondition, "SLOT_SERVES",
                absl::StrCat(SlotWord(slot), " of ", app, " serves and is not stopped"));
@@ -163,9 +189,11 @@ absl::StatusOr<std::vector<std::string>> Steps::StopSlot(const std::string& app,
   SLIPWAY_RETURN_IF_ERROR(RefuseIfServing(app, slot));
   SLIPWAY_RETURN_IF_ERROR(LetFinish(app, slot, call));
   xpb::ApplicationFacts facts = parts_.journal.FactsOf(app);
-  SLIPWAY_ASSIGN_OR_RETURN(std::vector<std::string> stopped,
-                           WorkloadOf(facts.spec()).RemoveSlot(app, slot, ToContext(call)));
-  if (!facts.adopted_container().empty() && facts.adopted_port() == PortOf(facts.spec(), slot)) {
+  SLIPWAY_ASSIGN_OR_RETURN(std::vector<std::string> stopped, AwaitDocker(call, [&] {
+                             return WorkloadOf(facts.spec()).RemoveSlot(app, slot, ToContext(call));
+                           }));
+  if (!facts.adopted_container().empty() &&
+      facts.adopted_port() == PortOfSlot(facts.spec(), facts, slot)) {
     SLIPWAY_RETURN_IF_ERROR(
         parts_.workload.StopContainer(facts.adopted_container(), ToContext(call)));
     stopped.push_back(facts.adopted_container());
@@ -177,6 +205,8 @@ absl::StatusOr<std::vector<std::string>> Steps::StopSlot(const std::string& app,
   known.clear_warm_until();
   known.clear_old_workers();
   known.clear_undrained();
+  known.clear_drain_until();
+  known.clear_port();
   SLIPWAY_RETURN_IF_ERROR(Commit(parts_.journal, facts));
   return stopped;
 }
@@ -216,7 +246,7 @@ absl::StatusOr<xpb::ApplicationState> Steps::Inspect(const std::string& app) {
     if (observed.containers.empty()) continue;
     xpb::SlotState& slot_state = *state.add_slots();
     slot_state.set_slot(slot);
-    slot_state.set_port(PortOf(facts.spec(), slot));
+    slot_state.set_port(PortOfSlot(facts.spec(), facts, slot));
     slot_state.set_release(observed.containers.front().release);
     slot_state.set_running(observed.AllRunning());
     slot_state.set_serving(slot == state.active_slot());

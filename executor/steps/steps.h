@@ -71,10 +71,10 @@ class Steps {
   xpb::StepResult Run(const xpb::ExecuteRequest& request, const StepCall& call);
 
   // After a restart, before anything else is served: each switch that was interrupted is finished
-  // or taken back, proven.
+  // or taken back, proven; one that a later switch has superseded is closed and nothing is done.
   void Recover();
-  // How often it did which, since the start: finished, taken_back, or open, which is left to the
-  // operation's next call.
+  // How often it did which, since the start: finished, taken_back, superseded, or open, which is
+  // left to the operation's next call.
   const std::map<std::string, uint64_t>& Recovered() const { return recovered_; }
 
   // Back to the warm slot, or else to the newest proven release that does not serve. `release` is
@@ -96,12 +96,18 @@ class Steps {
 
   absl::StatusOr<StagedRelease> LoadStaged(const std::string& app,
                                            const std::string& release) const;
+  // With each slot's own port, see PortOfSlot().
   NginxSite SiteOf(const pb::ApplicationSpec& spec, const xpb::ApplicationFacts& facts) const;
+  // The port that the slot's containers publish; for an empty slot the one that `spec` gives it.
+  // A change of the specification does not move a slot that runs.
+  uint32_t PortOfSlot(const pb::ApplicationSpec& spec, const xpb::ApplicationFacts& facts,
+                      pb::Slot slot) const;
   // By the kind of application.
   Workload& WorkloadOf(const pb::ApplicationSpec& spec) const;
   // What serves, by nginx's own word; of a static site by its link.
   absl::StatusOr<LoadedConfig> Loaded(const xpb::ApplicationFacts& facts) const;
-  // Free ports for the proof, kept when the facts have them already.
+  // Puts two free ports for the proof into the facts. Those that nginx has loaded stay; otherwise
+  // the specification's are taken, or the facts' as long as they are free.
   absl::Status ChooseProofPorts(const pb::ApplicationSpec& spec,
                                 xpb::ApplicationFacts& facts) const;
 
@@ -121,8 +127,9 @@ class Steps {
   absl::StatusOr<pb::Slot> LookAtNginx(const pb::ApplicationSpec& spec,
                                        xpb::ApplicationFacts& facts,
                                        pb::PreflightEvidence& evidence);
-  void LookAtSlots(const std::string& app, const std::string& wanted, xpb::ApplicationFacts& facts,
-                   pb::PreflightEvidence& evidence);
+  void LookAtSlots(const pb::ApplicationSpec& spec, const std::string& wanted,
+                   xpb::ApplicationFacts& facts, pb::PreflightEvidence& evidence);
+  absl::Status ReserveProofPorts(const pb::ApplicationSpec& spec, xpb::ApplicationFacts& facts);
   absl::Status CheckCandidatePort(const std::string& app, const pb::ApplicationSpec& spec,
                                   pb::Slot candidate);
   // prepare.cc
@@ -140,8 +147,18 @@ class Steps {
   SwitchOutcome Settle(const xpb::SwitchIntent& intent, const xpb::ApplicationFacts& facts);
   StepOutcome FinishSwitch(const std::string& app, const xpb::SwitchIntent& intent,
                            const SwitchOutcome& outcome);
-  absl::StatusOr<xpb::SwitchIntent> PlanSwitch(const xpb::ApplicationFacts& facts, pb::Slot to,
+  absl::StatusOr<xpb::SwitchIntent> PlanSwitch(const xpb::ApplicationFacts& facts,
+                                               const std::string& release, pb::Slot to,
                                                const LoadedConfig& loaded);
+  // Waits, not for long, while nginx has not loaded what this application had loaded last.
+  absl::StatusOr<LoadedConfig> AwaitNginx(const xpb::ApplicationFacts& facts, const StepCall& call);
+  // OK when the slot can be sent requests.
+  absl::Status CheckTarget(const xpb::ApplicationFacts& facts, pb::Slot to, const StepCall& call);
+  // What the release was made with; what serves when it is empty or not on this host.
+  pb::ApplicationSpec SpecOf(const xpb::ApplicationFacts& facts, const std::string& release) const;
+  // Returns what came of it, as Recovered() counts it.
+  std::string RecoverSwitch(const xpb::Intent& intent, const xpb::ApplicationFacts& facts);
+  void CloseIntent(const xpb::Intent& intent, const xpb::StepResult& result);
   SwitchRequest RequestOf(const xpb::SwitchIntent& intent,
                           const xpb::ApplicationFacts& facts) const;
   StepOutcome Bake(const StagedRelease& release, pb::Slot slot, const StepCall& call);
@@ -160,13 +177,32 @@ class Steps {
   absl::StatusOr<std::vector<std::string>> StopSlot(const std::string& app, pb::Slot slot,
                                                     const StepCall& call);
 
+  // Asks until Docker answers, for as long as a restart of it takes, and returns the last answer.
+  template <typename Ask>
+  auto AwaitDocker(const StepCall& call, const Ask& ask) {
+    using std::chrono::milliseconds;
+    using std::chrono::seconds;
+    const auto end = std::min(parts_.clock.Now() + seconds(20), call.deadline);
+    for (auto pause = milliseconds(50);; pause = std::min(pause * 2, milliseconds(1000))) {
+      auto answer = ask();
+      const bool cancelled = call.cancellation != nullptr && call.cancellation->IsCancelled();
+      if (!absl::IsUnavailable(answer.status()) || cancelled || parts_.clock.Now() >= end) {
+        return answer;
+      }
+      parts_.clock.SleepFor(pause);
+    }
+  }
+
   StepParts parts_;
+  // Held from the choice of proof ports to their commit.
+  Mutex proof_ports_mutex_;
   Mutex differences_mutex_;
   // By application, as last compared.
   std::map<std::string, std::vector<pb::Difference>> differences_
       SLIPWAY_GUARDED_BY(differences_mutex_);
   // Written by Recover() alone.
-  std::map<std::string, uint64_t> recovered_ = {{"finished", 0}, {"taken_back", 0}, {"open", 0}};
+  std::map<std::string, uint64_t> recovered_ = {
+      {"finished", 0}, {"taken_back", 0}, {"superseded", 0}, {"open", 0}};
 };
 
 CallContext ToContext(const StepCall& call);

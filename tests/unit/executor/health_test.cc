@@ -281,6 +281,42 @@ TEST_F(Health, BakeFollowsUpAFailureAtItsVeryEnd) {
   EXPECT_EQ(ReasonOf(gate_.Watch(request_, milliseconds(60)).status), pb::FAILURE_REASON_BAKE);
 }
 
+TEST_F(Health, BakeBelievesTheVisitorsAnswersWhileDockerIsAway) {
+  int observations = 0;
+  workload_.observe = [&]() -> absl::StatusOr<ObservedSlot> {
+    if (++observations > 2) return absl::UnavailableError("connect: Connection refused");
+    return ObservedSlot{pb::SLOT_BLUE, workload_.containers};
+  };
+  const BakeOutcome outcome = gate_.Watch(request_, seconds(10));
+  EXPECT_TRUE(outcome.status.ok()) << outcome.status;
+  EXPECT_EQ(outcome.evidence.failures(), 0u);
+  script_ = [this](int) { return TinyServer::Answer{500, "", "", ""}; };
+  EXPECT_EQ(ReasonOf(gate_.Watch(request_, seconds(10)).status), pb::FAILURE_REASON_BAKE);
+}
+
+TEST_F(Health, BakeByDockerWaitsForDockerUntilTheStepsDeadline) {
+  request_.spec.clear_http();
+  request_.spec.mutable_docker();
+  workload_.containers[0].health = "healthy";
+  int observations = 0;
+  bool comes_back = true;
+  workload_.observe = [&]() -> absl::StatusOr<ObservedSlot> {
+    ++observations;
+    if (observations > 2 && (!comes_back || observations < 40))
+      return absl::UnavailableError("connect: Connection refused");
+    return ObservedSlot{pb::SLOT_BLUE, workload_.containers};
+  };
+  request_.deadline = clock_.Now() + seconds(300);
+  const BakeOutcome outcome = gate_.Watch(request_, seconds(1));
+  EXPECT_TRUE(outcome.status.ok()) << outcome.status;
+  EXPECT_EQ(outcome.evidence.failures(), 0u);
+  comes_back = false;
+  request_.deadline = clock_.Now() + seconds(30);
+  const BakeOutcome never = gate_.Watch(request_, seconds(1));
+  EXPECT_EQ(ReasonOf(never.status), pb::FAILURE_REASON_BAKE);
+  EXPECT_THAT(std::string(never.status.message()), HasSubstr("Docker gave no answer"));
+}
+
 TEST_F(Health, BakeEndsAtOnceWhenTheContainerDies) {
   script_ = [this](int n) {
     if (n == 3) workload_.containers[0].running = false;

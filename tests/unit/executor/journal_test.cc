@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "absl/strings/str_cat.h"
@@ -384,6 +385,78 @@ TEST_F(JournalTest, TakesNothingIntoAccountThatItCouldNotWrite) {
   const auto journal = Open();
   EXPECT_EQ(journal->EpochOf("a"), 2u);
   EXPECT_FALSE(journal->IntentOf("2").has_value());
+}
+
+TEST_F(JournalTest, ForgetsAnIntentOnceItsApplicationHasAHigherEpoch) {
+  const auto journal = Open();
+  xpb::JournalRecord local = SwitchIntent("a", "1", 7);
+  local.mutable_intent()->set_epoch(3);
+  Append(*journal, {Fence("a", 3), local, Fence("b", 9)});
+  EXPECT_EQ(journal->OpenIntents().size(), 1u);
+  Append(*journal, {Fence("a", 4)});
+  EXPECT_TRUE(journal->OpenIntents().empty());
+  EXPECT_EQ(journal->FactsOf("a").last_generation(), 7u) << "a generation is never used again";
+}
+
+TEST_F(JournalTest, ListsOpenIntentsInTheOrderOfTheirRecords) {
+  const auto journal = Open();
+  Append(*journal, {Intent("a", "9"), Intent("a", "10"), Intent("b", "1")});
+  std::vector<std::string> ids;
+  for (const auto& intent : journal->OpenIntents()) ids.push_back(intent.operation_id());
+  EXPECT_THAT(ids, ElementsAre("9", "10", "1"));
+}
+
+TEST_F(JournalTest, KeepsTheRecordsAfterDamageInTheMiddle) {
+  size_t first = 0;
+  {
+    const auto journal = Open();
+    Append(*journal, {Fence("a", 3)});
+    first = fs::file_size(Path());
+    Append(*journal, {Fence("b", 4), Facts("a", 2, 2), Fence("a", 8)});
+  }
+  std::string text = *ReadFile(Path());
+  text[first + 9] ^= 0x40;
+  Overwrite(text);
+  for (int time = 0; time < 2; ++time) {
+    const auto journal = Open();
+    EXPECT_EQ(journal->EpochOf("a"), 8u);
+    EXPECT_EQ(journal->EpochOf("b"), 0u) << "the damaged record itself is lost";
+    EXPECT_EQ(journal->FactsOf("a").generation(), 2u);
+  }
+  EXPECT_EQ(*ReadFile(Path().string() + ".damaged"), text);
+}
+
+TEST_F(JournalTest, KnowsTheEpochOfAnIntentWhoseFenceWasDamaged) {
+  size_t first = 0;
+  {
+    const auto journal = Open();
+    Append(*journal, {Fence("a", 3)});
+    first = fs::file_size(Path());
+    xpb::JournalRecord intent = Intent("a", "1");
+    intent.mutable_intent()->set_epoch(8);
+    Append(*journal, {Fence("a", 8), intent});
+  }
+  std::string text = *ReadFile(Path());
+  text[first + 9] ^= 0x40;
+  Overwrite(text);
+  EXPECT_EQ(Open()->EpochOf("a"), 8u);
+}
+
+// A snapshot of many applications is larger than the size at which the file is first rewritten.
+TEST_F(JournalTest, IsNotRewrittenWithEachAppendWhenMuchIsTrue) {
+  const auto journal = Open();
+  xpb::JournalRecord large = Facts("a", 1, 1);
+  for (int app = 0; app < 6; ++app) {
+    large.mutable_facts()->set_app(absl::StrCat("app-", app));
+    large.mutable_facts()->mutable_spec()->set_port_variable(std::string(1 << 20, 'x'));
+    Append(*journal, {large});
+  }
+  struct stat before {};
+  ASSERT_EQ(stat(Path().c_str(), &before), 0);
+  for (int i = 0; i < 20; ++i) Append(*journal, {Fence("a", 10 + static_cast<uint64_t>(i))});
+  struct stat after {};
+  ASSERT_EQ(stat(Path().c_str(), &after), 0);
+  EXPECT_EQ(before.st_ino, after.st_ino);
 }
 
 }  // namespace

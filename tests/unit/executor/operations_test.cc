@@ -44,7 +44,7 @@ class OperationsTest : public ::testing::Test {
     journal_.reset();
     journal_ = *Journal::Open(Path());
     operations_ = std::make_unique<Operations>(
-        *journal_,
+        *journal_, SystemClock(),
         [this](const auto& request, const StepCall& call) { return Step(request, call); },
         [this] { changed_.fetch_add(1); });
   }
@@ -191,9 +191,13 @@ TEST_F(OperationsTest, TakesAnotherEnvFileForOtherArguments) {
 }
 
 TEST_F(OperationsTest, RunsAnInterruptedStepAgain) {
+  xpb::JournalRecord fence;
+  fence.mutable_fence()->set_app("gifty");
+  fence.mutable_fence()->set_epoch(1);
   xpb::JournalRecord intent;
   intent.mutable_intent()->set_app("gifty");
   intent.mutable_intent()->set_operation_id("op");
+  intent.mutable_intent()->set_epoch(1);
   ASSERT_TRUE(Execute(Build("gifty", "op", 1)).ok());
   // As a crash between intent and result leaves it: the same intent, without the result.
   intent.mutable_intent()->set_arguments_hash(journal_->IntentOf("op")->arguments_hash());
@@ -202,12 +206,56 @@ TEST_F(OperationsTest, RunsAnInterruptedStepAgain) {
   std::filesystem::remove(Path());
   {
     auto crashed = Journal::Open(Path());
+    ASSERT_TRUE((*crashed)->Append(fence).ok());
     ASSERT_TRUE((*crashed)->Append(intent).ok());
   }
   Restart();
   ASSERT_TRUE(Execute(Build("gifty", "op", 1)).ok());
   EXPECT_THAT(Ran(), ElementsAre("op", "op"));
   EXPECT_EQ(operations_->RunAgain(), 1u);
+}
+
+TEST_F(OperationsTest, ContinuesAfterARestartWhatAStopOfTheProcessCutShort) {
+  auto held = Hold("gifty", "op");
+  operations_->Suspend();
+  EXPECT_EQ(held.get().status().code(), absl::StatusCode::kUnavailable);
+  Restart();
+  EXPECT_FALSE(journal_->ResultOf("op").has_value()) << "a step that was cut short has not failed";
+  ASSERT_EQ(journal_->OpenIntents().size(), 1u);
+  LetGo();
+  started_ = {};
+  const auto result = Execute(Build("gifty", "op", 1, "held"));
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_TRUE(result->succeeded());
+  EXPECT_THAT(Ran(), ElementsAre("op", "op"));
+}
+
+TEST_F(OperationsTest, RecordsAStepThatEndsWellWhileTheProcessStops) {
+  auto held = Hold("gifty", "op");
+  LetGo();
+  ASSERT_TRUE(held.get().ok());
+  operations_->Suspend();
+  EXPECT_EQ(Execute(Build("gifty", "next", 1)).status().code(), absl::StatusCode::kUnavailable);
+  Restart();
+  EXPECT_TRUE(journal_->ResultOf("op").has_value());
+}
+
+TEST_F(OperationsTest, ClosesWhatALocalRunIntended) {
+  const auto ran = operations_->RunLocally("gifty", [this](const StepCall& call) {
+    xpb::JournalRecord record;
+    record.mutable_intent()->set_app("gifty");
+    record.mutable_intent()->set_operation_id(call.operation.id());
+    record.mutable_intent()->set_epoch(call.operation.epoch());
+    record.mutable_intent()->mutable_switch_()->set_generation(5);
+    EXPECT_TRUE(journal_->Append(record).ok());
+    xpb::StepResult result;
+    result.set_succeeded(true);
+    return result;
+  });
+  ASSERT_TRUE(ran.ok()) << ran.status();
+  EXPECT_TRUE(journal_->OpenIntents().empty());
+  Restart();
+  EXPECT_TRUE(journal_->OpenIntents().empty());
 }
 
 TEST_F(OperationsTest, LetsTwoCallersSeeOneRun) {
