@@ -14,6 +14,12 @@ class MachineClock final : public Clock {
 
 }  // namespace
 
+bool Clock::WaitFor(std::chrono::nanoseconds time, Cancellation* cancellation) {
+  if (cancellation != nullptr) return cancellation->WaitFor(time);
+  SleepFor(time);
+  return false;
+}
+
 Clock& SystemClock() {
   static auto* const clock = new MachineClock;
   return *clock;

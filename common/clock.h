@@ -3,6 +3,8 @@
 
 #include <chrono>
 
+#include "common/cancellation.h"
+
 namespace slipway {
 
 class Clock {
@@ -15,6 +17,8 @@ class Clock {
   virtual Wall WallNow() = 0;
   // Blocks for the time, which a test's clock lets pass at once.
   virtual void SleepFor(std::chrono::nanoseconds time) = 0;
+  // Blocks for the time or until cancelled; true when cancelled. `cancellation` may be null.
+  virtual bool WaitFor(std::chrono::nanoseconds time, Cancellation* cancellation);
 };
 
 // The machine's own; never destroyed, safe from any thread.

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
@@ -19,6 +20,7 @@ namespace {
 // Lines a late caller may still see.
 constexpr size_t kKeptLines = 2000;
 constexpr size_t kKeptBytes = 4096;
+constexpr char kLocalPrefix[] = "local/";
 
 std::string ArgumentsHash(const xpb::ExecuteRequest& request) {
   xpb::ExecuteRequest command = request;
@@ -50,6 +52,10 @@ std::string StepWord(const xpb::ExecuteRequest& request) {
   const auto* oneof = xpb::ExecuteRequest::descriptor()->FindOneofByName("command");
   const auto* field = request.GetReflection()->GetOneofFieldDescriptor(request, oneof);
   return field == nullptr ? "" : field->name();
+}
+
+bool IsLocalOperation(absl::string_view operation_id) {
+  return absl::StartsWith(operation_id, kLocalPrefix);
 }
 
 Operations::Operations(Journal& journal, Clock& clock, StepFunction step,
@@ -277,7 +283,14 @@ absl::StatusOr<xpb::StepResult> Operations::RunLocally(
     record.mutable_fence()->set_epoch(journal_.EpochOf(app) + 1);
     SLIPWAY_RETURN_IF_ERROR(journal_.Append(record));
     call.operation.set_epoch(record.fence().epoch());
-    run->operation_id = absl::StrCat("local/", app, "/", record.fence().epoch());
+    run->operation_id = absl::StrCat(kLocalPrefix, app, "/", record.fence().epoch());
+    xpb::Intent intent;
+    intent.set_app(app);
+    intent.set_operation_id(run->operation_id);
+    intent.set_step("rollback");
+    intent.set_epoch(record.fence().epoch());
+    *record.mutable_intent() = std::move(intent);
+    SLIPWAY_RETURN_IF_ERROR(journal_.Append(record));
     running_[app] = run;
   }
   call.operation.set_app(app);
@@ -287,11 +300,7 @@ absl::StatusOr<xpb::StepResult> Operations::RunLocally(
   call.on_line = [](absl::string_view) {};
   const xpb::StepResult result = work(call);
   const bool unfinished = run->cancellation.IsSuspended() && !result.succeeded();
-  absl::Status recorded = unfinished ? Suspended() : absl::OkStatus();
-  // An open intent would be settled again at every restart, however much has happened since.
-  if (!unfinished && journal_.IntentOf(run->operation_id)) {
-    recorded = RecordResult(call.operation, result);
-  }
+  const absl::Status recorded = unfinished ? Suspended() : RecordResult(call.operation, result);
   {
     MutexLock lock(mutex_);
     running_.erase(app);

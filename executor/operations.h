@@ -41,6 +41,8 @@ struct StepCall {
 using StepFunction = std::function<xpb::StepResult(const xpb::ExecuteRequest&, const StepCall&)>;
 // The word for a command: `preflight`, `switch`.
 std::string StepWord(const xpb::ExecuteRequest& request);
+// Of RunLocally(): nobody asks for such an operation again after a crash.
+bool IsLocalOperation(absl::string_view operation_id);
 
 class Operations {
  public:
@@ -65,8 +67,8 @@ class Operations {
   std::string Running(const std::string& app) const;
 
   // Runs `work` for the application in place of operations: with an epoch of its own above all
-  // seen. What it intended in the journal is closed with its result. FAILED_PRECONDITION while an
-  // operation runs.
+  // seen, and with an intent in the journal that a restart finds when the work was cut short.
+  // FAILED_PRECONDITION while an operation runs.
   absl::StatusOr<xpb::StepResult> RunLocally(
       const std::string& app, const std::function<xpb::StepResult(const StepCall&)>& work);
 

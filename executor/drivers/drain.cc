@@ -53,7 +53,7 @@ absl::StatusOr<pb::DrainEvidence> Drain(const ProcReader& proc, const DrainReque
                              proc.EstablishedTo(request.address, request.port));
     if (first) evidence.set_connections_at_start(connections);
     const auto now = SteadyClock::now();
-    const bool idle = workers.empty() && connections == 0 && now >= start + request.settle;
+    const bool idle = workers.empty() && connections == 0;
     if (idle || now >= deadline) {
       evidence.set_old_workers_left(static_cast<uint32_t>(workers.size()));
       evidence.set_connections_left(connections);

@@ -25,9 +25,6 @@ struct DrainRequest {
   std::string address = "127.0.0.1";
   uint32_t port = 0;
   std::chrono::nanoseconds timeout = std::chrono::seconds(30);
-  // Mode marker has no old workers to wait for: a request that was being passed on at the switch
-  // has this long to appear.
-  std::chrono::nanoseconds settle{0};
   Cancellation* cancellation = nullptr;
 };
 

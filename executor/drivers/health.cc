@@ -19,14 +19,6 @@ std::chrono::nanoseconds Grow(std::chrono::nanoseconds pause, std::chrono::nanos
   return std::max<std::chrono::nanoseconds>(kFirstPause, std::min(pause * 3 / 2, longest));
 }
 
-void Pause(Clock& clock, Cancellation* wakeup, std::chrono::nanoseconds time) {
-  if (wakeup != nullptr) {
-    wakeup->WaitFor(time);
-  } else {
-    clock.SleepFor(time);
-  }
-}
-
 void AddTail(const std::vector<std::string>& lines,
              google::protobuf::RepeatedPtrField<std::string>* tail) {
   for (const std::string& line : lines) *tail->Add() = EvidenceText(line, 512);
@@ -151,7 +143,7 @@ HealthOutcome HealthGate::Wait(const HealthRequest& request) {
                                evidence.probes(), " probes): ", evidence.last_failure()));
       break;
     }
-    Pause(clock_, deaths.Wakeup(), std::min<std::chrono::nanoseconds>(pause, deadline - now));
+    clock_.WaitFor(std::min<std::chrono::nanoseconds>(pause, deadline - now), deaths.Wakeup());
     if (outcome.status = deaths.Check(); !outcome.status.ok()) break;
     // In a row of successes the pause only grows for the sake of a long stability window.
     if (!result.success || evidence.successes_in_a_row() >= wanted) pause = Grow(pause, longest);
@@ -188,7 +180,7 @@ BakeOutcome HealthGate::Watch(const HealthRequest& request, std::chrono::nanosec
                                               result.failure));
         break;
       }
-      Pause(clock_, deaths.Wakeup(), pause = Grow(pause, longest));
+      clock_.WaitFor(pause = Grow(pause, longest), deaths.Wakeup());
       outcome.status = deaths.Check();
       continue;
     }
@@ -208,7 +200,7 @@ BakeOutcome HealthGate::Watch(const HealthRequest& request, std::chrono::nanosec
     if (now >= end && in_a_row == 0) return outcome;
     pause = result.success ? Grow(pause, longest) : kFirstPause;
     const auto left = std::max<std::chrono::nanoseconds>(end - now, std::chrono::nanoseconds(0));
-    Pause(clock_, deaths.Wakeup(), in_a_row > 0 ? pause : std::min(pause, left));
+    clock_.WaitFor(in_a_row > 0 ? pause : std::min(pause, left), deaths.Wakeup());
     outcome.status = deaths.Check();
   }
   AddTail(probe.Tail(), evidence.mutable_container_tail());

@@ -29,7 +29,6 @@ struct HealthRequest {
   uint32_t port = 0;
   // The step's own deadline; the earlier of it and spec.timeout counts. Default: spec.timeout.
   Clock::Monotonic deadline = Clock::Monotonic::max();
-  // Waits are on the machine's clock when it is set, and on the gate's Clock otherwise.
   Cancellation* cancellation = nullptr;
 };
 

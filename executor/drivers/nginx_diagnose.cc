@@ -10,6 +10,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 
+#include "common/file.h"
 #include "common/status.h"
 #include "executor/drivers/evidence_text.h"
 #include "executor/drivers/nginx_render.h"
@@ -93,6 +94,15 @@ absl::Status ExplainTestFailure(absl::string_view standard_error,
   } else if (SameFile(complaint->file, our_file)) {
     status = Failure(pb::FAILURE_REASON_NGINX_TEST,
                      absl::StrCat("nginx refuses the managed file: ", complaint->message));
+  } else if (const std::string owner = AppOfManagedFile(ReadFile(complaint->file).value_or(""));
+             !owner.empty()) {
+    status = Failure(
+        pb::FAILURE_REASON_FOREIGN_NGINX_FILE,
+        absl::StrCat("nginx -t fails because of ", place, ", the managed file of the application ",
+                     owner, ", which was edited: ", complaint->message),
+        absl::StrCat("run `slipway reconcile ", owner,
+                     "`, which puts the file back; no site on this host can reload nginx before "
+                     "that"));
   } else {
     status =
         Failure(pb::FAILURE_REASON_FOREIGN_NGINX_FILE,

@@ -103,7 +103,8 @@ NginxTransaction::Base NginxTransaction::BaseForRecovery(const LoadedConfig& loa
   if (!request_.old_text.has_value()) return base;
   if (const auto old = ParseManagedFile(*request_.old_text); old.ok()) {
     base.loaded.generation = old->generation;
-    base.loaded.slot = site_.mode == pb::SWITCH_MODE_MARKER ? request_.from : old->slot;
+    // By the mode of the old text, which the switch may have been about to change.
+    base.loaded.slot = old->mode == pb::SWITCH_MODE_MARKER ? request_.from : old->slot;
   }
   return base;
 }

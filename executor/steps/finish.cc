@@ -14,13 +14,6 @@
 #include "executor/steps/steps.h"
 
 namespace slipway::executor {
-namespace {
-
-// A request that nginx was just passing on when the marker changed shows up within this.
-constexpr auto kMarkerSettle = std::chrono::milliseconds(500);
-
-}  // namespace
-
 StepOutcome Steps::Drain(const StagedRelease& release, pb::Slot slot, const StepCall& call) {
   xpb::ApplicationFacts facts = parts_.journal.FactsOf(release.app);
   DrainRequest request;
@@ -30,13 +23,14 @@ StepOutcome Steps::Drain(const StagedRelease& release, pb::Slot slot, const Step
   request.port = PortOfSlot(release.spec, facts, slot);
   request.timeout = std::min<std::chrono::nanoseconds>(FromProto(release.spec.rollout().drain()),
                                                        call.deadline - parts_.clock.Now());
-  if (release.spec.nginx().mode() == pb::SWITCH_MODE_MARKER) request.settle = kMarkerSettle;
   request.cancellation = call.cancellation;
   const auto drained = executor::Drain(parts_.proc, request);
   if (!drained.ok()) return {drained.status(), "", {}};
   StepOutcome outcome;
   *outcome.evidence.mutable_drain() = *drained;
-  MutableSlot(facts, slot).clear_undrained();
+  // In mode marker more may come until its time is over.
+  xpb::SlotFacts& left = MutableSlot(facts, slot);
+  if (left.drain_until() <= WallSeconds()) left.clear_undrained();
   outcome.status = Commit(parts_.journal, facts);
   outcome.summary =
       drained->connections_left() == 0 && drained->old_workers_left() == 0
@@ -44,27 +38,25 @@ StepOutcome Steps::Drain(const StagedRelease& release, pb::Slot slot, const Step
                          FormatDuration(FromProto(drained->waited())))
           : absl::StrCat("at the deadline ", drained->connections_left(), " connections and ",
                          drained->old_workers_left(), " old workers still use ", SlotWord(slot));
+  if (left.undrained()) {
+    absl::StrAppend(&outcome.summary, "; it runs on for requests that were just being read");
+  }
   return outcome;
 }
 
 absl::Status Steps::LetFinish(const std::string& app, pb::Slot slot, const StepCall& call) {
   const xpb::ApplicationFacts facts = parts_.journal.FactsOf(app);
   const xpb::SlotFacts* known = FindSlot(facts, slot);
-  if (known == nullptr) return absl::OkStatus();
-  if (known->undrained()) {
-    SLIPWAY_RETURN_IF_ERROR(Drain({app, known->release(), facts.spec()}, slot, call).status);
+  if (known == nullptr || !known->undrained()) return absl::OkStatus();
+  if (const int64_t seconds = known->drain_until() - WallSeconds(); seconds > 0) {
+    // Nothing tells when nginx has read the last of those requests: the stated time is the bound.
+    const auto left = std::min<std::chrono::nanoseconds>(std::chrono::seconds(seconds),
+                                                         call.deadline - parts_.clock.Now());
+    if (parts_.clock.WaitFor(left, call.cancellation)) {
+      return absl::CancelledError("cancelled while the slot could still be used");
+    }
   }
-  const int64_t now = std::chrono::system_clock::to_time_t(parts_.clock.WallNow());
-  if (known->drain_until() <= now) return absl::OkStatus();
-  // Nothing tells when nginx has read the last of those requests: the stated time is the bound.
-  const auto left = std::min<std::chrono::nanoseconds>(
-      std::chrono::seconds(known->drain_until() - now), call.deadline - parts_.clock.Now());
-  if (call.cancellation == nullptr) {
-    parts_.clock.SleepFor(left);
-  } else if (call.cancellation->WaitFor(left)) {
-    return absl::CancelledError("cancelled while the slot could still be used");
-  }
-  return absl::OkStatus();
+  return Drain({app, known->release(), facts.spec()}, slot, call).status;
 }
 
 StepOutcome Steps::Retire(const StagedRelease& release, pb::Slot slot, const StepCall& call) {
@@ -73,7 +65,7 @@ StepOutcome Steps::Retire(const StagedRelease& release, pb::Slot slot, const Ste
   const auto warm = FromProto(release.spec.keep().warm());
   xpb::ApplicationFacts facts = parts_.journal.FactsOf(release.app);
   xpb::SlotFacts& known = MutableSlot(facts, slot);
-  const int64_t now = std::chrono::system_clock::to_time_t(parts_.clock.WallNow());
+  const int64_t now = WallSeconds();
   if (warm.count() == 0 && known.drain_until() <= now) {
     const auto stopped = StopSlot(release.app, slot, call);
     if (outcome.status = stopped.status(); !outcome.status.ok()) return outcome;
@@ -81,6 +73,7 @@ StepOutcome Steps::Retire(const StagedRelease& release, pb::Slot slot, const Ste
     outcome.summary = absl::StrCat(SlotWord(slot), " is stopped");
     return outcome;
   }
+  MutableSlot(facts, OtherSlot(slot)).clear_warm_until();
   // Asked for again after a crash, the window does not begin anew.
   if (known.warm_until() == 0) {
     known.set_warm_until(std::max(
@@ -168,6 +161,17 @@ StepOutcome Steps::Prune(const std::string& app, const xpb::PruneCommand& comman
   return outcome;
 }
 
+// It came through its bake: a rollback on the host may lead to it.
+absl::Status Steps::NoteProven(const std::string& app, const std::string& release) {
+  xpb::ApplicationFacts facts = parts_.journal.FactsOf(app);
+  for (xpb::ReleaseFacts& known : *facts.mutable_releases()) {
+    if (known.release() != release || known.proven()) continue;
+    known.set_proven(true);
+    return Commit(parts_.journal, facts);
+  }
+  return absl::OkStatus();
+}
+
 StepOutcome Steps::Confirm(const std::string& app, const xpb::ConfirmCommand& command,
                            const StepCall& call) {
   const xpb::ApplicationFacts facts = parts_.journal.FactsOf(app);
@@ -204,6 +208,7 @@ StepOutcome Steps::Confirm(const std::string& app, const xpb::ConfirmCommand& co
   if (facts.spec().has_site()) {
     outcome.status = parts_.site.Prove(app, facts.spec().site().front_door(), command.slot());
   }
+  if (outcome.status.ok()) outcome.status = NoteProven(app, command.release());
   // The deployment has just put right what differed before; what differs nevertheless is shown, and stops nothing.
   Compare(app, [] { return true; }).IgnoreError();
   outcome.summary = absl::StrCat(SlotWord(command.slot()), " serves ", command.release());

@@ -90,17 +90,21 @@ absl::StatusOr<pb::Slot> Steps::LookAtNginx(const pb::ApplicationSpec& spec,
   SLIPWAY_RETURN_IF_ERROR(ReserveProofPorts(spec, facts));
   evidence.set_compose_version(parts_.settings.compose_version);
   const NginxSite site = SiteOf(spec, facts);
+  // What is loaded was written by the specification of what serves: its mode, above all, may be
+  // another than the new release's.
+  const bool serves = facts.has_spec() && facts.active_slot() != pb::SLOT_UNSPECIFIED;
+  const NginxSite loaded_site = serves ? SiteOf(facts.spec(), facts) : site;
   auto seen = parts_.nginx.Preflight(site);
-  if (!seen.ok() && IsEdited(site)) {
+  if (!seen.ok() && IsEdited(loaded_site)) {
     // Our own file is at fault, and nginx knows what stood in it.
-    SLIPWAY_ASSIGN_OR_RETURN(const bool repaired, parts_.nginx.RepairLatentSwitch(site));
+    SLIPWAY_ASSIGN_OR_RETURN(const bool repaired, parts_.nginx.RepairLatentSwitch(loaded_site));
     evidence.set_repaired_latent_switch(repaired);
     seen = parts_.nginx.Preflight(site);
   }
   SLIPWAY_ASSIGN_OR_RETURN(const NginxPreflight found, std::move(seen));
   evidence.set_nginx_version(found.nginx_version);
   if (found.latent_switch) {
-    const auto repaired = parts_.nginx.RepairLatentSwitch(site);
+    const auto repaired = parts_.nginx.RepairLatentSwitch(loaded_site);
     if (!repaired.ok()) {
       return Annotate(repaired.status(),
                       "the upstream file is not what nginx serves, and could not be put back");

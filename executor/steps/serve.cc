@@ -1,5 +1,4 @@
-// Step 6 to 8 of the protocol: the switch with its proof, what a crash in it leads to, and the
-// watch over the new slot.
+// Step 6 to 8 of the protocol: the switch with its proof, and the watch over the new slot.
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
@@ -207,7 +206,7 @@ StepOutcome Steps::FinishSwitch(const std::string& app, const xpb::SwitchIntent&
   facts.set_active_slot(intent.to());
   xpb::SlotFacts& serving = MutableSlot(facts, intent.to());
   if (!release.empty()) serving.set_release(release);
-  serving.clear_warm_until();
+  // Its warm time, if it was warm, stays until the deployment is over: undone, the slot is warm again.
   serving.clear_old_workers();
   serving.clear_undrained();
   serving.clear_drain_until();
@@ -217,12 +216,8 @@ StepOutcome Steps::FinishSwitch(const std::string& app, const xpb::SwitchIntent&
     // Whoever reads a file has it open, also when its copy is removed.
     left.set_undrained(!facts.spec().has_site());
     if (facts.spec().nginx().mode() == pb::SWITCH_MODE_MARKER) {
-      left.set_drain_until(std::chrono::system_clock::to_time_t(parts_.clock.WallNow()) +
-                           facts.spec().rollout().drain().seconds());
+      left.set_drain_until(WallSeconds() + facts.spec().rollout().drain().seconds());
     }
-  }
-  for (xpb::ReleaseFacts& known : *facts.mutable_releases()) {
-    if (known.release() == release) known.set_proven(true);
   }
   outcome.status = Commit(parts_.journal, facts);
   outcome.summary =
@@ -242,57 +237,6 @@ StepOutcome Steps::FinishSwitch(const std::string& app, const xpb::SwitchIntent&
   return outcome;
 }
 
-void Steps::Recover() {
-  for (const xpb::Intent& intent : parts_.journal.OpenIntents()) {
-    if (!intent.has_switch_()) continue;
-    const xpb::ApplicationFacts facts = parts_.journal.FactsOf(intent.app());
-    // A later switch has been intended since: what this one wanted, and what was there before it,
-    // is history, and acting on it would lead production back in time.
-    const bool over = intent.switch_().generation() < facts.last_generation();
-    const std::string outcome = over ? "superseded" : RecoverSwitch(intent, facts);
-    ++recovered_[outcome];
-    LogInfo("interrupted switch",
-            {{"app", intent.app()}, {"operation", intent.operation_id()}, {"outcome", outcome}});
-    if (!over) continue;
-    xpb::StepResult result;
-    result.set_reason(pb::FAILURE_REASON_INTERNAL);
-    result.set_summary("a later switch took its place");
-    CloseIntent(intent, result);
-  }
-}
-
-std::string Steps::RecoverSwitch(const xpb::Intent& intent, const xpb::ApplicationFacts& facts) {
-  const SwitchOutcome recovered = Settle(intent.switch_(), facts);
-  if (recovered.status.ok()) {
-    const StepOutcome finished = FinishSwitch(intent.app(), intent.switch_(), recovered);
-    xpb::StepResult result;
-    result.set_succeeded(finished.status.ok());
-    result.set_summary(finished.summary);
-    *result.mutable_evidence() = finished.evidence;
-    CloseIntent(intent, result);
-    return "finished";
-  }
-  if (!recovered.evidence.restored()) return "open";
-  // As if it had not begun: asked for again, it is done again with a generation of its own.
-  xpb::JournalRecord record;
-  *record.mutable_intent() = intent;
-  record.mutable_intent()->clear_switch_();
-  if (absl::Status status = parts_.journal.Append(record); !status.ok()) {
-    LogError("journal", {{"error", std::string(status.message())}});
-  }
-  return "taken_back";
-}
-
-void Steps::CloseIntent(const xpb::Intent& intent, const xpb::StepResult& result) {
-  xpb::JournalRecord record;
-  record.mutable_result()->set_app(intent.app());
-  record.mutable_result()->set_operation_id(intent.operation_id());
-  *record.mutable_result()->mutable_result() = result;
-  if (absl::Status status = parts_.journal.Append(record); !status.ok()) {
-    LogError("journal", {{"error", std::string(status.message())}});
-  }
-}
-
 StepOutcome Steps::Bake(const StagedRelease& release, pb::Slot slot, const StepCall& call) {
   HealthRequest request;
   request.app = release.app;
@@ -310,72 +254,6 @@ StepOutcome Steps::Bake(const StagedRelease& release, pb::Slot slot, const StepC
                    watched.evidence.probes(), " probes");
   *outcome.evidence.mutable_bake() = std::move(watched.evidence);
   return outcome;
-}
-
-// Back to the warm slot, or to the newest proven release that does not serve.
-xpb::StepResult Steps::RollBack(const std::string& app, const StepCall& call,
-                                std::string* release) {
-  const xpb::ApplicationFacts facts = parts_.journal.FactsOf(app);
-  const auto result_of = [](StepOutcome outcome) {
-    xpb::StepResult result;
-    result.set_succeeded(outcome.status.ok());
-    result.set_reason(outcome.status.ok() ? pb::FAILURE_REASON_UNSPECIFIED
-                                          : ReasonOf(outcome.status));
-    result.set_summary(outcome.status.ok() ? outcome.summary
-                                           : std::string(outcome.status.message()));
-    *result.mutable_evidence() = std::move(outcome.evidence);
-    return result;
-  };
-  parts_.journal.ReleaseReserve();
-  const auto state = Inspect(app);
-  if (!state.ok()) return result_of({state.status(), "", {}});
-  if (state->active_slot() == pb::SLOT_UNSPECIFIED) {
-    return result_of({Failure(pb::FAILURE_REASON_PREFLIGHT,
-                              absl::StrCat("nothing of ", app, " serves on this host")),
-                      "",
-                      {}});
-  }
-  const pb::Slot target = OtherSlot(state->active_slot());
-  // Visitors first. What fails after the proof is said, and leaves them where they are.
-  const auto switch_back = [&](const std::string& to) {
-    StepOutcome outcome = Switch(to, target, call);
-    if (!outcome.status.ok()) return outcome;
-    const auto staged = LoadStaged(app, to);
-    absl::Status rest = staged.status();
-    if (rest.ok()) rest = Retire(*staged, state->active_slot(), call).status;
-    if (rest.ok() && !staged->spec.compose().workers().empty())
-      rest = Workers(*staged, call).status;
-    if (!rest.ok()) absl::StrAppend(&outcome.summary, "; but: ", std::string(rest.message()));
-    return outcome;
-  };
-  for (const xpb::SlotState& slot : state->slots()) {
-    // One that was deployed a second time is warm there too, and no way back.
-    if (slot.slot() != target || !slot.running() || slot.release() == state->active_release()) {
-      continue;
-    }
-    *release = slot.release();
-    return result_of(switch_back(slot.release()));
-  }
-  for (int i = facts.releases_size() - 1; i >= 0; --i) {
-    const xpb::ReleaseFacts& known = facts.releases(i);
-    if (!known.proven() || known.release() == state->active_release()) continue;
-    const auto staged = LoadStaged(app, known.release());
-    if (!staged.ok()) continue;
-    *release = known.release();
-    StepOutcome outcome = Build(*staged, call);
-    if (outcome.status.ok()) outcome = Start(*staged, target, call);
-    if (outcome.status.ok()) outcome = Health(*staged, target, call);
-    if (outcome.status.ok()) return result_of(switch_back(known.release()));
-    const absl::Status removed = Remove(app, target, call).status;
-    if (!removed.ok())
-      LogWarning("candidate not removed",
-                 {{"app", app}, {"error", std::string(removed.message())}});
-    return result_of(std::move(outcome));
-  }
-  return result_of({Failure(pb::FAILURE_REASON_PREFLIGHT,
-                            absl::StrCat(app, " has no earlier release on this host")),
-                    "",
-                    {}});
 }
 
 }  // namespace slipway::executor

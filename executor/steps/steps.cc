@@ -215,8 +215,15 @@ absl::StatusOr<std::vector<std::string>> Steps::EndWarmth(const std::string& app
   const xpb::ApplicationFacts facts = parts_.journal.FactsOf(app);
   const xpb::SlotFacts* known = FindSlot(facts, slot);
   if (known == nullptr || known->warm_until() == 0) return std::vector<std::string>();
-  const int64_t now = std::chrono::system_clock::to_time_t(parts_.clock.WallNow());
+  const int64_t now = WallSeconds();
   if (known->warm_until() > now) return std::vector<std::string>();
+  if (RefuseIfServing(app, slot).code() == absl::StatusCode::kFailedPrecondition) {
+    // It serves again, whatever the facts say: it is not warm, and nothing is to be stopped.
+    xpb::ApplicationFacts corrected = facts;
+    MutableSlot(corrected, slot).clear_warm_until();
+    SLIPWAY_RETURN_IF_ERROR(Commit(parts_.journal, corrected));
+    return std::vector<std::string>();
+  }
   return StopSlot(app, slot, {{}, parts_.clock.Now() + std::chrono::minutes(2), nullptr, nullptr});
 }
 
@@ -239,7 +246,7 @@ absl::StatusOr<xpb::ApplicationState> Steps::Inspect(const std::string& app) {
     state.set_active_slot(loaded->slot);
     state.set_generation(loaded->generation);
   }
-  const int64_t now = std::chrono::system_clock::to_time_t(parts_.clock.WallNow());
+  const int64_t now = WallSeconds();
   for (const pb::Slot slot : {pb::SLOT_BLUE, pb::SLOT_GREEN}) {
     SLIPWAY_ASSIGN_OR_RETURN(const ObservedSlot observed,
                              WorkloadOf(facts.spec()).Observe(app, slot, nullptr));
@@ -251,7 +258,7 @@ absl::StatusOr<xpb::ApplicationState> Steps::Inspect(const std::string& app) {
     slot_state.set_running(observed.AllRunning());
     slot_state.set_serving(slot == state.active_slot());
     const xpb::SlotFacts* known = FindSlot(facts, slot);
-    if (known != nullptr && known->warm_until() > now) {
+    if (!slot_state.serving() && known != nullptr && known->warm_until() > now) {
       slot_state.mutable_warm_left()->set_seconds(known->warm_until() - now);
     }
     if (!slot_state.serving()) continue;

@@ -78,7 +78,7 @@ class Steps {
   const std::map<std::string, uint64_t>& Recovered() const { return recovered_; }
 
   // Back to the warm slot, or else to the newest proven release that does not serve. `release` is
-  // what serves then.
+  // what serves then. A release is proven once a deployment of it was confirmed.
   xpb::StepResult RollBack(const std::string& app, const StepCall& call, std::string* release);
 
   // Stops the slot whose warm time is over, unless it serves. Answers what was stopped, empty when
@@ -156,20 +156,33 @@ class Steps {
   absl::Status CheckTarget(const xpb::ApplicationFacts& facts, pb::Slot to, const StepCall& call);
   // What the release was made with; what serves when it is empty or not on this host.
   pb::ApplicationSpec SpecOf(const xpb::ApplicationFacts& facts, const std::string& release) const;
-  // Returns what came of it, as Recovered() counts it.
-  std::string RecoverSwitch(const xpb::Intent& intent, const xpb::ApplicationFacts& facts);
-  void CloseIntent(const xpb::Intent& intent, const xpb::StepResult& result);
   SwitchRequest RequestOf(const xpb::SwitchIntent& intent,
                           const xpb::ApplicationFacts& facts) const;
   StepOutcome Bake(const StagedRelease& release, pb::Slot slot, const StepCall& call);
+  // recover.cc
+  // Returns what came of it, as Recovered() counts it.
+  std::string RecoverSwitch(const xpb::Intent& intent, const xpb::ApplicationFacts& facts);
+  void CloseIntent(const xpb::Intent& intent, const xpb::StepResult& result);
+  void EndLocalRollback(const xpb::Intent& intent, absl::string_view outcome);
+  // rollback.cc
+  StepOutcome GoBackToProven(const std::string& app, const StepCall& call, std::string* release);
+  absl::Status RemoveIdleCandidate(const std::string& app, const StepCall& call);
+  // After the switch of a rollback: the slot it left is warm, or stopped; workers of `release`.
+  absl::Status FinishRollback(const std::string& app, const std::string& release, pb::Slot left,
+                              const StepCall& call);
   // finish.cc
   StepOutcome Drain(const StagedRelease& release, pb::Slot slot, const StepCall& call);
   StepOutcome Retire(const StagedRelease& release, pb::Slot slot, const StepCall& call);
   StepOutcome Workers(const StagedRelease& release, const StepCall& call);
   StepOutcome Prune(const std::string& app, const xpb::PruneCommand& command, const StepCall& call);
+  absl::Status NoteProven(const std::string& app, const std::string& release);
   StepOutcome Confirm(const std::string& app, const xpb::ConfirmCommand& command,
                       const StepCall& call);
 
+  // Since the epoch, for what is kept over restarts.
+  int64_t WallSeconds() const {
+    return std::chrono::system_clock::to_time_t(parts_.clock.WallNow());
+  }
   absl::Status RefuseIfServing(const std::string& app, pb::Slot slot);
   // Before a slot is stopped: what began there while it served may end, also when it was left in a
   // hurry, by a local rollback or an undone deployment. At once when somebody has waited already.

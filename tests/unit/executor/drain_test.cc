@@ -123,13 +123,6 @@ TEST(Drain, WaitsForAnOpenConnectionToTheOldPort) {
   EXPECT_LT(FromProto(evidence->waited()), seconds(10));
 }
 
-TEST(Drain, SettlesFirstWhenThereAreNoWorkersToWaitFor) {
-  DrainRequest request;
-  request.port = 1;
-  request.settle = milliseconds(120);
-  EXPECT_GE(FromProto(Drain(ProcReader(), request)->waited()), milliseconds(120));
-}
-
 TEST(Drain, StopsWhenCancelled) {
   const Child child;
   Cancellation cancellation;

@@ -1,0 +1,188 @@
+// Histories in which production was once lost, told step by step.
+#include <barrier>
+#include <set>
+#include <thread>
+
+#include <gtest/gtest.h>
+
+#include "tests/walk/walk.h"
+
+namespace slipway::testing {
+namespace {
+
+using std::chrono::minutes;
+
+class History : public ::testing::Test {
+ protected:
+  // Addresses apart from those of random walks.
+  History() : walk_(60'000) {}
+  void TearDown() override {
+    walk_.CheckQuiet();
+    EXPECT_TRUE(walk_.InOrder()) << walk_.Report();
+  }
+
+  std::string Deploy(const Program& program = {}, const WalkFaults& faults = {}) {
+    return walk_.Deploy(app_, program, faults);
+  }
+  std::string Serving() const {
+    const SimulatedContainer* container = walk_.Serving(app_);
+    return container == nullptr ? "nobody" : container->release;
+  }
+  void MoveSlots(uint32_t blue) {
+    app_.spec.mutable_slots()->set_blue(blue);
+    app_.spec.mutable_slots()->set_green(blue + 1);
+  }
+
+  Walk walk_;
+  Walk::Application& app_ = walk_.App(0);
+};
+
+TEST_F(History, ARestartLongAfterARollbackOnTheHostLeavesProductionAlone) {
+  Deploy();
+  Deploy();
+  ASSERT_TRUE(walk_.RollBackOnHost(app_));
+  app_.spec.mutable_keep()->mutable_warm()->set_seconds(0);
+  Deploy();
+  const std::string last = Deploy();
+  walk_.RestartExecutor();
+  EXPECT_EQ(Serving(), last);
+}
+
+TEST_F(History, ARestartWithNothingSinceTheRollbackOnTheHostLeavesItAloneToo) {
+  const std::string first = Deploy();
+  Deploy();
+  ASSERT_TRUE(walk_.RollBackOnHost(app_));
+  walk_.RestartExecutor();
+  walk_.RestartExecutor();
+  EXPECT_EQ(Serving(), first);
+}
+
+TEST_F(History, AfterAChangeOfSlotsAFailedBakeLeadsBackToThePortThatListens) {
+  const std::string good = Deploy();
+  MoveSlots(20040);
+  Program dies;
+  dies.dies_when_it_serves = true;
+  Deploy(dies);
+  EXPECT_EQ(walk_.Last().state, pb::DEPLOYMENT_STATE_ROLLED_BACK);
+  EXPECT_EQ(Serving(), good);
+}
+
+TEST_F(History, AfterAChangeOfSlotsARollbackOnTheHostLeadsToThePortThatListens) {
+  const std::string good = Deploy();
+  MoveSlots(20040);
+  Deploy();
+  ASSERT_TRUE(walk_.RollBackOnHost(app_));
+  EXPECT_EQ(Serving(), good);
+  // And forth again, to the slot with the other ports.
+  ASSERT_TRUE(walk_.RollBackOnHost(app_));
+  EXPECT_NE(Serving(), "nobody");
+}
+
+TEST_F(History, AFailedDeploymentWithAnotherModeLeavesTheWayBackAsItWas) {
+  const std::string good = Deploy();
+  Deploy();
+  app_.spec.mutable_nginx()->set_mode(pb::SWITCH_MODE_MARKER);
+  Program unhealthy;
+  unhealthy.healthy = false;
+  Deploy(unhealthy);
+  ASSERT_EQ(walk_.Last().state, pb::DEPLOYMENT_STATE_FAILED);
+  ASSERT_TRUE(walk_.RollBackOnHost(app_));
+  EXPECT_EQ(Serving(), good);
+}
+
+TEST_F(History, ARollbackOnTheHostLeadsToNoReleaseThatFailedItsBake) {
+  const std::string first = Deploy();
+  Deploy();
+  Program dies;
+  dies.dies_when_it_serves = true;
+  Deploy(dies);
+  ASSERT_EQ(walk_.Last().state, pb::DEPLOYMENT_STATE_ROLLED_BACK);
+  ASSERT_TRUE(walk_.RollBackOnHost(app_)) << walk_.Report();
+  EXPECT_EQ(Serving(), first);
+}
+
+TEST_F(History, ARollbackOnTheHostInTheMiddleOfADeploymentLeavesNoCandidateBehind) {
+  Deploy();
+  WalkFaults faults;
+  faults.host_rollback_at = 6;
+  Deploy({}, faults);
+  EXPECT_NE(walk_.Last().state, pb::DEPLOYMENT_STATE_SUCCEEDED);
+}
+
+// The candidate's container ends between the health gate and the switch.
+TEST_F(History, ADeadCandidateIsRefusedBeforeNginxIsTouchedAndIsRemoved) {
+  const std::string good = Deploy();
+  for (int at = 1; at < 40; ++at) {
+    WalkFaults faults;
+    faults.candidate_dies_at = at;
+    Deploy({}, faults);
+    EXPECT_NE(walk_.Last().state, pb::DEPLOYMENT_STATE_NEEDS_ATTENTION) << at << walk_.Report();
+    if (walk_.Last().state == pb::DEPLOYMENT_STATE_SUCCEEDED) break;
+    EXPECT_EQ(Serving(), good) << at;
+    walk_.CheckQuiet();
+    ASSERT_TRUE(walk_.InOrder()) << walk_.Report();
+  }
+}
+
+TEST_F(History, ACancelledRollbackToAWarmSlotLeavesItWarm) {
+  Deploy();
+  const std::string second = Deploy();
+  for (int turn = 1; turn < 8; ++turn) {
+    WalkFaults faults;
+    faults.cancel_at = turn;
+    walk_.RollBack(app_, faults);
+    if (walk_.Last().state != pb::DEPLOYMENT_STATE_CANCELLED) break;
+    EXPECT_EQ(Serving(), second);
+    walk_.CheckQuiet();
+    ASSERT_TRUE(walk_.InOrder()) << walk_.Report();
+  }
+}
+
+// Before the switch a deployment may fail for it; after the switch it is no reason to go back.
+TEST_F(History, ARestartOfDockerDuringTheBakeTakesNoReleaseBack) {
+  Deploy();
+  for (int at = 1; at < 40; ++at) {
+    WalkFaults faults;
+    faults.docker_away_at = at;
+    faults.docker_back_at = at + 3;
+    const std::string before = Serving();
+    const std::string release = Deploy({}, faults);
+    const bool succeeded = walk_.Last().state == pb::DEPLOYMENT_STATE_SUCCEEDED;
+    EXPECT_TRUE(succeeded || walk_.Last().state == pb::DEPLOYMENT_STATE_FAILED)
+        << at << ": " << walk_.Last().message;
+    EXPECT_EQ(Serving(), succeeded ? release : before);
+  }
+}
+
+TEST_F(History, ASlotInModeMarkerIsNotStoppedBeforeTheDrainTimeIsOver) {
+  app_.spec.mutable_nginx()->set_mode(pb::SWITCH_MODE_MARKER);
+  app_.spec.mutable_keep()->mutable_warm()->set_seconds(0);
+  app_.spec.mutable_rollout()->mutable_drain()->set_seconds(30);
+  Deploy();
+  const uint32_t left = walk_.nginx().PortFor(app_.name);
+  Deploy();
+  EXPECT_NE(walk_.docker().OnPort(left), nullptr) << "nginx may still connect there";
+  walk_.LetTimePass(minutes(1));
+  EXPECT_EQ(walk_.docker().OnPort(left), nullptr);
+}
+
+// Both have chosen their ports before either goes on.
+TEST_F(History, ApplicationsThatAreFirstDeployedTogetherGetProofPortsOfTheirOwn) {
+  std::barrier chosen(2);
+  walk_.on_effect = [&](const std::string& effect) {
+    if (effect == "nginx -v") chosen.arrive_and_wait();
+  };
+  std::thread other([this] { EXPECT_TRUE(walk_.Preflight(walk_.App(1)).ok()); });
+  EXPECT_TRUE(walk_.Preflight(walk_.App(0)).ok());
+  other.join();
+  walk_.on_effect = nullptr;
+  std::set<uint32_t> ports;
+  for (size_t i = 0; i < 2; ++i) {
+    const xpb::ApplicationFacts facts = walk_.journal().FactsOf(walk_.App(i).name);
+    ports.insert(facts.proof_ports().begin(), facts.proof_ports().end());
+  }
+  EXPECT_EQ(ports.size(), 4u);
+}
+
+}  // namespace
+}  // namespace slipway::testing

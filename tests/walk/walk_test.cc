@@ -1,0 +1,38 @@
+// Walks for SLIPWAY_WALK_SECONDS (10), from SLIPWAY_WALK_SEED (1) upwards; a failure prints the
+// seed that replays it.
+#include "tests/walk/walk.h"
+
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+
+#include <gtest/gtest.h>
+
+namespace slipway::testing {
+namespace {
+
+constexpr int kStepsOfAHistory = 100;
+
+uint64_t FromEnvironment(const char* name, uint64_t otherwise) {
+  const char* text = std::getenv(name);
+  return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
+}
+
+TEST(Walk, LeavesTheHostInOrderAfterEveryStep) {
+  const auto end = std::chrono::steady_clock::now() +
+                   std::chrono::seconds(FromEnvironment("SLIPWAY_WALK_SECONDS", 10));
+  uint64_t seed = FromEnvironment("SLIPWAY_WALK_SEED", 1);
+  uint64_t steps = 0;
+  for (; std::chrono::steady_clock::now() < end; ++seed) {
+    Walk walk(seed);
+    for (int i = 0; i < kStepsOfAHistory; ++i, ++steps) {
+      ASSERT_TRUE(walk.Step()) << "SLIPWAY_WALK_SEED=" << seed << ", step " << i << "\n"
+                               << walk.Report();
+    }
+  }
+  std::printf("%lu steps walked, no violation; the next seed is %lu\n",
+              static_cast<unsigned long>(steps), static_cast<unsigned long>(seed));
+}
+
+}  // namespace
+}  // namespace slipway::testing
