@@ -93,7 +93,12 @@ StepOutcome Steps::Shared(const StagedRelease& release, const std::vector<std::s
                                  Joined(shared->running_services()));
   if (!shared->changed_services().empty()) {
     absl::StrAppend(&outcome.summary,
-                    "; left as they are though defined anew: ", Joined(shared->changed_services()));
+                    "; left as they are though defined anew: ", Joined(shared->changed_services()),
+                    " (", absl::StrJoin(shared->changes(), "; "), ")");
+  }
+  if (!shared->unchanged_services().empty()) {
+    absl::StrAppend(&outcome.summary, "; not updated, for nothing of them changed: ",
+                    Joined(shared->unchanged_services()));
   }
   if (!shared->updated_services().empty())
     absl::StrAppend(&outcome.summary, "; updated ", Joined(shared->updated_services()));
