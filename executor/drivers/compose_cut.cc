@@ -58,6 +58,25 @@ void SetLabel(json& service, const std::string& name, const std::string& value) 
   }
 }
 
+// By these the executor finds what it made, so the file does not get to set them.
+void DropOurLabels(json& service) {
+  const auto labels = service.find("labels");
+  if (labels == service.end()) return;
+  json kept = labels->is_array() ? json::array() : json::object();
+  for (const auto& item : labels->items()) {
+    const std::string name = labels->is_array() && item.value().is_string()
+                                 ? item.value().get<std::string>()
+                                 : item.key();
+    if (absl::StartsWith(name, "slipway.")) continue;
+    if (labels->is_array()) {
+      kept.push_back(item.value());
+    } else {
+      kept[item.key()] = item.value();
+    }
+  }
+  *labels = std::move(kept);
+}
+
 class Cutter {
  public:
   explicit Cutter(const CutInput& input)
@@ -165,6 +184,7 @@ class Cutter {
     // Its variables are in `environment` already; read again, the file might have been changed.
     service.erase("env_file");
     binds_->Rewrite(name, service);
+    DropOurLabels(service);
     service["image"] = result_.images.at(name);
     SetLabel(service, kLabelApp, input_.release.app);
     SetLabel(service, kLabelRole, std::string(role));
