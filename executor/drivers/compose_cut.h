@@ -14,6 +14,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
@@ -42,6 +43,9 @@ struct CutInput {
   std::filesystem::path release_folder;
   // For the digests of build inputs.
   const pb::Manifest* manifest = nullptr;
+  // Puts values in place of tokens, where the document still has them: definitions and builds are
+  // named by what they really are.
+  std::function<void(nlohmann::json&)> restore = {};
   // Of the env file's text, which the manifest does not list.
   std::string env_digest = {};
   // State directories of an adopted installation, by their paths in the release.

@@ -36,6 +36,7 @@ std::string DigestOf(const CutInput& input, const BuildPlan& plan) {
     *text = absl::StrReplaceAll(*text, {{root, "."}});
     contexts.push_back(path);
   }
+  if (input.restore) input.restore(section);
   Sha256 hash;
   hash.Update(Text(section));
   for (const std::string& context : contexts) {
@@ -118,7 +119,8 @@ std::vector<std::pair<std::string*, std::string>> LocalContextsIn(
 
 json DefinitionParts(const CutInput& input, const ReleaseContent& content, const CutResult& result,
                      const std::string& service) {
-  const json& definition = input.document["services"][service];
+  json definition = input.document["services"][service];
+  if (input.restore) input.restore(definition);
   json parts = {{"text", ShortDigest(absl::StrReplaceAll(
                              Text(definition), {{input.release_folder.string(), "."}}))},
                 {"files", json::object()}};

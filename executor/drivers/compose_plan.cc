@@ -77,6 +77,23 @@ absl::Status ComposeWorkload::NoteAnonymousVolumes(const CutResult& cut, pb::Hos
 }
 
 absl::Status ComposeWorkload::PlanServices(const StagedRelease& release, pb::HostPlan& plan) {
+  SLIPWAY_ASSIGN_OR_RETURN(const EnvRedactor redactor, RedactorOf(release));
+  pb::HostPlan found;
+  const absl::Status status = redactor.Hide(FindServices(release, found));
+  for (pb::ServicePlan& service : *found.mutable_services()) {
+    service.set_image(redactor.Hide(service.image()));
+    for (std::string& change : *service.mutable_changes()) change = redactor.Hide(change);
+  }
+  for (std::string& note : *found.mutable_notes()) note = redactor.Hide(note);
+  for (pb::StateDirectory& state : *found.mutable_state()) {
+    state.set_path(redactor.Hide(state.path()));
+    state.set_directory(redactor.Hide(state.directory()));
+  }
+  plan.MergeFrom(found);
+  return status;
+}
+
+absl::Status ComposeWorkload::FindServices(const StagedRelease& release, pb::HostPlan& plan) {
   SLIPWAY_ASSIGN_OR_RETURN(const CutResult cut, LoadCut(release.app, release.release));
   SLIPWAY_ASSIGN_OR_RETURN(const auto shared,
                            engine_.InspectAll({{kLabelProject, release.spec.compose().project()}}));

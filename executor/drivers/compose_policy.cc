@@ -341,10 +341,8 @@ class ResourceCheck {
 
 }  // namespace
 
-absl::Status CheckComposePolicy(const json& document, const std::string& project,
-                                const fs::path& folder,
-                                const std::vector<std::string>& allowances) {
-  ComposeFindings findings(allowances);
+void FindComposePolicy(const json& document, const std::string& project, const fs::path& folder,
+                       ComposeFindings& findings) {
   for (const auto& item : document["services"].items()) {
     if (!item.value().is_object()) continue;
     CheckKeys(item.value(), kKnownServiceKeys, item.key(), "",
@@ -358,7 +356,14 @@ absl::Status CheckComposePolicy(const json& document, const std::string& project
   resources.Volumes();
   resources.Networks();
   resources.Files();
-  return findings.Verdict();
+}
+
+absl::Status CheckComposePolicy(const json& document, const std::string& project,
+                                const fs::path& folder,
+                                const std::vector<std::string>& allowances) {
+  ComposeFindings findings;
+  FindComposePolicy(document, project, folder, findings);
+  return findings.Verdict(allowances);
 }
 
 }  // namespace slipway::executor

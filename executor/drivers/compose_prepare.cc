@@ -119,10 +119,42 @@ absl::StatusOr<json> ComposeWorkload::Normalise(const StagedRelease& release,
   return document;
 }
 
+absl::StatusOr<EnvRedactor> ComposeWorkload::RedactorOf(const StagedRelease& release) const {
+  const auto folder = paths_.Release(release.app, release.release);
+  SLIPWAY_ASSIGN_OR_RETURN(const std::string env_file,
+                           ReadFile(paths_.Generated(release.app, release.release) / "env"));
+  SLIPWAY_ASSIGN_OR_RETURN(const Environment environment, ParseEnvFile(env_file));
+  const auto compose_text = ReadFile(folder / release.spec.compose().file());
+  return EnvRedactor(environment, EnvTokens(environment),
+                     absl::StrCat(compose_text.value_or(""), "\n", release.spec.DebugString(), "\n",
+                                  paths_.State().string()));
+}
+
 absl::Status ComposeWorkload::Prepare(const StagedRelease& release, const pb::Manifest& manifest,
                                       absl::string_view env_file, const CallContext& call) {
   SLIPWAY_ASSIGN_OR_RETURN(const Environment environment, ParseEnvFile(env_file));
-  const EnvTokens tokens(environment);
+  const auto generated = paths_.Generated(release.app, release.release);
+  SLIPWAY_RETURN_IF_ERROR(MakeFolders(generated, 0700));
+  SLIPWAY_RETURN_IF_ERROR(WriteFileAtomically(generated / "env", env_file, 0600));
+  SLIPWAY_ASSIGN_OR_RETURN(const EnvRedactor redactor, RedactorOf(release));
+  return redactor.Hide(PrepareWith(release, manifest, env_file, environment,
+                                   EnvTokens(environment), redactor, call));
+}
+
+absl::Status ComposeWorkload::CheckAllowances(const StagedRelease& release) {
+  SLIPWAY_ASSIGN_OR_RETURN(
+      const std::string text,
+      ReadFile(paths_.Generated(release.app, release.release) / "findings.json"));
+  SLIPWAY_ASSIGN_OR_RETURN(
+      const ComposeFindings findings,
+      ComposeFindings::FromJson(json::parse(text, nullptr, /*allow_exceptions=*/false)));
+  return findings.Verdict(release.allowances);
+}
+
+absl::Status ComposeWorkload::PrepareWith(const StagedRelease& release, const pb::Manifest& manifest,
+                                          absl::string_view env_file,
+                                          const Environment& environment, const EnvTokens& tokens,
+                                          const EnvRedactor& redactor, const CallContext& call) {
   const auto folder = paths_.Release(release.app, release.release);
   const auto env_path = folder / release.spec.compose().env_file();
   if (!std::filesystem::exists(folder / release.spec.compose().file())) {
@@ -130,8 +162,10 @@ absl::Status ComposeWorkload::Prepare(const StagedRelease& release, const pb::Ma
                    absl::StrCat("the release has no ", release.spec.compose().file()),
                    "set compose.file in slipway.yaml");
   }
-  SLIPWAY_RETURN_IF_ERROR(CheckComposeReferences(folder, release.spec.compose().file(), environment,
-                                                 release.allowances));
+  ComposeFindings findings;
+  SLIPWAY_RETURN_IF_ERROR(
+      FindComposeReferences(folder, release.spec.compose().file(), environment, findings));
+  SLIPWAY_RETURN_IF_ERROR(findings.Verdict(release.allowances));
   // While compose reads the file, tokens stand where the values will be; see env_tokens.h.
   SLIPWAY_RETURN_IF_ERROR(WriteFileAtomically(env_path, tokens.CleanFile(), 0600));
   CutInput input;
@@ -146,12 +180,18 @@ absl::Status ComposeWorkload::Prepare(const StagedRelease& release, const pb::Ma
   if (used_again) {
     SLIPWAY_ASSIGN_OR_RETURN(input.green_document, Normalise(release, manifest, tokens.CleanFile(),
                                                              release.spec.slots().green(), call));
+  }
+  // Judged is what will run. What people read of it has no value in it, see env_redactor.h.
+  json restored = input.document;
+  tokens.Restore(restored);
+  FindComposePolicy(restored, release.spec.compose().project(), folder, findings);
+  SLIPWAY_RETURN_IF_ERROR(findings.Verdict(release.allowances));
+  SLIPWAY_RETURN_IF_ERROR(CheckVariableSizes(restored));
+  if (!release.planned) {
+    input.document = std::move(restored);
     tokens.Restore(input.green_document);
   }
-  tokens.Restore(input.document);
-  SLIPWAY_RETURN_IF_ERROR(CheckComposePolicy(input.document, release.spec.compose().project(),
-                                             folder, release.allowances));
-  SLIPWAY_RETURN_IF_ERROR(CheckVariableSizes(input.document));
+  input.restore = [&tokens](json& part) { tokens.Restore(part); };
   input.release = release;
   input.release_folder = folder;
   input.manifest = &manifest;
@@ -161,7 +201,6 @@ absl::Status ComposeWorkload::Prepare(const StagedRelease& release, const pb::Ma
   input.address = address_;
   SLIPWAY_ASSIGN_OR_RETURN(const CutResult cut, CutCompose(input));
   const auto generated = paths_.Generated(release.app, release.release);
-  SLIPWAY_RETURN_IF_ERROR(MakeFolders(generated, 0700));
   const std::pair<const char*, const json&> files[] = {{"shared.json", cut.shared},
                                                        {"blue.json", cut.blue},
                                                        {"green.json", cut.green},
@@ -171,7 +210,9 @@ absl::Status ComposeWorkload::Prepare(const StagedRelease& release, const pb::Ma
   }
   SLIPWAY_RETURN_IF_ERROR(WriteFileAtomically(generated / "cut.json", Dump(ToJson(cut)), 0600));
   if (release.planned) return absl::OkStatus();
-  SLIPWAY_RETURN_IF_ERROR(WriteFileAtomically(generated / "env", env_file, 0600));
+  const auto shown = [&redactor](absl::string_view text) { return redactor.Hide(text); };
+  SLIPWAY_RETURN_IF_ERROR(
+      WriteFileAtomically(generated / "findings.json", Dump(findings.ToJson(shown)), 0600));
   SLIPWAY_RETURN_IF_ERROR(MakeReleaseBinds(release, manifest, env_file, cut));
   SLIPWAY_RETURN_IF_ERROR(RecordAdopted(release.app, cut.binds));
   // Any user of a container may read it; the directories above let nobody else in.

@@ -18,6 +18,8 @@
 #include "executor/drivers/compose_cli.h"
 #include "executor/drivers/compose_cut.h"
 #include "executor/drivers/docker_engine.h"
+#include "executor/drivers/env_redactor.h"
+#include "executor/drivers/env_tokens.h"
 #include "executor/drivers/release_store.h"
 #include "executor/drivers/workload.h"
 #include "executor/paths.h"
@@ -37,6 +39,7 @@ class ComposeWorkload final : public Workload {
 
   absl::Status Prepare(const StagedRelease& release, const pb::Manifest& manifest,
                        absl::string_view env_file, const CallContext& call) override;
+  absl::Status CheckAllowances(const StagedRelease& release) override;
   absl::StatusOr<pb::BuildEvidence> Build(const StagedRelease& release,
                                           const CallContext& call) override;
   absl::Status PlanServices(const StagedRelease& release, pb::HostPlan& plan) override;
@@ -78,6 +81,12 @@ class ComposeWorkload final : public Workload {
 
  private:
   // compose_prepare.cc
+  absl::Status PrepareWith(const StagedRelease& release, const pb::Manifest& manifest,
+                           absl::string_view env_file, const Environment& environment,
+                           const EnvTokens& tokens, const EnvRedactor& redactor,
+                           const CallContext& call);
+  // For texts about the release; reads the env file that Prepare() kept.
+  absl::StatusOr<EnvRedactor> RedactorOf(const StagedRelease& release) const;
   absl::StatusOr<nlohmann::json> Normalise(const StagedRelease& release,
                                            const pb::Manifest& manifest,
                                            const std::string& clean_env, uint32_t port,
@@ -99,6 +108,7 @@ class ComposeWorkload final : public Workload {
   absl::Status JoinNetworks(const std::vector<DockerContainer>& containers, const CutResult& cut);
 
   // compose_plan.cc
+  absl::Status FindServices(const StagedRelease& release, pb::HostPlan& plan);
   absl::Status NoteAnonymousVolumes(const CutResult& cut, pb::HostPlan& plan);
 
   // compose_storage.cc

@@ -24,6 +24,7 @@ std::string Workload::AwaitDeath(const std::string&, pb::Slot, Cancellation& sto
 absl::StatusOr<pb::BuildEvidence> Workload::Build(const StagedRelease&, const CallContext&) {
   return pb::BuildEvidence();
 }
+absl::Status Workload::CheckAllowances(const StagedRelease&) { return absl::OkStatus(); }
 absl::Status Workload::PlanServices(const StagedRelease&, pb::HostPlan&) {
   return absl::OkStatus();
 }

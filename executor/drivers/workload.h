@@ -77,6 +77,8 @@ class Workload {
   // byte.
   virtual absl::Status Prepare(const StagedRelease& release, const pb::Manifest& manifest,
                                absl::string_view env_file, const CallContext& call) = 0;
+  // POLICY when what Prepare() found is no longer allowed by `release.allowances`.
+  virtual absl::Status CheckAllowances(const StagedRelease& release);
   virtual absl::StatusOr<pb::BuildEvidence> Build(const StagedRelease& release,
                                                   const CallContext& call);
   // What a deployment of the prepared release would do with each service: fills in the plan's

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
@@ -10,6 +11,7 @@
 #include <gtest/gtest.h>
 
 #include "common/file.h"
+#include "common/status.h"
 #include "tests/support/compose_host.h"
 
 namespace slipway::executor {
@@ -57,19 +59,19 @@ std::vector<Attack> Attacks() {
        "volumes: {vol: {driver: local-persist, driver_opts: {mountpoint: /etc}}}"},
       {"another project's volume", "volumes: [\"vol:/v\"]", "volumes: {vol: {external: true, name: bank_data}}"},
       {"another project's volume by name", "volumes: [\"vol:/v\"]", "volumes: {vol: {name: bank_data}}"},
-      {"extends of a host's file", "extends: {file: /etc/evil.yml, service: x}"},
+      {"extends of a host's file", "extends: {file: EVIL, service: x}"},
       {"extends by climbing", "extends: {file: ../../../../x.yml, service: x}"},
-      {"extends by two keys", "extends: {file: safe.yml, service: x, file: /etc/evil.yml}", "",
+      {"extends by two keys", "extends: {file: safe.yml, service: x, file: EVIL}", "",
        {{"safe.yml", "services: {x: {image: a}}"}}},
-      {"extends by a merge key", "extends: {<<: *e}", "x-e: &e {file: /etc/evil.yml, service: x}"},
+      {"extends by a merge key", "extends: {<<: *e}", "x-e: &e {file: EVIL, service: x}"},
       {"extends by a merged list", "extends: {<<: [*a, *e]}",
-       "x-a: &a {service: x}\nx-e: &e {file: /etc/evil.yml}"},
-      {"extends below a second key", "image: a", "services: {web: {extends: {file: /etc/e.yml, service: x}}}"},
-      {"include of a host's file", "", "include: [/etc/evil.yml]"},
+       "x-a: &a {service: x}\nx-e: &e {file: EVIL}"},
+      {"extends below a second key", "image: a", "services: {web: {extends: {file: EVIL, service: x}}}"},
+      {"include of a host's file", "", "include: [EVIL]"},
       {"include of another machine", "", "include: [\"https://example.org/x.yml\"]"},
       {"include with a project directory", "", "include: [{path: x.yml, project_directory: /etc}]",
        {{"x.yml", "services: {}"}}},
-      {"include by a merge key", "", "x-e: &e {path: /etc/evil.yml}\ninclude: [{<<: *e}]"},
+      {"include by a merge key", "", "x-e: &e {path: EVIL}\ninclude: [{<<: *e}]"},
       {"env_file of the host", "env_file: /etc/environment"},
       {"env_file by climbing", "env_file: [../../../../../../etc/environment]"},
       {"env_file by an operator", "env_file: ${D:+/etc/environment}", "", {}, "D=1\n"},
@@ -142,6 +144,13 @@ INSTANTIATE_TEST_SUITE_P(Composes, ComposeEscalation, ::testing::ValuesIn(Compos
                          [](const auto& of) { return absl::StrCat("Compose", of.index + 1); });
 
 TEST_P(ComposeEscalation, EveryKeyThatReachesOutIsRefusedBeforeAnythingStarts) {
+  // A compose file of the host that brings a secret of the host along.
+  const slipway::testing::TemporaryFolder outside;
+  const std::string evil = (outside.path() / "evil.yml").string();
+  ASSERT_TRUE(WriteFileAtomically(outside.path() / "host.env", "HOST=secret\n").ok());
+  ASSERT_TRUE(WriteFileAtomically(evil, absl::StrCat("services: {x: {image: a, env_file: ",
+                                                     (outside.path() / "host.env").string(), "}}\n"))
+                  .ok());
   size_t refused = 0;
   const std::vector<Attack> attacks = Attacks();
   for (const Attack& attack : attacks) {
@@ -153,14 +162,121 @@ TEST_P(ComposeEscalation, EveryKeyThatReachesOutIsRefusedBeforeAnythingStarts) {
         absl::StrCat("services:\n  web:\n    ports: [\"127.0.0.1:8000:8000\"]\n",
                      images ? "" : absl::StrCat("    image: ", ComposeHost::Image(), "\n"), "    ",
                      attack.web, "\n", attack.top, "\n");
+    for (auto& [path, text] : files) text = absl::StrReplaceAll(text, {{"EVIL", evil}});
     std::string release;
     const xpb::StepResult staged = host_.Stage(files, attack.env, &release);
     const bool by_us = staged.reason() == pb::FAILURE_REASON_POLICY ||
                        staged.reason() == pb::FAILURE_REASON_INVALID_COMPOSE_FILE;
+    std::printf("  %s: %s\n", attack.name.c_str(), staged.summary().c_str());
     EXPECT_TRUE(!staged.succeeded() && by_us) << attack.name << ": " << staged.summary();
     if (!staged.succeeded() && by_us) ++refused;
   }
   std::printf("%zu of %zu refused\n", refused, attacks.size());
+}
+
+// Who may only plan may choose the compose file, and so where a value of the env file turns up.
+TEST_P(ComposeEscalation, NoTextOfAPlanOrARefusalHasAValueOfTheEnvFileInIt) {
+  const std::vector<std::string> places = {
+      "image: \"x${S}\"",
+      "image: \"${S}\"",
+      "image: \"x:${S}\"",
+      "volumes: [\"/${S}:/x\"]",
+      "volumes: [\"./${S}:/x\"]",
+      "volumes: [\"/x/../${S}/./y:/x\"]",
+      "volumes: [\"${S}:/x\"]",
+      "volumes: [\"/x:/${S}\"]",
+      "ports: [\"${S}:80\"]",
+      "ports: [\"80:${S}\"]",
+      "cap_add: [\"${S}\"]",
+      "devices: [\"/dev/${S}:/x\"]",
+      "device_cgroup_rules: [\"${S}\"]",
+      "security_opt: [\"${S}\"]",
+      "network_mode: \"${S}\"",
+      "pid: \"${S}\"",
+      "ipc: \"container:${S}\"",
+      "cgroup_parent: \"/${S}\"",
+      "volumes_from: [\"container:${S}\"]",
+      "restart: \"${S}\"",
+      "mem_limit: \"${S}\"",
+      "cpus: \"${S}\"",
+      "stop_grace_period: \"${S}\"",
+      "healthcheck: {test: [CMD, x], interval: \"${S}\"}",
+      "sysctls: [\"${S}=1\"]",
+      "logging: {driver: x, options: {a: \"/${S}\"}}",
+      "networks: [\"${S}\"]",
+      "depends_on: [\"${S}\"]",
+      "build: \"/${S}\"",
+      "build: {context: ., dockerfile: \"../${S}\"}",
+      "build: {context: ., cache_from: [\"type=local,src=${S}\"]}",
+      "build: {context: ., additional_contexts: {x: \"/${S}\"}}",
+      "build: {context: ., tags: [\"${S}\"]}",
+      "build: {context: ., network: \"${S}\"}",
+      "env_file: \"${S}\"",
+      "env_file: \"/${S}\"",
+      "extends: {file: \"/${S}.yml\", service: x}",
+      "extends: {service: \"${S}\"}",
+      "secrets: [\"${S}\"]",
+      "labels: {x: \"${S:?no}\"}",
+      "profiles: [\"${S}\"]",
+      "platform: \"${S}\"",
+      "ulimits: {nofile: \"${S}\"}",
+      "environment: [\"${S}\"]",
+      "x${S}: 1",
+      "deploy: {replicas: \"${S}\"}",
+  };
+  const std::vector<std::string> tops = {
+      "volumes: {vol: {name: \"${S}\"}}",
+      "volumes: {vol: {driver: \"${S}\"}}",
+      "volumes: {vol: {driver_opts: {type: none, o: bind, device: \"/${S}\"}}}",
+      "networks: {n: {name: \"${S}\"}}",
+      "networks: {n: {driver: \"${S}\"}}",
+      "secrets: {s: {file: \"/${S}\"}}",
+      "configs: {s: {file: \"${S}\"}}",
+      "include: [\"/${S}\"]",
+  };
+  const std::string plain = "skLiveQ7/wEr.ty//uiop+asdf:ghjk=zxcv@bnm99";
+  const auto check = [&](const std::string& text, const std::string& place) {
+    const std::string lower = absl::AsciiStrToLower(text);
+    for (const char* canary : {"sklive", "sk live", "werty", "wer.ty", "asdf", "ghjk", "zxcv", "bnm99",
+                               "with spaces", "slipwayvalue"}) {
+      EXPECT_EQ(lower.find(canary), std::string::npos) << place << "\n" << text;
+    }
+  };
+  for (const std::string& env :
+       {absl::StrCat("S=", plain, "\n"), std::string("S='sk live Q7 $$ \"wErty\" with spaces'\n")}) {
+    const auto look = [&](const std::string& web, const std::string& top) {
+      const ComposeHost::Files files = {
+          {"docker-compose.yml",
+           absl::StrCat("services:\n  web:\n",
+                        absl::StartsWith(web, "image") ? "" : "    image: a\n",
+                        absl::StartsWith(web, "ports") ? ""
+                                                       : "    ports: [\"127.0.0.1:8000:8000\"]\n",
+                        "    ", web, "\n", top, "\n")},
+          {"Dockerfile", "FROM scratch\n"}};
+      const auto plan = host_.Plan(files, env);
+      check(plan.ok() ? plan->DebugString() : MessageWithCure(plan.status()), web + top);
+      std::string release;
+      check(host_.Stage(files, env, &release).DebugString(), web + top);
+    };
+    for (const std::string& place : places) look(place, "");
+    for (const std::string& top : tops) look("command: x", top);
+  }
+}
+
+TEST_P(ComposeEscalation, AnAllowanceThatWasTakenBackCountsForAStagedReleaseToo) {
+  const ComposeHost::Files files = {
+      {"docker-compose.yml",
+       absl::StrCat("services:\n  web:\n    image: ", ComposeHost::Image(),
+                    "\n    ports: [\"127.0.0.1:8000:8000\"]\n    volumes: [\"/srv:/srv\"]\n")}};
+  host_.allowances() = {"web:bind:/srv"};
+  std::string release;
+  ASSERT_TRUE(host_.Stage(files, "", &release).succeeded());
+  EXPECT_TRUE(host_.StageAgain(release).succeeded());
+  host_.allowances().clear();
+  const xpb::StepResult again = host_.StageAgain(release);
+  EXPECT_FALSE(again.succeeded());
+  EXPECT_EQ(again.reason(), pb::FAILURE_REASON_POLICY);
+  EXPECT_THAT(again.summary(), HasSubstr("slipway allow --add web:bind:/srv"));
 }
 
 // A directory that any container can write may turn into a link between two starts.
