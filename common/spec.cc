@@ -69,6 +69,16 @@ absl::Status CheckCompose(const pb::ComposeSpec& compose) {
       }
     }
   }
+  for (const std::string& path : compose.state()) {
+    if (!IsRelativePath(path) || path == ".")
+      return Wrong("compose.state", absl::StrCat("'", path, "' must be a path in the release"));
+  }
+  for (const std::string& service : compose.jobs()) {
+    if (!IsServiceName(service) || seen.contains(service)) {
+      return Wrong("compose.jobs", absl::StrCat("'", service, "' must be a service that is neither "
+                                                "slotted nor a worker"));
+    }
+  }
   if (!IsServiceName(compose.project())) return Wrong("compose.project", "is no project name");
   return absl::OkStatus();
 }

@@ -1,5 +1,7 @@
 #include "executor/config.h"
 
+#include <unistd.h>
+
 #include "common/file.h"
 #include "common/status.h"
 #include "common/yaml_proto.h"
@@ -25,6 +27,12 @@ absl::StatusOr<config::v1::ExecutorConfig> LoadConfig(const std::string& path) {
   }
   if (nginx.reload().empty()) {
     for (const char* word : {"nginx", "-s", "reload"}) nginx.add_reload(word);
+  }
+  if (config.remove_release().empty() && geteuid() != 0) {
+    for (const char* word : {"sudo", "-n", "/usr/lib/slipway/slipway-executor", "remove-release",
+                             "--config", kDefaultConfigPath}) {
+      config.add_remove_release(word);
+    }
   }
   if (nginx.pid_file().empty()) nginx.set_pid_file("/run/nginx.pid");
   if (nginx.error_log().empty()) nginx.set_error_log("/var/log/nginx/error.log");

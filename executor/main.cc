@@ -15,6 +15,7 @@
 #include "executor/config.h"
 #include "executor/enrol_command.h"
 #include "executor/local_command.h"
+#include "executor/remove_release.h"
 #include "executor/server.h"
 #include "executor/setup.h"
 
@@ -79,6 +80,8 @@ int main(int argc, char** argv) {
   CLI::App* rollback =
       app.add_subcommand("rollback", "Back to the previous release, without the controller");
   rollback->add_option("APP", application)->required();
+  CLI::App* remove_release = app.add_subcommand(
+      "remove-release", "Remove a release that a container wrote into as root; for sudo");
   bool install = false;
   CLI::App* enrol =
       app.add_subcommand("enrol", "Ask for this host's certificate, on standard output");
@@ -94,6 +97,7 @@ int main(int argc, char** argv) {
   install_here->add_flag("--remove", setup.remove, "Take it away; what runs goes on");
   CLI11_PARSE(app, argc, argv);
   if (install_here->parsed()) return SetUp(setup);
+  if (remove_release->parsed()) return slipway::executor::RemoveRelease(config_path);
 
   const auto config = slipway::executor::LoadConfig(config_path);
   if (!config.ok()) {

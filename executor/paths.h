@@ -10,7 +10,12 @@
 //                                     plan is made
 //   STATE/apps/APP/normalised-PORT    the last output of `compose config`, after its inputs' digest
 //   STATE/apps/APP/state/ID/          what was generated for it; 0700, for it holds secrets
-//   STATE/contexts/DIGEST/            a build context while it is built from, without the env file
+//   STATE/apps/APP/detached/ID/PATH   a bound path of the release that lies in another one that containers may write; see
+//                                     drivers/compose_binds.h. 0700, as the next two
+//   STATE/apps/APP/shared-files/PATH  what shared services bind of the release; outlives releases
+//   STATE/apps/APP/data/PATH          a directory that the application writes; owned by no release, never removed
+//   STATE/apps/APP/data.json          which of those are directories of an adopted installation
+//   STATE/contexts/DIGEST-RANDOM/     a build context while it is built from, without the env file
 //   STATE/markers/APP                 mode marker: present means green
 //   SITES/APP/blue, SITES/APP/green   the two copies of a static site; SITES is STATE/sites where the configuration names none
 //   SITES/APP/current                 link to the copy that serves: what nginx's `root` names
@@ -35,11 +40,13 @@ inline constexpr char kLabelRole[] = "slipway.role";
 inline constexpr char kLabelSlot[] = "slipway.slot";
 inline constexpr char kLabelRelease[] = "slipway.release";
 inline constexpr char kLabelHook[] = "slipway.hook";
-// Digest of a shared service's definition, to see that it has changed.
+// Digest of a shared service's definition, to see that it has changed, and its parts, to say what has.
 inline constexpr char kLabelDefinition[] = "slipway.definition";
+inline constexpr char kLabelParts[] = "slipway.parts";
 // Compose's own.
 inline constexpr char kLabelProject[] = "com.docker.compose.project";
 inline constexpr char kLabelService[] = "com.docker.compose.service";
+inline constexpr char kLabelWorkingDirectory[] = "com.docker.compose.project.working_dir";
 
 // Links of a static site, and the file in each copy that says what it is.
 inline constexpr char kSiteCurrent[] = "current";
@@ -61,7 +68,11 @@ class Paths {
   std::filesystem::path Release(absl::string_view app, absl::string_view release) const;
   std::filesystem::path Generated(absl::string_view app, absl::string_view release) const;
   std::filesystem::path Normalised(absl::string_view app) const;
-  std::filesystem::path BuildContext(absl::string_view digest) const;
+  std::filesystem::path Detached(absl::string_view app, absl::string_view release) const;
+  std::filesystem::path SharedFiles(absl::string_view app) const;
+  std::filesystem::path Data(absl::string_view app) const;
+  std::filesystem::path AdoptedData(absl::string_view app) const;
+  std::filesystem::path BuildContexts() const { return state_ / "contexts"; }
   std::filesystem::path Marker(absl::string_view app) const;
   const std::filesystem::path& Sites() const { return sites_; }
   std::filesystem::path Site(absl::string_view app) const;
@@ -71,6 +82,10 @@ class Paths {
   std::filesystem::path state_;
   std::filesystem::path sites_;
 };
+
+// A relative path as one file name: bytes other than letters, digits, `_`, `-` and inner dots are written %XX. The empty path is
+// `%2E`; one that would be longer than a file name may be ends in its digest.
+std::string EncodedPath(absl::string_view relative);
 
 // Compose projects.
 std::string SlotProject(absl::string_view app, pb::Slot slot);

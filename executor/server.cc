@@ -18,6 +18,7 @@
 #include "executor/drivers/docker_engine.h"
 #include "executor/host_watch.h"
 #include "executor/process/process_runner.h"
+#include "executor/remove_release.h"
 #include "executor/warm_keeper.h"
 
 namespace slipway::executor {
@@ -149,6 +150,10 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const config::v1::Executor
   SLIPWAY_ASSIGN_OR_RETURN(std::unique_ptr<ReleaseStore> releases, ReleaseStore::Open(paths));
   SLIPWAY_RETURN_IF_ERROR(MakeFolders(paths.Sites(), 0755));
   auto runner = std::make_unique<SystemProcessRunner>();
+  if (!config.remove_release().empty()) {
+    releases->SetRemover(RemoverBy(
+        *runner, {config.remove_release().begin(), config.remove_release().end()}));
+  }
   SLIPWAY_ASSIGN_OR_RETURN(const ComposeCli compose,
                            ComposeCli::Detect(*runner, config.docker_socket(),
                                               {config.compose().begin(), config.compose().end()}));

@@ -2,7 +2,7 @@
 // again it changes nothing that is as it should be.
 //
 // As root: an account of its own without a login, the binary, its configuration, a hardened systemd unit, sudo for exactly three
-// nginx commands, one folder of nginx's writable, and a key with which the controller can reach the socket and nothing else.
+// nginx commands and the removal of releases, one folder of nginx's writable, and a key with which the controller can reach the socket and nothing else.
 // As anybody else, for hosts that give no root: the same in the user's home, with whatever sudo allows the user already.
 //
 // Debian's package puts the program where setup would, and lets it set up the rest. The program is dpkg's then: no other one

@@ -60,7 +60,7 @@ std::string UnitText(const SetupOptions& options, const SetupLayout& layout) {
       "ProtectHome=yes\nPrivateTmp=yes\n"
       "CapabilityBoundingSet=CAP_SETUID CAP_SETGID CAP_AUDIT_WRITE CAP_DAC_OVERRIDE "
       "CAP_DAC_READ_SEARCH "
-      "CAP_CHOWN CAP_KILL CAP_NET_BIND_SERVICE CAP_SYS_RESOURCE\n"
+      "CAP_CHOWN CAP_FOWNER CAP_KILL CAP_NET_BIND_SERVICE CAP_SYS_RESOURCE\n"
       "LimitNOFILE=65536\nTasksMax=2048\n\n[Install]\nWantedBy=multi-user.target\n");
 }
 
@@ -68,7 +68,9 @@ std::string SudoersText(const SetupOptions& options) {
   // Whole command lines: sudo takes no argument more, none less and none else.
   return absl::StrCat("# Written by slipway-executor setup.\n", options.user,
                       " ALL=(root) NOPASSWD: /usr/sbin/nginx -t, /usr/sbin/nginx -T, "
-                      "/usr/sbin/nginx -s reload\n");
+                      "/usr/sbin/nginx -s reload, ",
+                      LayoutFor(options).binary.string(), " remove-release --config ",
+                      LayoutFor(options).config.string(), "\n");
 }
 
 std::string ConfigText(const SetupOptions& options, const SetupLayout& layout, bool may_test) {

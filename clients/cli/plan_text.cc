@@ -72,11 +72,24 @@ void ShowServices(const Output& output, const pb::HostPlan& host) {
     if (service.action() == pb::SERVICE_ACTION_KEEP_CHANGED) changed.push_back(service.service());
   }
   output.Table(rows);
+  for (const pb::ServicePlan& service : host.services()) {
+    for (const std::string& change : service.changes())
+      output.Line(absl::StrCat("  ", service.service(), ": ", change));
+  }
   if (changed.empty()) return;
   output.Line(absl::StrCat("  ", output.Paint(Tone::kWarning, "shared services defined anew"), ": ",
                            absl::StrJoin(changed, ", "),
                            "; they go on as they are, `slipway deploy --update SERVICE` replaces "
                            "them"));
+}
+
+void ShowState(const Output& output, const pb::HostPlan& host) {
+  for (const pb::StateDirectory& state : host.state()) {
+    output.Line(absl::StrCat("  state: ", state.path(), " is ", state.directory(),
+                             state.adopted()  ? ", of the installation that is taken over"
+                             : state.exists() ? ""
+                                              : ", to be created empty"));
+  }
 }
 
 void ShowHost(const Output& output, const pb::HostPlan& host) {
@@ -86,6 +99,7 @@ void ShowHost(const Output& output, const pb::HostPlan& host) {
       SlotWord(host.to()), host.port() == 0 ? "" : absl::StrCat(" on port ", host.port()), ", ",
       host.free_bytes() >> 20, " MiB free"));
   ShowServices(output, host);
+  ShowState(output, host);
   for (absl::string_view line : absl::StrSplit(host.nginx_diff(), '\n', absl::SkipEmpty())) {
     output.Line(absl::StrCat("  ", output.Paint(line[0] == '+'   ? Tone::kGood
                                                 : line[0] == '-' ? Tone::kBad

@@ -14,6 +14,14 @@ namespace {
 // How the last deployment treated a host.
 enum class Part { kTook, kLeftOut, kUnknownThen };
 
+// A definition that waits to be applied is shown, and is nothing to repair.
+bool IsDrifted(const xpb::ApplicationState& state) {
+  return std::any_of(state.differences().begin(), state.differences().end(),
+                     [](const pb::Difference& difference) {
+                       return difference.kind() != pb::DIFFERENCE_KIND_DEFINITION;
+                     });
+}
+
 std::string Behind(const Desired& desired, Part part, const xpb::ApplicationState& state) {
   const std::string serves = state.active_release().empty()
                                  ? "it serves nothing of it"
@@ -58,7 +66,7 @@ class Judge {
     } else if (!seen.connected) {
       place.standing = pb::HOST_STANDING_UNKNOWN;
       place.text = absl::StrCat("not connected: ", seen.problem);
-    } else if (!state.differences().empty()) {
+    } else if (IsDrifted(state)) {
       place.standing = pb::HOST_STANDING_DRIFTED;
       place.differences = {state.differences().begin(), state.differences().end()};
       place.by_itself = repairs_;
@@ -69,6 +77,7 @@ class Judge {
                                 Remedy(repairs_, desired_.app));
     } else {
       place.standing = pb::HOST_STANDING_CURRENT;
+      place.differences = {state.differences().begin(), state.differences().end()};
     }
     return place;
   }

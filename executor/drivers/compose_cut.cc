@@ -1,15 +1,14 @@
 #include "executor/drivers/compose_cut.h"
 
 #include <algorithm>
+#include <optional>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
-#include "absl/strings/strip.h"
 
-#include "common/digest.h"
 #include "common/spec.h"
+#include "executor/drivers/compose_definition.h"
 #include "executor/drivers/compose_document.h"
 #include "executor/drivers/compose_port.h"
 #include "executor/failure.h"
@@ -21,8 +20,7 @@ namespace {
 using nlohmann::json;
 
 absl::Status Wrong(absl::string_view service, absl::string_view what, absl::string_view cure = "") {
-  return Failure(pb::FAILURE_REASON_INVALID_COMPOSE_FILE,
-                 absl::StrCat("services.", service, ": ", what), cure);
+  return WrongService(service, what, cure);
 }
 
 json ServiceList(const json& service, const char* key) {
@@ -60,11 +58,31 @@ void SetLabel(json& service, const std::string& name, const std::string& value) 
   }
 }
 
+// By these the executor finds what it made, so the file does not get to set them.
+void DropOurLabels(json& service) {
+  const auto labels = service.find("labels");
+  if (labels == service.end()) return;
+  json kept = labels->is_array() ? json::array() : json::object();
+  for (const auto& item : labels->items()) {
+    const std::string name = labels->is_array() && item.value().is_string()
+                                 ? item.value().get<std::string>()
+                                 : item.key();
+    if (absl::StartsWith(name, "slipway.")) continue;
+    if (labels->is_array()) {
+      kept.push_back(item.value());
+    } else {
+      kept[item.key()] = item.value();
+    }
+  }
+  *labels = std::move(kept);
+}
+
 class Cutter {
  public:
   explicit Cutter(const CutInput& input)
       : input_(input),
         spec_(input.release.spec),
+        content_(*input.manifest, spec_.compose().env_file(), input.env_digest),
         slotted_(spec_.compose().slotted().begin(), spec_.compose().slotted().end()),
         workers_(spec_.compose().workers().begin(), spec_.compose().workers().end()) {}
 
@@ -77,9 +95,8 @@ class Cutter {
         }
       }
     }
-    for (const auto& item : Services().items()) {
-      if (absl::Status status = PlanImage(item.key(), item.value()); !status.ok()) return status;
-    }
+    if (absl::Status status = PlanImages(input_, result_); !status.ok()) return status;
+    if (absl::Status status = PlanBinds(); !status.ok()) return status;
     CutShared();
     if (absl::Status status = CutSlots(); !status.ok()) return status;
     CutWorkers();
@@ -134,56 +151,40 @@ class Cutter {
     return External("volumes", used);
   }
 
-  absl::Status PlanImage(const std::string& name, const json& service) {
-    const auto build = service.find("build");
-    if (build == service.end() || build->is_null()) {
-      result_.images[name] = service.value("image", "");
-      return absl::OkStatus();
+  absl::Status PlanBinds() {
+    BindInput binds;
+    binds.document = &input_.document;
+    binds.app = input_.release.app;
+    binds.release = input_.release.release;
+    binds.release_folder = input_.release_folder;
+    binds.content = &content_;
+    for (const std::string& path : spec_.compose().state()) {
+      const auto resolved = content_.Resolve(path);
+      if (resolved.ok()) binds.state.insert(*resolved);
     }
-    BuildPlan plan;
-    plan.section = build->is_string() ? json{{"context", *build}} : *build;
-    const std::string root = input_.release_folder.string();
-    if (!plan.section.is_object() || !plan.section.value("context", json()).is_string()) {
-      return Wrong(name, "build needs a context");
+    for (const auto& item : Services().items()) {
+      if (IsShared(item.key())) binds.shared_services.insert(item.key());
     }
-    absl::string_view context = plan.section["context"].get_ref<const std::string&>();
-    if (context != root && !absl::StartsWith(context, absl::StrCat(root, "/"))) {
-      return Wrong(name, absl::StrCat("the build context ", context, " is not in the release"),
-                   "move what it needs into the application's folder");
-    }
-    context.remove_prefix(root.size());
-    while (absl::ConsumePrefix(&context, "/")) {
-    }
-    plan.context = std::string(context);
-    plan.digest = DigestOf(plan);
-    plan.image = BuiltImage(input_.release.app, plan.digest);
-    result_.images[name] = plan.image;
-    const bool known =
-        std::any_of(result_.builds.begin(), result_.builds.end(),
-                    [&](const BuildPlan& other) { return other.digest == plan.digest; });
-    if (!known) result_.builds.push_back(std::move(plan));
+    binds.adopted = input_.adopted;
+    binds.paths = input_.paths;
+    auto plan = BindPlan::Make(binds);
+    if (!plan.ok()) return plan.status();
+    binds_.emplace(*std::move(plan));
+    volumes_ = input_.document.value("volumes", json::object());
+    binds_->RewriteVolumes(volumes_);
+    result_.binds = binds_->Separate();
+    result_.mount_points.assign(binds_->MountPoints().begin(), binds_->MountPoints().end());
     return absl::OkStatus();
-  }
-
-  // Over the build section and every file of its context: equal inputs are built once, also across
-  // releases.
-  std::string DigestOf(const BuildPlan& plan) const {
-    json section = plan.section;
-    section["context"] = plan.context;
-    Sha256 hash;
-    hash.Update(section.dump(-1, ' ', false, json::error_handler_t::replace));
-    const std::string prefix = plan.context.empty() ? "" : absl::StrCat(plan.context, "/");
-    for (const pb::ManifestEntry& entry : input_.manifest->entries()) {
-      if (!absl::StartsWith(entry.path(), prefix)) continue;
-      hash.Update(entry.SerializeAsString());
-    }
-    return absl::BytesToHexString(hash.Finish()).substr(0, 16);
   }
 
   json CopyService(const json& services, const std::string& name, absl::string_view role) const {
     json service = services[name];
     service.erase("build");
     service.erase("container_name");
+    // Its variables are in `environment` already; read again, the file might have been changed.
+    service.erase("env_file");
+    binds_->Rewrite(name, service);
+    DropOurLabels(service);
     service["image"] = result_.images.at(name);
     SetLabel(service, kLabelApp, input_.release.app);
     SetLabel(service, kLabelRole, std::string(role));
@@ -212,25 +213,18 @@ class Cutter {
     }
   }
 
-  json Project(json services, json networks, json volumes) const {
+  json Project(json services, json networks, json volumes, bool shared = false) const {
     json project = {{"services", std::move(services)}};
     if (!networks.empty()) project["networks"] = std::move(networks);
     if (!volumes.empty()) project["volumes"] = std::move(volumes);
     for (const char* section : {"configs", "secrets"}) {
-      if (input_.document.contains(section)) project[section] = input_.document[section];
+      if (!input_.document.contains(section)) continue;
+      project[section] = input_.document[section];
+      binds_->RewriteFiles(project[section], shared);
     }
     // Without it compose 1 takes the file for its oldest format.
     project["version"] = "3.9";
     return project;
-  }
-
-  // A digest of what the service is, whichever release it came with: the release's folder has no
-  // part in it.
-  std::string DefinitionOf(const std::string& name) const {
-    const std::string text = Services()[name].dump(-1, ' ', false, json::error_handler_t::replace);
-    return absl::BytesToHexString(
-               Sha256Of(absl::StrReplaceAll(text, {{input_.release_folder.string(), "."}})))
-        .substr(0, 16);
   }
 
   void CutShared() {
@@ -242,8 +236,12 @@ class Cutter {
     for (const std::string& name : kept) {
       json service = CopyService(Services(), name, "shared");
       SetDependencies(service, KeepDependencies(service, kept));
-      result_.definitions[name] = DefinitionOf(name);
+      result_.shared_paths[name] = binds_->SharedPathsOf(name);
+      const json parts = DefinitionParts(input_, content_, result_, name);
+      result_.parts[name] = parts;
+      result_.definitions[name] = DefinitionOf(parts);
       SetLabel(service, kLabelDefinition, result_.definitions[name]);
+      SetLabel(service, kLabelParts, absl::StrReplaceAll(parts.dump(), {{"$", "$$"}}));
       for (const json& entry : ServiceList(service, "ports")) {
         if (const auto port = ParseComposePort(entry); port && port->published != 0) {
           result_.shared_ports[name].push_back(port->published);
@@ -254,8 +252,7 @@ class Cutter {
     result_.shared_services = kept;
     json networks = input_.document.value("networks", json::object());
     PlanResources();
-    result_.shared = Project(std::move(services), std::move(networks),
-                             input_.document.value("volumes", json::object()));
+    result_.shared = Project(std::move(services), std::move(networks), volumes_, /*shared=*/true);
     for (const auto* names : {&slotted_, &workers_}) {
       for (const std::string& name : *names) {
         const json depends = KeepDependencies(Services()[name], kept);
@@ -275,25 +272,22 @@ class Cutter {
       const std::set<std::string> of_service = NetworksOf(item.value());
       networks.insert(of_service.begin(), of_service.end());
     }
-    const auto definition = [this](const char* section, const std::string& key) {
-      const auto found = input_.document.find(section);
-      return found != input_.document.end() && found->is_object() && found->contains(key) &&
-                     (*found)[key].is_object()
-                 ? (*found)[key]
-                 : json::object();
-    };
-    const auto plan = [&](const char* section, const std::set<std::string>& keys) {
+    const auto plan = [&](const char* section, const json& definitions,
+                          const std::set<std::string>& keys) {
       json resources = json::array();
       for (const std::string& key : keys) {
-        json entry = definition(section, key);
+        json entry = json::object();
+        if (definitions.is_object() && definitions.contains(key) && definitions[key].is_object())
+          entry = definitions[key];
         if (entry.value("external", json(false)) != json(false)) continue;
         resources.push_back(
             {{"key", key}, {"name", RealName(section, key)}, {"definition", std::move(entry)}});
       }
       return resources;
     };
-    result_.networks = plan("networks", networks);
-    result_.volumes = plan("volumes", NamesIn(input_.document, "volumes"));
+    result_.networks =
+        plan("networks", input_.document.value("networks", json::object()), networks);
+    result_.volumes = plan("volumes", volumes_, NamesIn(input_.document, "volumes"));
   }
 
   // Which published port is the slot's: the one that port_variable gave (it was set to the blue
@@ -465,8 +459,12 @@ class Cutter {
 
   const CutInput& input_;
   const pb::ApplicationSpec& spec_;
+  const ReleaseContent content_;
   const std::set<std::string> slotted_;
   const std::set<std::string> workers_;
+  std::optional<BindPlan> binds_;
+  // The file's `volumes`, binds of the release's directories replaced.
+  json volumes_;
   CutResult result_;
 };
 

@@ -14,6 +14,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
@@ -23,7 +24,9 @@
 #include <nlohmann/json.hpp>
 
 #include "common/protos.h"
+#include "executor/drivers/compose_binds.h"
 #include "executor/drivers/workload.h"
+#include "executor/paths.h"
 
 #include "slipway/v1/releases.pb.h"
 
@@ -40,6 +43,14 @@ struct CutInput {
   std::filesystem::path release_folder;
   // For the digests of build inputs.
   const pb::Manifest* manifest = nullptr;
+  // Puts values in place of tokens, where the document still has them: definitions and builds are
+  // named by what they really are.
+  std::function<void(nlohmann::json&)> restore = {};
+  // Of the env file's text, which the manifest does not list.
+  std::string env_digest = {};
+  // State directories of an adopted installation, by their paths in the release.
+  std::map<std::string, std::string> adopted = {};
+  Paths paths{"/"};
   // Where slots publish, such as 127.0.0.1.
   std::string address;
 };
@@ -64,8 +75,15 @@ struct CutResult {
   // Image per service of any kind.
   std::map<std::string, std::string> images;
   std::set<std::string> shared_services;
-  // Digest of each shared service's definition.
+  // Digest of each shared service's definition, and what it is made of; see compose_definition.h.
   std::map<std::string, std::string> definitions;
+  std::map<std::string, nlohmann::json> parts;
+  // What is mounted from elsewhere than the release's own tree, and where it is mounted; see
+  // compose_binds.h.
+  std::vector<PlannedBind> binds;
+  std::vector<MountPoint> mount_points;
+  // Paths of the release that each shared service mounts from the shared files.
+  std::map<std::string, std::vector<std::string>> shared_paths;
   // Shared services that must be healthy before a candidate starts.
   std::set<std::string> awaited_healthy;
   // Real names of the shared networks of slotted services.

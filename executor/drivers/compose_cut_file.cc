@@ -15,6 +15,21 @@ json ToJson(const CutResult& result) {
                       {"context", plan.context},
                       {"section", plan.section}});
   }
+  json binds = json::array();
+  for (const PlannedBind& bind : result.binds) {
+    binds.push_back({{"path", bind.path},
+                     {"place", bind.place},
+                     {"file", bind.file},
+                     {"adopted", bind.adopted},
+                     {"source", bind.source}});
+  }
+  json mount_points = json::array();
+  for (const MountPoint& point : result.mount_points) {
+    mount_points.push_back({{"base", point.base},
+                            {"path", point.path},
+                            {"file", point.file},
+                            {"place", point.place}});
+  }
   return {{"shared", result.shared},
           {"blue", result.blue},
           {"green", result.green},
@@ -30,6 +45,10 @@ json ToJson(const CutResult& result) {
           {"networks", result.networks},
           {"volumes", result.volumes},
           {"definitions", result.definitions},
+          {"parts", result.parts},
+          {"binds", std::move(binds)},
+          {"mount_points", std::move(mount_points)},
+          {"shared_paths", result.shared_paths},
           {"shared_ports", result.shared_ports}};
 }
 
@@ -56,6 +75,16 @@ absl::StatusOr<CutResult> CutFromJson(const json& document) {
     result.networks = document.at("networks");
     result.volumes = document.at("volumes");
     document.at("definitions").get_to(result.definitions);
+    document.at("parts").get_to(result.parts);
+    for (const json& bind : document.at("binds")) {
+      result.binds.push_back({bind.at("path"), bind.at("place").get<BindPlace>(), bind.at("file"),
+                              bind.at("adopted"), bind.at("source")});
+    }
+    for (const json& point : document.at("mount_points")) {
+      result.mount_points.push_back({point.at("base"), point.at("path"), point.at("file"),
+                                     point.at("place").get<BindPlace>()});
+    }
+    document.at("shared_paths").get_to(result.shared_paths);
     document.at("shared_ports").get_to(result.shared_ports);
     return result;
   } catch (const json::exception& exception) {

@@ -83,6 +83,26 @@ void CollectScalars(const YAML::Node& node, const std::string& key,
   }
 }
 
+// The values of a key in the map and in what merge keys (`<<`) bring into it. Which of them counts is
+// compose's to say, so all of them do.
+void ValuesOf(const YAML::Node& map, absl::string_view key, std::vector<YAML::Node>& values) {
+  if (map.IsSequence()) {
+    for (const auto& one : map) ValuesOf(one, key, values);
+  }
+  if (!map.IsMap()) return;
+  for (const auto& item : map) {
+    if (item.first.Scalar() == key) values.push_back(item.second);
+    if (item.first.Scalar() == "<<") ValuesOf(item.second, key, values);
+  }
+}
+
+void CollectValues(const YAML::Node& map, absl::string_view key, const std::string& as,
+                   std::vector<ComposeReference>& references) {
+  std::vector<YAML::Node> values;
+  ValuesOf(map, key, values);
+  for (const YAML::Node& value : values) CollectScalars(value, as, references);
+}
+
 void CollectReferences(const YAML::Node& node, std::vector<ComposeReference>& references) {
   if (node.IsSequence()) {
     for (const auto& item : node) CollectReferences(item, references);
@@ -96,22 +116,39 @@ void CollectReferences(const YAML::Node& node, std::vector<ComposeReference>& re
       // Entries that are maps: of an include `path`, `env_file` and `project_directory`, of an env_file `path`.
       const auto each = [&](const YAML::Node& entry) {
         if (!entry.IsMap()) return;
-        if (entry["path"]) CollectScalars(entry["path"], key, references);
-        if (entry["env_file"]) CollectScalars(entry["env_file"], "env_file", references);
-        if (entry["project_directory"]) {
-          CollectScalars(entry["project_directory"], "project_directory", references);
-        }
+        CollectValues(entry, "path", key, references);
+        CollectValues(entry, "env_file", "env_file", references);
+        CollectValues(entry, "project_directory", "project_directory", references);
       };
       each(value);
       if (value.IsSequence()) {
         for (const auto& entry : value) each(entry);
       }
-    } else if (key == "extends" && value.IsMap() && value["file"]) {
-      CollectScalars(value["file"], key, references);
+    } else if (key == "extends") {
+      CollectValues(value, "file", key, references);
     } else {
       CollectReferences(value, references);
     }
   }
+}
+
+// Of a key that comes twice, one reader takes the first value and another the last. Merge keys may.
+absl::Status CheckKeysComeOnce(const YAML::Node& node, absl::string_view file) {
+  if (node.IsSequence()) {
+    for (const auto& item : node) SLIPWAY_RETURN_IF_ERROR(CheckKeysComeOnce(item, file));
+  }
+  if (!node.IsMap()) return absl::OkStatus();
+  std::set<std::string> keys;
+  for (const auto& item : node) {
+    if (!item.first.IsScalar())
+      return InvalidYaml(file, item.first.Mark(), "a key that is not a text");
+    if (!keys.insert(item.first.Scalar()).second) {
+      return InvalidYaml(file, item.first.Mark(),
+                         absl::StrCat("the key `", item.first.Scalar(), "` comes twice"));
+    }
+    SLIPWAY_RETURN_IF_ERROR(CheckKeysComeOnce(item.second, file));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -119,6 +156,7 @@ void CollectReferences(const YAML::Node& node, std::vector<ComposeReference>& re
 absl::StatusOr<std::vector<ComposeReference>> ReferencesOf(absl::string_view compose_text,
                                                            absl::string_view file) {
   SLIPWAY_ASSIGN_OR_RETURN(const YAML::Node document, LoadYaml(compose_text, file));
+  SLIPWAY_RETURN_IF_ERROR(CheckKeysComeOnce(document, file));
   std::vector<ComposeReference> references;
   CollectReferences(document, references);
   return references;

@@ -2,8 +2,10 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 
 #include "common/status.h"
+#include "executor/drivers/compose_definition.h"
 #include "executor/drivers/compose_workload.h"
 
 namespace slipway::executor {
@@ -62,6 +64,18 @@ class Comparison {
     return absl::OkStatus();
   }
 
+  // Shared services that run from another definition, which only a deployment that is asked to applies.
+  void CompareDefinitions(const std::vector<DockerContainer>& containers, const CutResult& cut) {
+    for (const DockerContainer& container : containers) {
+      std::vector<std::string> changes;
+      if (CompareShared(container, cut, &changes) != SharedState::kChanged) continue;
+      const std::string service = container.Label(kLabelService);
+      Add(pb::DIFFERENCE_KIND_DEFINITION, service,
+          absl::StrCat(absl::StrJoin(changes, ", "), "; apply it with `slipway deploy --update ",
+                       service, "`"));
+    }
+  }
+
   std::vector<pb::Difference> Take() && { return std::move(differences_); }
 
  private:
@@ -108,6 +122,7 @@ absl::StatusOr<std::vector<pb::Difference>> ComposeWorkload::Differences(
                            engine_.InspectAll({{kLabelProject, release.spec.compose().project()}}));
   SLIPWAY_RETURN_IF_ERROR(
       comparison.Compare(shared, cut.shared, /*may_be_done=*/true, /*release=*/""));
+  comparison.CompareDefinitions(shared, cut);
   if (workers) {
     SLIPWAY_ASSIGN_OR_RETURN(const auto running, RunningWorkers(release));
     SLIPWAY_RETURN_IF_ERROR(

@@ -1,6 +1,7 @@
 #include "executor/drivers/compose_findings.h"
 
 #include <algorithm>
+#include <set>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -14,19 +15,46 @@ void ComposeFindings::Add(const std::string& service, const std::string& key,
                           const std::string& value, const std::string& where) {
   const std::string any = absl::StrCat(service, ":", key);
   const std::string exact = value.empty() ? any : absl::StrCat(any, ":", value);
-  if (allowances_.contains(exact) || allowances_.contains(any)) return;
-  keys_.push_back(where);
-  cures_.insert(absl::StrCat("--add ", exact));
+  findings_.push_back({any, exact, where, absl::StrCat("--add ", exact)});
 }
 
-absl::Status ComposeFindings::Verdict() const {
-  if (keys_.empty()) return absl::OkStatus();
+absl::Status ComposeFindings::Verdict(const std::vector<std::string>& allowances) const {
+  const std::set<std::string> allowed(allowances.begin(), allowances.end());
+  std::vector<std::string> keys;
+  std::set<std::string> cures;
+  for (const Finding& finding : findings_) {
+    if (allowed.contains(finding.exact) || allowed.contains(finding.any)) continue;
+    keys.push_back(finding.where);
+    cures.insert(finding.cure);
+  }
+  if (keys.empty()) return absl::OkStatus();
   return Failure(
       pb::FAILURE_REASON_POLICY,
       absl::StrCat("the compose file reaches out of its containers, which hosts refuse: ",
-                   absl::StrJoin(keys_, "; ")),
+                   absl::StrJoin(keys, "; ")),
       absl::StrCat("take it out, or let an operator say `slipway allow ",
-                   absl::StrJoin(cures_, " "), "`"));
+                   absl::StrJoin(cures, " "), "`"));
+}
+
+nlohmann::json ComposeFindings::ToJson(
+    const std::function<std::string(absl::string_view)>& shown) const {
+  nlohmann::json list = nlohmann::json::array();
+  for (const Finding& finding : findings_) {
+    list.push_back({finding.any, finding.exact, shown(finding.where), shown(finding.cure)});
+  }
+  return list;
+}
+
+absl::StatusOr<ComposeFindings> ComposeFindings::FromJson(const nlohmann::json& document) {
+  ComposeFindings findings;
+  for (const nlohmann::json& entry : document) {
+    const bool whole = entry.is_array() && entry.size() == 4 &&
+                       std::all_of(entry.begin(), entry.end(),
+                                   [](const nlohmann::json& text) { return text.is_string(); });
+    if (!whole) return absl::DataLossError("the release's generated state is damaged");
+    findings.findings_.push_back({entry[0], entry[1], entry[2], entry[3]});
+  }
+  return findings;
 }
 
 bool IsInside(const std::filesystem::path& path, const std::filesystem::path& folder) {

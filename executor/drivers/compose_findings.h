@@ -2,31 +2,38 @@
 #pragma once
 
 #include <filesystem>
-#include <set>
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include <nlohmann/json.hpp>
 
 namespace slipway::executor {
 
 class ComposeFindings {
  public:
-  // As compose_policy.h writes them.
-  explicit ComposeFindings(const std::vector<std::string>& allowances)
-      : allowances_(allowances.begin(), allowances.end()) {}
-
-  // Nothing when SERVICE:KEY:VALUE, or SERVICE:KEY with any value, is allowed. `where` is the key as the file has it, for people.
+  // `where` is the key as the file has it, for people.
   void Add(const std::string& service, const std::string& key, const std::string& value,
            const std::string& where);
-  // FAILURE_REASON_POLICY that names everything, and the command that would allow it.
-  absl::Status Verdict() const;
+  // FAILURE_REASON_POLICY that names everything that is not allowed, and the command that would allow
+  // it. An allowance is SERVICE:KEY:VALUE, or SERVICE:KEY for any value.
+  absl::Status Verdict(const std::vector<std::string>& allowances) const;
+
+  // For a later Verdict(). What people read goes through `shown` first.
+  nlohmann::json ToJson(const std::function<std::string(absl::string_view)>& shown) const;
+  static absl::StatusOr<ComposeFindings> FromJson(const nlohmann::json& document);
 
  private:
-  const std::set<std::string> allowances_;
-  std::vector<std::string> keys_;
-  std::set<std::string> cures_;
+  struct Finding {
+    std::string any;
+    std::string exact;
+    std::string where;
+    std::string cure;
+  };
+  std::vector<Finding> findings_;
 };
 
 // By their texts; `path` may hold `..`.

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 
+#include "executor/drivers/compose_binds.h"
 #include "executor/drivers/compose_document.h"
 #include "executor/drivers/compose_findings.h"
 
@@ -26,7 +27,7 @@ constexpr char kOwnNamespaces[] = "bridge default none private shareable";
 // What a service may say: what stays within its container, and what is judged below. Compose learns new keys, and some of them
 // open the host (`use_api_socket` mounts Docker's socket, `provider` runs a program); what is not known here is refused.
 constexpr char kKnownServiceKeys[] =
-    "annotations attach blkio_config build cap_add cap_drop cgroup cgroup_parent command "
+    "attach blkio_config build cap_add cap_drop cgroup cgroup_parent command "
     "configs container_name cpu_count cpu_percent cpu_period cpu_quota cpu_rt_period "
     "cpu_rt_runtime cpu_shares cpus cpuset depends_on deploy develop device_cgroup_rules "
     "devices dns dns_opt dns_search domainname entrypoint env_file environment expose "
@@ -75,16 +76,44 @@ void CheckBind(const std::string& service, const std::string& source, const fs::
                absl::StrCat("services.", service, ".volumes: ", source));
 }
 
+// `rshared` and the like, by which mounts made in the container would appear on the host.
+std::string PropagationOf(const json& volume) {
+  if (volume.is_object()) {
+    const auto bind = volume.find("bind");
+    return bind != volume.end() && bind->is_object() ? Text(*bind, "propagation") : "";
+  }
+  const std::vector<std::string> parts =
+      absl::StrSplit(volume.is_string() ? volume.get<std::string>() : "", ':');
+  return parts.size() > 2 ? parts[2] : "";
+}
+
+// Files and sockets of the host that a log driver would open for the container.
+void CheckLogging(const std::string& service, const json& definition, ComposeFindings& findings) {
+  const auto logging = definition.find("logging");
+  if (logging == definition.end() || !logging->is_object()) return;
+  const json options = logging->value("options", json::object());
+  if (!options.is_object()) return;
+  for (const auto& option : options.items()) {
+    const std::string value = Text(options, option.key().c_str());
+    if (!absl::StartsWith(value, "/") && !absl::StrContains(value, "unix")) continue;
+    findings.Add(service, "logging", value,
+                 absl::StrCat("services.", service, ".logging.options.", option.key(), ": ", value));
+  }
+}
+
 void CheckMounts(const std::string& service, const json& definition, const fs::path& folder,
                  ComposeFindings& findings) {
   for (const json& volume : ListOf(definition, "volumes")) {
-    if (volume.is_string()) {
-      const auto text = volume.get<std::string>();
-      CheckBind(service, text.substr(0, text.find(':')), folder, findings);
-    } else if (volume.is_object() && Text(volume, "type") == "bind") {
-      CheckBind(service, Text(volume, "source"), folder, findings);
-    } else if (volume.is_object() && Text(volume, "type") == "npipe") {
-      findings.Add(service, "npipe", "", absl::StrCat("services.", service, ".volumes: npipe"));
+    const auto mount = ParseComposeMount(volume);
+    if (mount && mount->bind) CheckBind(service, mount->source, folder, findings);
+    const std::string type = volume.is_object() ? Text(volume, "type") : "";
+    if (!mount && type != "tmpfs" && !volume.is_null()) {
+      findings.Add(service, "mount", type, absl::StrCat("services.", service, ".volumes: ", type));
+    }
+    const std::string propagation = PropagationOf(volume);
+    if (absl::StrContains(propagation, "shared")) {
+      findings.Add(service, "bind_propagation", propagation,
+                   absl::StrCat("services.", service, ".volumes: ", propagation));
     }
   }
   for (const char* key : {"devices", "device_cgroup_rules"}) {
@@ -141,6 +170,20 @@ void CheckPrivileges(const std::string& service, const json& definition,
     const std::string option = one.is_string() ? one.get<std::string>() : "";
     if (absl::StartsWith(option, "no-new-privileges")) continue;
     findings.Add(service, "security_opt", option, where("security_opt", option));
+  }
+  // Those of the kernel that a container has its own of; Docker would refuse others when it starts.
+  const auto sysctls = definition.find("sysctls");
+  if (sysctls != definition.end() && sysctls->is_structured()) {
+    for (const auto& item : sysctls->items()) {
+      const std::string text = sysctls->is_array() && item.value().is_string()
+                                   ? item.value().get<std::string>()
+                                   : item.key();
+      const std::string name = text.substr(0, text.find('='));
+      const bool own = absl::StartsWith(name, "net.") || absl::StartsWith(name, "fs.mqueue.") ||
+                       absl::StartsWith(name, "kernel.msg") || name == "kernel.sem" ||
+                       absl::StartsWith(name, "kernel.shm");
+      if (!own) findings.Add(service, "sysctls", name, where("sysctls", name));
+    }
   }
   for (const json& one : ListOf(definition, "volumes_from")) {
     const std::string source = one.is_string() ? one.get<std::string>() : "";
@@ -199,7 +242,8 @@ void CheckBuild(const std::string& service, const json& definition, const fs::pa
   for (const json& one : ListOf(build, "tags")) {
     add("tags", one.is_string() ? one.get<std::string>() : "");
   }
-  if (Text(build, "network") == "host") add("network", "host");
+  const std::string network = Text(build, "network");
+  if (!network.empty() && !IsAmong(network, "bridge default none")) add("network", network);
   if (Text(build, "privileged") == "true") {
     findings.Add(service, "build_privileged", "", absl::StrCat(prefix, "privileged: true"));
   }
@@ -228,6 +272,11 @@ class ResourceCheck {
 
   void Volumes() {
     Each("volumes", [this](const std::string& key, const json& volume) {
+      const std::string volume_driver = Text(volume, "driver");
+      if (!volume_driver.empty() && volume_driver != "local") {
+        findings_.Add("*", "volume_driver", volume_driver,
+                      absl::StrCat("volumes.", key, ".driver: ", volume_driver));
+      }
       const json options = volume.value("driver_opts", json::object());
       if (options.is_object() && IsHostMount(options, folder_)) {
         const std::string device = Text(options, "device");
@@ -242,6 +291,13 @@ class ResourceCheck {
   void Networks() {
     Each("networks", [this](const std::string& key, const json& network) {
       CheckOwner("networks", "network", key);
+      const json options = network.value("driver_opts", json::object());
+      const std::string bridge =
+          options.is_object() ? Text(options, "com.docker.network.bridge.name") : "";
+      if (!bridge.empty()) {
+        findings_.Add("*", "network_bridge", bridge,
+                      absl::StrCat("networks.", key, ".driver_opts: bridge ", bridge));
+      }
       const std::string driver = Text(network, "driver");
       if (driver.empty() || driver == "bridge" || driver == "overlay") return;
       findings_.Add("*", "network_driver", driver,
@@ -285,23 +341,29 @@ class ResourceCheck {
 
 }  // namespace
 
-absl::Status CheckComposePolicy(const json& document, const std::string& project,
-                                const fs::path& folder,
-                                const std::vector<std::string>& allowances) {
-  ComposeFindings findings(allowances);
+void FindComposePolicy(const json& document, const std::string& project, const fs::path& folder,
+                       ComposeFindings& findings) {
   for (const auto& item : document["services"].items()) {
     if (!item.value().is_object()) continue;
     CheckKeys(item.value(), kKnownServiceKeys, item.key(), "",
               absl::StrCat("services.", item.key(), "."), findings);
     CheckPrivileges(item.key(), item.value(), findings);
     CheckMounts(item.key(), item.value(), folder, findings);
+    CheckLogging(item.key(), item.value(), findings);
     CheckBuild(item.key(), item.value(), folder, findings);
   }
   ResourceCheck resources(document, project, folder, findings);
   resources.Volumes();
   resources.Networks();
   resources.Files();
-  return findings.Verdict();
+}
+
+absl::Status CheckComposePolicy(const json& document, const std::string& project,
+                                const fs::path& folder,
+                                const std::vector<std::string>& allowances) {
+  ComposeFindings findings;
+  FindComposePolicy(document, project, folder, findings);
+  return findings.Verdict(allowances);
 }
 
 }  // namespace slipway::executor

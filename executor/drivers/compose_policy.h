@@ -15,18 +15,26 @@
 #include <nlohmann/json.hpp>
 
 #include "common/env_file.h"
+#include "executor/drivers/compose_findings.h"
 
 namespace slipway::executor {
 
-// Before compose reads anything: includes of other machines are refused, and files outside of the release, followed through
-// local includes. FAILURE_REASON_POLICY, naming every finding; INVALID_COMPOSE_FILE for what is not one YAML document.
-absl::Status CheckComposeReferences(const std::filesystem::path& folder, const std::string& file,
-                                    const Environment& environment,
-                                    const std::vector<std::string>& allowances);
+// Before compose reads anything: includes of other machines are findings, and files outside of the release, followed through
+// local includes. INVALID_COMPOSE_FILE for what is not one YAML document, and for keys that come twice: compose may take the
+// other one.
+absl::Status FindComposeReferences(const std::filesystem::path& folder, const std::string& file,
+                                   const Environment& environment, ComposeFindings& findings);
 
 // Of what `compose config` printed: privileged, host namespaces, the Docker socket, binds and builds outside of the release,
 // devices, capabilities, switched-off confinement, volumes and networks that are not this compose project's, and every key that
-// is not known to stay within its container. FAILURE_REASON_POLICY, naming every finding.
+// is not known to stay within its container.
+void FindComposePolicy(const nlohmann::json& document, const std::string& project,
+                       const std::filesystem::path& folder, ComposeFindings& findings);
+
+// Both with a verdict: FAILURE_REASON_POLICY, naming every finding that is not allowed.
+absl::Status CheckComposeReferences(const std::filesystem::path& folder, const std::string& file,
+                                    const Environment& environment,
+                                    const std::vector<std::string>& allowances);
 absl::Status CheckComposePolicy(const nlohmann::json& document, const std::string& project,
                                 const std::filesystem::path& folder,
                                 const std::vector<std::string>& allowances);

@@ -1,4 +1,4 @@
-// Workload::Prepare and Build: from an unpacked release to generated projects and images.
+// Workload::Prepare: from an unpacked release to generated projects.
 #include <algorithm>
 #include <set>
 
@@ -119,10 +119,42 @@ absl::StatusOr<json> ComposeWorkload::Normalise(const StagedRelease& release,
   return document;
 }
 
+absl::StatusOr<EnvRedactor> ComposeWorkload::RedactorOf(const StagedRelease& release) const {
+  const auto folder = paths_.Release(release.app, release.release);
+  SLIPWAY_ASSIGN_OR_RETURN(const std::string env_file,
+                           ReadFile(paths_.Generated(release.app, release.release) / "env"));
+  SLIPWAY_ASSIGN_OR_RETURN(const Environment environment, ParseEnvFile(env_file));
+  const auto compose_text = ReadFile(folder / release.spec.compose().file());
+  return EnvRedactor(environment, EnvTokens(environment),
+                     absl::StrCat(compose_text.value_or(""), "\n", release.spec.DebugString(), "\n",
+                                  paths_.State().string()));
+}
+
 absl::Status ComposeWorkload::Prepare(const StagedRelease& release, const pb::Manifest& manifest,
                                       absl::string_view env_file, const CallContext& call) {
   SLIPWAY_ASSIGN_OR_RETURN(const Environment environment, ParseEnvFile(env_file));
-  const EnvTokens tokens(environment);
+  const auto generated = paths_.Generated(release.app, release.release);
+  SLIPWAY_RETURN_IF_ERROR(MakeFolders(generated, 0700));
+  SLIPWAY_RETURN_IF_ERROR(WriteFileAtomically(generated / "env", env_file, 0600));
+  SLIPWAY_ASSIGN_OR_RETURN(const EnvRedactor redactor, RedactorOf(release));
+  return redactor.Hide(PrepareWith(release, manifest, env_file, environment,
+                                   EnvTokens(environment), redactor, call));
+}
+
+absl::Status ComposeWorkload::CheckAllowances(const StagedRelease& release) {
+  SLIPWAY_ASSIGN_OR_RETURN(
+      const std::string text,
+      ReadFile(paths_.Generated(release.app, release.release) / "findings.json"));
+  SLIPWAY_ASSIGN_OR_RETURN(
+      const ComposeFindings findings,
+      ComposeFindings::FromJson(json::parse(text, nullptr, /*allow_exceptions=*/false)));
+  return findings.Verdict(release.allowances);
+}
+
+absl::Status ComposeWorkload::PrepareWith(const StagedRelease& release, const pb::Manifest& manifest,
+                                          absl::string_view env_file,
+                                          const Environment& environment, const EnvTokens& tokens,
+                                          const EnvRedactor& redactor, const CallContext& call) {
   const auto folder = paths_.Release(release.app, release.release);
   const auto env_path = folder / release.spec.compose().env_file();
   if (!std::filesystem::exists(folder / release.spec.compose().file())) {
@@ -130,8 +162,10 @@ absl::Status ComposeWorkload::Prepare(const StagedRelease& release, const pb::Ma
                    absl::StrCat("the release has no ", release.spec.compose().file()),
                    "set compose.file in slipway.yaml");
   }
-  SLIPWAY_RETURN_IF_ERROR(CheckComposeReferences(folder, release.spec.compose().file(), environment,
-                                                 release.allowances));
+  ComposeFindings findings;
+  SLIPWAY_RETURN_IF_ERROR(
+      FindComposeReferences(folder, release.spec.compose().file(), environment, findings));
+  SLIPWAY_RETURN_IF_ERROR(findings.Verdict(release.allowances));
   // While compose reads the file, tokens stand where the values will be; see env_tokens.h.
   SLIPWAY_RETURN_IF_ERROR(WriteFileAtomically(env_path, tokens.CleanFile(), 0600));
   CutInput input;
@@ -146,19 +180,27 @@ absl::Status ComposeWorkload::Prepare(const StagedRelease& release, const pb::Ma
   if (used_again) {
     SLIPWAY_ASSIGN_OR_RETURN(input.green_document, Normalise(release, manifest, tokens.CleanFile(),
                                                              release.spec.slots().green(), call));
+  }
+  // Judged is what will run. What people read of it has no value in it, see env_redactor.h.
+  json restored = input.document;
+  tokens.Restore(restored);
+  FindComposePolicy(restored, release.spec.compose().project(), folder, findings);
+  SLIPWAY_RETURN_IF_ERROR(findings.Verdict(release.allowances));
+  SLIPWAY_RETURN_IF_ERROR(CheckVariableSizes(restored));
+  if (!release.planned) {
+    input.document = std::move(restored);
     tokens.Restore(input.green_document);
   }
-  tokens.Restore(input.document);
-  SLIPWAY_RETURN_IF_ERROR(CheckComposePolicy(input.document, release.spec.compose().project(),
-                                             folder, release.allowances));
-  SLIPWAY_RETURN_IF_ERROR(CheckVariableSizes(input.document));
+  input.restore = [&tokens](json& part) { tokens.Restore(part); };
   input.release = release;
   input.release_folder = folder;
   input.manifest = &manifest;
+  input.env_digest = Sha256Of(env_file);
+  input.paths = paths_;
+  SLIPWAY_ASSIGN_OR_RETURN(input.adopted, AdoptedState(release));
   input.address = address_;
   SLIPWAY_ASSIGN_OR_RETURN(const CutResult cut, CutCompose(input));
   const auto generated = paths_.Generated(release.app, release.release);
-  SLIPWAY_RETURN_IF_ERROR(MakeFolders(generated, 0700));
   const std::pair<const char*, const json&> files[] = {{"shared.json", cut.shared},
                                                        {"blue.json", cut.blue},
                                                        {"green.json", cut.green},
@@ -167,7 +209,14 @@ absl::Status ComposeWorkload::Prepare(const StagedRelease& release, const pb::Ma
     SLIPWAY_RETURN_IF_ERROR(WriteFileAtomically(generated / name, Dump(document), 0600));
   }
   SLIPWAY_RETURN_IF_ERROR(WriteFileAtomically(generated / "cut.json", Dump(ToJson(cut)), 0600));
-  return WriteFileAtomically(env_path, env_file, 0600);
+  if (release.planned) return absl::OkStatus();
+  const auto shown = [&redactor](absl::string_view text) { return redactor.Hide(text); };
+  SLIPWAY_RETURN_IF_ERROR(
+      WriteFileAtomically(generated / "findings.json", Dump(findings.ToJson(shown)), 0600));
+  SLIPWAY_RETURN_IF_ERROR(MakeReleaseBinds(release, manifest, env_file, cut));
+  SLIPWAY_RETURN_IF_ERROR(RecordAdopted(release.app, cut.binds));
+  // Any user of a container may read it; the directories above let nobody else in.
+  return WriteFileAtomically(env_path, env_file, 0644);
 }
 
 absl::StatusOr<CutResult> ComposeWorkload::LoadCut(const std::string& app,
@@ -178,97 +227,6 @@ absl::StatusOr<CutResult> ComposeWorkload::LoadCut(const std::string& app,
   if (document.is_discarded())
     return absl::DataLossError("the release's generated state is damaged");
   return CutFromJson(document);
-}
-
-// Builds from a folder of its own: neither the env file nor anything that a running version wrote
-// is in it.
-absl::StatusOr<std::string> ComposeWorkload::BuildImage(const StagedRelease& release,
-                                                        const BuildPlan& plan,
-                                                        const CallContext& call) {
-  SLIPWAY_ASSIGN_OR_RETURN(const std::string digest,
-                           ReadFile(paths_.Generated(release.app, release.release) / "manifest"));
-  SLIPWAY_ASSIGN_OR_RETURN(const pb::Manifest manifest, releases_.ReadManifest(digest));
-  const auto context = paths_.BuildContext(plan.digest);
-  SLIPWAY_RETURN_IF_ERROR(releases_.UnpackInto(context, manifest, plan.context));
-  json section = plan.section;
-  section["context"] = context.string();
-  const json project = {{"version", "3.9"},
-                        {"services", {{"build", {{"build", section}, {"image", plan.image}}}}}};
-  const auto file = paths_.Generated(release.app, release.release) / "build.json";
-  SLIPWAY_RETURN_IF_ERROR(WriteFileAtomically(file, Dump(project), 0600));
-  // Not in the context itself: compose would take settings from a .env that the release brings
-  // along.
-  const absl::Status built = compose_.Build(
-      {absl::StrCat(release.app, "-build"), file, file.parent_path()}, {"build"}, call);
-  std::error_code error;
-  std::filesystem::remove_all(context, error);
-  SLIPWAY_RETURN_IF_ERROR(built);
-  return plan.image;
-}
-
-absl::StatusOr<pb::BuildEvidence> ComposeWorkload::Build(const StagedRelease& release,
-                                                         const CallContext& call) {
-  SLIPWAY_ASSIGN_OR_RETURN(const CutResult cut, LoadCut(release.app, release.release));
-  pb::BuildEvidence evidence;
-  std::set<std::string> ours;
-  for (const BuildPlan& plan : cut.builds) {
-    ours.insert(plan.image);
-    SLIPWAY_ASSIGN_OR_RETURN(const bool exists, engine_.ImageExists(plan.image));
-    if (exists) {
-      evidence.add_reused_images(plan.image);
-      continue;
-    }
-    SLIPWAY_ASSIGN_OR_RETURN(*evidence.add_built_images(), BuildImage(release, plan, call));
-  }
-  // What comes from a registry, once per image; a shared service that runs already needs none.
-  std::map<std::string, std::pair<std::string, std::string>> wanted;
-  for (const auto& [service, image] : cut.images) {
-    if (ours.contains(image) || image.empty()) continue;
-    const bool shared = cut.shared_services.contains(service);
-    if (shared) {
-      SLIPWAY_ASSIGN_OR_RETURN(const auto running,
-                               engine_.List({{kLabelProject, release.spec.compose().project()},
-                                             {kLabelService, service}}));
-      if (!running.empty()) continue;
-    }
-    const bool slotted = cut.blue["services"].contains(service);
-    wanted[image] = {service, shared ? "shared.json" : slotted ? "blue.json" : "workers.json"};
-  }
-  for (const auto& [image, from] : wanted) {
-    SLIPWAY_ASSIGN_OR_RETURN(const bool exists, engine_.ImageExists(image));
-    if (exists) {
-      evidence.add_reused_images(image);
-      continue;
-    }
-    SLIPWAY_RETURN_IF_ERROR(compose_.Pull(
-        ProjectFor(release, absl::StrCat(release.app, "-build"), from.second), {from.first}, call));
-    evidence.add_pulled_images(image);
-  }
-  return evidence;
-}
-
-absl::StatusOr<pb::PruneEvidence> ComposeWorkload::Forget(const std::string& app,
-                                                          const std::vector<std::string>& releases,
-                                                          const std::vector<std::string>& kept) {
-  std::set<std::string> needed;
-  for (const std::string& release : kept) {
-    const auto cut = LoadCut(app, release);
-    if (!cut.ok()) continue;
-    for (const BuildPlan& plan : cut->builds) needed.insert(plan.image);
-  }
-  pb::PruneEvidence evidence;
-  for (const std::string& release : releases) {
-    const auto cut = LoadCut(app, release);
-    if (!cut.ok()) continue;
-    for (const BuildPlan& plan : cut->builds) {
-      if (needed.contains(plan.image)) continue;
-      // In use by a container that is not ours to stop: it stays, and is tried again with the next
-      // prune of its release.
-      const absl::Status removed = engine_.RemoveImage(plan.image);
-      if (removed.ok()) evidence.add_removed_images(plan.image);
-    }
-  }
-  return evidence;
 }
 
 }  // namespace slipway::executor

@@ -91,10 +91,8 @@ absl::StatusOr<std::vector<fs::path>> CheckOneFile(const fs::path& folder, const
 
 }  // namespace
 
-absl::Status CheckComposeReferences(const fs::path& folder, const std::string& file,
-                                    const Environment& environment,
-                                    const std::vector<std::string>& allowances) {
-  ComposeFindings findings(allowances);
+absl::Status FindComposeReferences(const fs::path& folder, const std::string& file,
+                                   const Environment& environment, ComposeFindings& findings) {
   std::vector<fs::path> files = {fs::path(file).lexically_normal()};
   for (size_t i = 0; i < files.size() && i < kMostFiles; ++i) {
     const fs::path one = files[i];
@@ -110,7 +108,15 @@ absl::Status CheckComposeReferences(const fs::path& folder, const std::string& f
     return Failure(pb::FAILURE_REASON_INVALID_COMPOSE_FILE,
                    "the compose file includes more than 100 others");
   }
-  return findings.Verdict();
+  return absl::OkStatus();
+}
+
+absl::Status CheckComposeReferences(const fs::path& folder, const std::string& file,
+                                    const Environment& environment,
+                                    const std::vector<std::string>& allowances) {
+  ComposeFindings findings;
+  SLIPWAY_RETURN_IF_ERROR(FindComposeReferences(folder, file, environment, findings));
+  return findings.Verdict(allowances);
 }
 
 }  // namespace slipway::executor

@@ -9,6 +9,7 @@
 
 #include "common/status.h"
 #include "executor/drivers/call_stop.h"
+#include "executor/drivers/compose_definition.h"
 #include "executor/drivers/compose_workload.h"
 #include "executor/failure.h"
 
@@ -50,12 +51,6 @@ DockerNetworkSpec NetworkSpec(const json& network) {
 
 }  // namespace
 
-bool IsChanged(const DockerContainer& container, const CutResult& cut) {
-  const auto wanted = cut.definitions.find(container.Label(kLabelService));
-  const std::string definition = container.Label(kLabelDefinition);
-  return wanted != cut.definitions.end() && !definition.empty() && definition != wanted->second;
-}
-
 // With compose's own labels, so that either version takes them for its own.
 absl::Status ComposeWorkload::EnsureResources(const StagedRelease& release, const CutResult& cut) {
   const std::string& project = release.spec.compose().project();
@@ -85,13 +80,15 @@ absl::Status ComposeWorkload::UpdateShared(const StagedRelease& release,
                                            const StagedRelease* previous, const CallContext& call) {
   if (services.empty()) return absl::OkStatus();
   const std::string& project = release.spec.compose().project();
-  const absl::Status updated =
-      compose_.Recreate(ProjectFor(release, project, "shared.json"), services, call);
+  const auto recreate = [&](const StagedRelease& from) -> absl::Status {
+    SLIPWAY_ASSIGN_OR_RETURN(const CutResult cut, LoadCut(from.app, from.release));
+    SLIPWAY_RETURN_IF_ERROR(RefreshShared(from, cut, services));
+    return compose_.Recreate(ProjectFor(from, project, "shared.json"), services, call);
+  };
+  const absl::Status updated = recreate(release);
   if (updated.ok()) return absl::OkStatus();
   absl::Status restored = absl::NotFoundError("there is none on this host");
-  if (previous != nullptr) {
-    restored = compose_.Recreate(ProjectFor(*previous, project, "shared.json"), services, call);
-  }
+  if (previous != nullptr) restored = recreate(*previous);
   return Failure(
       pb::FAILURE_REASON_SHARED_SERVICE,
       absl::StrCat(std::string(updated.message()),
@@ -112,6 +109,7 @@ absl::StatusOr<pb::SharedEvidence> ComposeWorkload::EnsureShared(
   }
   const std::string& project = release.spec.compose().project();
   SLIPWAY_ASSIGN_OR_RETURN(const auto containers, engine_.InspectAll({{kLabelProject, project}}));
+  SLIPWAY_RETURN_IF_ERROR(MakeLastingBinds(release, cut));
   pb::SharedEvidence evidence;
   std::vector<std::string> absent;
   std::vector<std::string> updated;
@@ -125,13 +123,19 @@ absl::StatusOr<pb::SharedEvidence> ComposeWorkload::EnsureShared(
       evidence.add_started_services(service);
       continue;
     }
-    if (IsChanged(*found, cut)) {
-      if (std::find(update.begin(), update.end(), service) != update.end()) {
+    std::vector<std::string> changes;
+    const SharedState state = CompareShared(*found, cut, &changes);
+    if (std::find(update.begin(), update.end(), service) != update.end()) {
+      if (state != SharedState::kSame) {
         updated.push_back(service);
         evidence.add_updated_services(service);
         continue;
       }
+      evidence.add_unchanged_services(service);
+    } else if (state == SharedState::kChanged) {
       evidence.add_changed_services(service);
+      for (const std::string& change : changes)
+        evidence.add_changes(absl::StrCat(service, ": ", change));
     }
     if (found->running()) {
       evidence.add_running_services(service);
@@ -142,6 +146,7 @@ absl::StatusOr<pb::SharedEvidence> ComposeWorkload::EnsureShared(
   }
   SLIPWAY_RETURN_IF_ERROR(UpdateShared(release, updated, previous, call));
   if (!absent.empty()) {
+    SLIPWAY_RETURN_IF_ERROR(RefreshShared(release, cut, absent));
     const absl::Status started =
         compose_.Up(ProjectFor(release, project, "shared.json"), absent, call);
     if (!started.ok()) {

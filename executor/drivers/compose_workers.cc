@@ -41,6 +41,8 @@ absl::StatusOr<std::vector<DockerContainer>> ComposeWorkload::RunningWorkers(
 
 absl::Status ComposeWorkload::StartWorkers(const StagedRelease& release, const CallContext& call) {
   const std::string project = WorkersProject(release.app);
+  SLIPWAY_ASSIGN_OR_RETURN(const CutResult cut, LoadCut(release.app, release.release));
+  SLIPWAY_RETURN_IF_ERROR(MakeLastingBinds(release, cut));
   SLIPWAY_RETURN_IF_ERROR(compose_.Up(ProjectFor(release, project, "workers.json"), {}, call));
   CallStop settled(call, std::min(call.deadline, steady_clock::now() + kSettled));
   std::optional<Death> death = AwaitDeathIn(project, settled.cancellation());
@@ -113,6 +115,7 @@ absl::StatusOr<DockerContainer> ComposeWorkload::CreateHookContainer(const Stage
                            engine_.List({{kLabelApp, release.app}, {kLabelRole, "hook"}}));
   for (const DockerContainer& other : others) SLIPWAY_RETURN_IF_ERROR(engine_.Remove(other.id));
   SLIPWAY_ASSIGN_OR_RETURN(const CutResult cut, LoadCut(release.app, release.release));
+  SLIPWAY_RETURN_IF_ERROR(MakeLastingBinds(release, cut));
   const std::string service = absl::StrCat("hook-", hook.name());
   nlohmann::json project = cut.hooks;
   nlohmann::json chosen = project["services"][service];

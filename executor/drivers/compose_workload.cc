@@ -88,6 +88,7 @@ absl::StatusOr<pb::StartEvidence> ComposeWorkload::StartSlot(const StagedRelease
       });
   if (foreign) SLIPWAY_RETURN_IF_ERROR(RemoveSlot(release.app, slot, call).status());
 
+  SLIPWAY_RETURN_IF_ERROR(MakeLastingBinds(release, cut));
   const ComposeCli::Project target =
       ProjectFor(release, project, absl::StrCat(SlotWord(slot), ".json"));
   SLIPWAY_RETURN_IF_ERROR(compose_.Create(target, {}, call));

@@ -5,6 +5,8 @@
 // No state in memory: what is there is found by labels. Thread-safe for different applications.
 #pragma once
 
+#include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -16,6 +18,8 @@
 #include "executor/drivers/compose_cli.h"
 #include "executor/drivers/compose_cut.h"
 #include "executor/drivers/docker_engine.h"
+#include "executor/drivers/env_redactor.h"
+#include "executor/drivers/env_tokens.h"
 #include "executor/drivers/release_store.h"
 #include "executor/drivers/workload.h"
 #include "executor/paths.h"
@@ -35,9 +39,10 @@ class ComposeWorkload final : public Workload {
 
   absl::Status Prepare(const StagedRelease& release, const pb::Manifest& manifest,
                        absl::string_view env_file, const CallContext& call) override;
+  absl::Status CheckAllowances(const StagedRelease& release) override;
   absl::StatusOr<pb::BuildEvidence> Build(const StagedRelease& release,
                                           const CallContext& call) override;
-  absl::StatusOr<std::vector<pb::ServicePlan>> PlanServices(const StagedRelease& release) override;
+  absl::Status PlanServices(const StagedRelease& release, pb::HostPlan& plan) override;
   absl::StatusOr<pb::SharedEvidence> EnsureShared(const StagedRelease& release,
                                                   const std::vector<std::string>& update,
                                                   const StagedRelease* previous,
@@ -68,12 +73,20 @@ class ComposeWorkload final : public Workload {
   absl::Status StreamLogs(
       const std::string& app, pb::Slot slot, const std::string& service, bool follow, int tail,
       const std::function<bool(absl::string_view service, absl::string_view line)>& sink) override;
+  absl::StatusOr<std::map<std::string, std::string>> MountedReleases(
+      const std::string& app, const std::vector<std::string>& releases) override;
   absl::StatusOr<pb::PruneEvidence> Forget(const std::string& app,
                                            const std::vector<std::string>& releases,
                                            const std::vector<std::string>& kept) override;
 
  private:
   // compose_prepare.cc
+  absl::Status PrepareWith(const StagedRelease& release, const pb::Manifest& manifest,
+                           absl::string_view env_file, const Environment& environment,
+                           const EnvTokens& tokens, const EnvRedactor& redactor,
+                           const CallContext& call);
+  // For texts about the release; reads the env file that Prepare() kept.
+  absl::StatusOr<EnvRedactor> RedactorOf(const StagedRelease& release) const;
   absl::StatusOr<nlohmann::json> Normalise(const StagedRelease& release,
                                            const pb::Manifest& manifest,
                                            const std::string& clean_env, uint32_t port,
@@ -93,6 +106,25 @@ class ComposeWorkload final : public Workload {
   std::optional<Death> AwaitDeathIn(const std::string& project, Cancellation& stop);
 
   absl::Status JoinNetworks(const std::vector<DockerContainer>& containers, const CutResult& cut);
+
+  // compose_plan.cc
+  absl::Status FindServices(const StagedRelease& release, pb::HostPlan& plan);
+  absl::Status NoteAnonymousVolumes(const CutResult& cut, pb::HostPlan& plan);
+
+  // compose_storage.cc
+  // State directories of the installation that the project belongs to, by path in the release: those
+  // on record, then those that its containers have mounted.
+  absl::StatusOr<std::map<std::string, std::string>> AdoptedState(const StagedRelease& release);
+  absl::Status RecordAdopted(const std::string& app, const std::vector<PlannedBind>& binds) const;
+  // What the release's own containers mount beside its tree.
+  absl::Status MakeReleaseBinds(const StagedRelease& release, const pb::Manifest& manifest,
+                                absl::string_view env_file, const CutResult& cut) const;
+  // What outlives releases: state directories, and what is mounted over there.
+  absl::Status MakeLastingBinds(const StagedRelease& release, const CutResult& cut) const;
+  // Brings what these shared services mount to what the release has.
+  absl::Status RefreshShared(const StagedRelease& release, const CutResult& cut,
+                             const std::vector<std::string>& services) const;
+  absl::StatusOr<pb::Manifest> ManifestOf(const StagedRelease& release) const;
 
   // compose_shared.cc
   absl::Status EnsureResources(const StagedRelease& release, const CutResult& cut);
@@ -117,8 +149,9 @@ class ComposeWorkload final : public Workload {
 
 ObservedContainer ToObserved(const DockerContainer& container);
 
-// A shared service that runs from another definition than the release's. Not known, hence false, of
-// an adopted installation's.
-bool IsChanged(const DockerContainer& container, const CutResult& cut);
+// The first mount of which the source is one of the paths, lies in one or contains one. Nothing when
+// there is none.
+std::optional<DockerMount> FindMounted(const std::vector<DockerMount>& mounts,
+                                       const std::vector<std::filesystem::path>& paths);
 
 }  // namespace slipway::executor

@@ -142,6 +142,15 @@ absl::StatusOr<std::vector<DockerContainer>> DockerEngine::InspectAll(const Dock
   return containers;
 }
 
+absl::StatusOr<std::vector<DockerMount>> DockerEngine::Mounts() {
+  SLIPWAY_ASSIGN_OR_RETURN(const std::vector<DockerContainer> containers, List({}));
+  std::vector<DockerMount> mounts;
+  for (const DockerContainer& container : containers) {
+    for (const std::string& source : container.binds) mounts.push_back({container.name, source});
+  }
+  return mounts;
+}
+
 absl::StatusOr<DockerContainer> DockerEngine::OwnerOfPort(uint32_t port) {
   const DockerJson filters{{"publish", {absl::StrCat(port, "/tcp")}}, {"status", {"running"}}};
   SLIPWAY_ASSIGN_OR_RETURN(const HttpResponse response,

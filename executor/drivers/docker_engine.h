@@ -51,6 +51,8 @@ struct DockerContainer {
   std::string image_id;
   std::map<std::string, std::string> labels;
   std::vector<DockerPort> ports;
+  // Sources of its bind mounts.
+  std::vector<std::string> binds;
   // Network name to the aliases there.
   std::map<std::string, std::vector<std::string>> networks;
 
@@ -62,11 +64,19 @@ struct DockerContainer {
   }
 };
 
+// A host path that a container has mounted.
+struct DockerMount {
+  std::string container;
+  std::string source;
+};
+
 struct DockerImage {
   std::string id;
   std::vector<std::string> tags;
   std::map<std::string, std::string> labels;
   uint64_t bytes = 0;
+  // Where it declares volumes; by InspectImage() only.
+  std::vector<std::string> volumes;
 };
 
 struct DockerNetwork {
@@ -130,13 +140,15 @@ class DockerEngine {
   absl::StatusOr<std::string> Version();
 
   // Containers, also stopped ones, that have all the labels (an empty value asks for the key
-  // alone). List() fills in id, name, state, labels, image, ports and networks without aliases;
+  // alone). List() fills in id, name, state, labels, image, ports, binds and networks without aliases;
   // Inspect() everything.
   absl::StatusOr<std::vector<DockerContainer>> List(const DockerLabels& labels);
   absl::StatusOr<DockerContainer> Inspect(const std::string& id,
                                           Cancellation* cancellation = nullptr);
   // List and Inspect; a container that goes away in between is left out.
   absl::StatusOr<std::vector<DockerContainer>> InspectAll(const DockerLabels& labels);
+  // The bind mounts of every container, running or not, whoever made it.
+  absl::StatusOr<std::vector<DockerMount>> Mounts();
   // The running container that publishes the TCP port on this host; NOT_FOUND.
   absl::StatusOr<DockerContainer> OwnerOfPort(uint32_t port);
 

@@ -15,6 +15,14 @@ std::vector<std::string> ListAt(const DockerJson& json, const char* key) {
   return strings;
 }
 
+std::vector<std::string> BindsIn(const DockerJson& json) {
+  std::vector<std::string> sources;
+  for (const DockerJson& mount : MemberAt(json, "Mounts")) {
+    if (StringAt(mount, "Type") == "bind") sources.push_back(StringAt(mount, "Source"));
+  }
+  return sources;
+}
+
 std::string WithoutSlash(std::string name) {
   if (absl::StartsWith(name, "/")) name.erase(0, 1);
   return name;
@@ -79,6 +87,7 @@ DockerContainer ContainerFromInspect(const DockerJson& json) {
   container.image = StringAt(config, "Image");
   container.image_id = StringAt(json, "Image");
   container.labels = StringsAt(config, "Labels");
+  container.binds = BindsIn(json);
   const DockerJson& ports = MemberAt(network, "Ports");
   for (const auto& [container_port, bindings] : ports.items()) {
     for (const DockerJson& binding : bindings) {
@@ -102,6 +111,7 @@ DockerContainer ContainerFromList(const DockerJson& json) {
   container.image = StringAt(json, "Image");
   container.image_id = StringAt(json, "ImageID");
   container.labels = StringsAt(json, "Labels");
+  container.binds = BindsIn(json);
   for (const DockerJson& port : MemberAt(json, "Ports")) {
     if (IntAt(port, "PublicPort") == 0) continue;
     container.ports.push_back(
@@ -119,6 +129,8 @@ DockerImage ImageFromJson(const DockerJson& json) {
   image.tags = ListAt(json, "RepoTags");
   image.labels = StringsAt(json, "Labels");
   if (image.labels.empty()) image.labels = StringsAt(MemberAt(json, "Config"), "Labels");
+  for (const auto& [path, nothing] : MemberAt(MemberAt(json, "Config"), "Volumes").items())
+    image.volumes.push_back(path);
   image.bytes = static_cast<uint64_t>(IntAt(json, "Size"));
   return image;
 }

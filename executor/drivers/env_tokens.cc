@@ -33,6 +33,7 @@ EnvTokens::EnvTokens(const Environment& environment) {
     }
     const std::string token = absl::StrFormat("%s%06d", kTokenStart, values_.size());
     values_.emplace(token, absl::StrReplaceAll(value, {{"$", "$$"}}));
+    names_.emplace(token, name);
     absl::StrAppend(&clean_file_, name, "=", token, "\n");
   }
 }

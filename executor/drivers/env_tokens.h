@@ -30,6 +30,8 @@ class EnvTokens {
   // Puts the values in place of the tokens in every string of the document. `$` is doubled, for the
   // document is read by compose once more.
   void Restore(nlohmann::json& document) const;
+  // The variable that each token stands for.
+  const std::map<std::string, std::string>& Names() const { return names_; }
 
  private:
   void RestoreText(std::string& text) const;
@@ -37,6 +39,7 @@ class EnvTokens {
   std::string clean_file_;
   // By token.
   std::map<std::string, std::string> values_;
+  std::map<std::string, std::string> names_;
 };
 
 }  // namespace slipway::executor

@@ -71,10 +71,13 @@ absl::Status CopyContent(int from, int to, uint64_t size) {
   return absl::OkStatus();
 }
 
+// `replace` removes the file that is there.
 absl::Status UnpackEntry(const BlobStore& blobs, int root, const pb::ManifestEntry& entry,
-                         const std::string& path) {
+                         const std::string& path, bool replace = false) {
   SLIPWAY_ASSIGN_OR_RETURN(const UniqueFd parent, ParentBeneath(root, path));
   const std::string name = path.substr(path.rfind('/') + 1);
+  if (replace && unlinkat(parent.get(), name.c_str(), 0) != 0 && errno != ENOENT)
+    return ErrnoError(path);
   if (entry.type() == pb::FILE_TYPE_SYMLINK) {
     if (symlinkat(entry.link_target().c_str(), parent.get(), name.c_str()) != 0)
       return ErrnoError(path);
@@ -99,6 +102,8 @@ absl::Status UnpackEntry(const BlobStore& blobs, int root, const pb::ManifestEnt
 absl::StatusOr<std::unique_ptr<ReleaseStore>> ReleaseStore::Open(const Paths& paths) {
   SLIPWAY_ASSIGN_OR_RETURN(std::unique_ptr<BlobStore> blobs, BlobStore::Open(paths.Blobs()));
   SLIPWAY_RETURN_IF_ERROR(MakeFolders(paths.Apps(), 0700));
+  // Everything below is readable for the sake of containers, so this is what keeps others out.
+  if (chmod(paths.Apps().c_str(), 0700) != 0) return ErrnoError(paths.Apps().string());
   std::unique_ptr<ReleaseStore> store(new ReleaseStore(paths, std::move(blobs)));
   store->RemoveScratch();
   return store;
@@ -161,6 +166,57 @@ absl::Status ReleaseStore::UnpackInto(const fs::path& folder, const pb::Manifest
   return absl::OkStatus();
 }
 
+absl::Status ReleaseStore::Refresh(const fs::path& target, const pb::Manifest& manifest,
+                                   const std::string& path) const {
+  for (const pb::ManifestEntry& entry : manifest.entries()) {
+    if (entry.path() != path) continue;
+    SLIPWAY_RETURN_IF_ERROR(MakeFolders(target.parent_path(), 0700));
+    const UniqueFd parent(
+        open(target.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!parent) return ErrnoError(target.string());
+    return UnpackEntry(*blobs_, parent.get(), entry, target.filename().string(), /*replace=*/true);
+  }
+  SLIPWAY_RETURN_IF_ERROR(MakeFolders(target.parent_path(), 0700));
+  SLIPWAY_RETURN_IF_ERROR(MakeFolders(target, 0755));
+  const UniqueFd root(open(target.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!root) return ErrnoError(target.string());
+  const std::string start = path.empty() ? "" : absl::StrCat(path, "/");
+  for (const pb::ManifestEntry& entry : manifest.entries()) {
+    if (!absl::StartsWith(entry.path(), start)) continue;
+    SLIPWAY_RETURN_IF_ERROR(UnpackEntry(*blobs_, root.get(), entry,
+                                        entry.path().substr(start.size()), /*replace=*/true));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReleaseStore::Put(const fs::path& base, const std::string& path,
+                               absl::string_view text) {
+  const fs::path folder = path.empty() ? base.parent_path() : base;
+  const std::string relative = path.empty() ? base.filename().string() : path;
+  const UniqueFd root(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!root) return ErrnoError(folder.string());
+  SLIPWAY_ASSIGN_OR_RETURN(const UniqueFd parent, ParentBeneath(root.get(), relative));
+  const std::string name = relative.substr(relative.rfind('/') + 1);
+  if (unlinkat(parent.get(), name.c_str(), 0) != 0 && errno != ENOENT) return ErrnoError(relative);
+  const UniqueFd file(OpenBeneath(parent.get(), name, O_WRONLY | O_CREAT | O_EXCL, 0644));
+  if (!file || fchmod(file.get(), 0644) != 0) return ErrnoError(relative);
+  return WriteAll(file.get(), text);
+}
+
+absl::Status ReleaseStore::MakeMountPoint(const fs::path& base, const std::string& path,
+                                          bool file) {
+  const UniqueFd root(open(base.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!root) return ErrnoError(base.string());
+  SLIPWAY_ASSIGN_OR_RETURN(const UniqueFd parent, ParentBeneath(root.get(), path));
+  const std::string name = path.substr(path.rfind('/') + 1);
+  if (file) {
+    const UniqueFd made(OpenBeneath(parent.get(), name, O_WRONLY | O_CREAT | O_EXCL, 0644));
+    return made || errno == EEXIST ? absl::OkStatus() : ErrnoError(path);
+  }
+  if (mkdirat(parent.get(), name.c_str(), 0755) != 0 && errno != EEXIST) return ErrnoError(path);
+  return absl::OkStatus();
+}
+
 absl::Status ReleaseStore::Seal(absl::string_view app, absl::string_view release) {
   // One syncfs for the whole tree, then the mark that says so.
   SLIPWAY_RETURN_IF_ERROR(blobs_->Sync());
@@ -171,11 +227,17 @@ absl::Status ReleaseStore::Remove(absl::string_view app, absl::string_view relea
   std::error_code error;
   // The mark first: a half-removed release is not whole.
   fs::remove(paths_.Generated(app, release) / "sealed", error);
-  fs::remove_all(paths_.Generated(app, release), error);
-  fs::remove_all(paths_.Release(app, release), error);
-  if (error)
-    return absl::InternalError(absl::StrCat("remove release ", release, ": ", error.message()));
-  return absl::OkStatus();
+  std::string failed;
+  for (const fs::path& folder : {paths_.Generated(app, release), paths_.Release(app, release),
+                                 paths_.Detached(app, release)}) {
+    fs::remove_all(folder, error);
+    if (error) failed = absl::StrCat(folder.string(), ": ", error.message());
+  }
+  if (failed.empty()) return absl::OkStatus();
+  if (remover_ == nullptr)
+    return absl::InternalError(absl::StrCat("remove release ", release, ": ", failed));
+  return Annotate(remover_(std::string(app), std::string(release)),
+                  absl::StrCat("remove release ", release));
 }
 
 std::vector<std::string> ReleaseStore::List(absl::string_view app) const {
@@ -192,6 +254,7 @@ std::string ReleaseStore::ScratchId() { return absl::StrCat(kScratch, ++scratche
 
 void ReleaseStore::RemoveScratch() {
   std::error_code error;
+  fs::remove_all(paths_.BuildContexts(), error);
   for (const auto& app : fs::directory_iterator(paths_.Apps(), error)) {
     const std::string name = app.path().filename().string();
     for (const auto& folder : fs::directory_iterator(paths_.Releases(name), error)) {

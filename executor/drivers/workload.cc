@@ -24,8 +24,13 @@ std::string Workload::AwaitDeath(const std::string&, pb::Slot, Cancellation& sto
 absl::StatusOr<pb::BuildEvidence> Workload::Build(const StagedRelease&, const CallContext&) {
   return pb::BuildEvidence();
 }
-absl::StatusOr<std::vector<pb::ServicePlan>> Workload::PlanServices(const StagedRelease&) {
-  return std::vector<pb::ServicePlan>();
+absl::Status Workload::CheckAllowances(const StagedRelease&) { return absl::OkStatus(); }
+absl::Status Workload::PlanServices(const StagedRelease&, pb::HostPlan&) {
+  return absl::OkStatus();
+}
+absl::StatusOr<std::map<std::string, std::string>> Workload::MountedReleases(
+    const std::string&, const std::vector<std::string>&) {
+  return std::map<std::string, std::string>();
 }
 absl::StatusOr<pb::SharedEvidence> Workload::EnsureShared(const StagedRelease&,
                                                           const std::vector<std::string>&,

@@ -12,6 +12,7 @@
 
 #include <chrono>
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,8 @@ struct StagedRelease {
   pb::ApplicationSpec spec;
   // For Prepare(): what its compose file may do, see compose_policy.h.
   std::vector<std::string> allowances = {};
+  // Only looked at, by a plan: values of the env file stay out of everything that is generated.
+  bool planned = false;
 };
 
 // How a long call is bounded, stopped and heard.
@@ -74,10 +77,13 @@ class Workload {
   // byte.
   virtual absl::Status Prepare(const StagedRelease& release, const pb::Manifest& manifest,
                                absl::string_view env_file, const CallContext& call) = 0;
+  // POLICY when what Prepare() found is no longer allowed by `release.allowances`.
+  virtual absl::Status CheckAllowances(const StagedRelease& release);
   virtual absl::StatusOr<pb::BuildEvidence> Build(const StagedRelease& release,
                                                   const CallContext& call);
-  // What a deployment of the prepared release would do with each service.
-  virtual absl::StatusOr<std::vector<pb::ServicePlan>> PlanServices(const StagedRelease& release);
+  // What a deployment of the prepared release would do with each service: fills in the plan's
+  // services, state and notes.
+  virtual absl::Status PlanServices(const StagedRelease& release, pb::HostPlan& plan);
   // Starts the shared services that are absent and waits for their health checks. Of the changed
   // ones it replaces those that `update` names, and leaves the others alone; when that fails, the
   // previous release's definition (null: there is none) is put back.
@@ -134,6 +140,10 @@ class Workload {
   virtual absl::Status StreamLogs(
       const std::string& app, pb::Slot slot, const std::string& service, bool follow, int tail,
       const std::function<bool(absl::string_view service, absl::string_view line)>& sink);
+  // Those of the releases of which a container, whoever made it and whether it runs or not, has files
+  // mounted, and which container.
+  virtual absl::StatusOr<std::map<std::string, std::string>> MountedReleases(
+      const std::string& app, const std::vector<std::string>& releases);
   // Removes what belongs to these releases and to no other: generated files and images.
   virtual absl::StatusOr<pb::PruneEvidence> Forget(const std::string& app,
                                                    const std::vector<std::string>& releases,

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 
 #include "common/durations.h"
 #include "common/spec.h"
@@ -102,6 +103,24 @@ StepOutcome Steps::Workers(const StagedRelease& release, const StepCall& call) {
   return outcome;
 }
 
+// Adds to `kept` the releases of which a container has something mounted: it would lose its files, and
+// would not start again.
+absl::Status Steps::KeepMounted(const std::string& app, const xpb::ApplicationFacts& facts,
+                                std::set<std::string>& kept, pb::PruneEvidence& evidence) {
+  std::set<std::string> asked;
+  for (const xpb::ReleaseFacts& release : facts.releases()) asked.insert(release.release());
+  for (const std::string& folder : parts_.releases.List(app)) asked.insert(folder);
+  for (const std::string& release : kept) asked.erase(release);
+  SLIPWAY_ASSIGN_OR_RETURN(
+      const auto mounted,
+      WorkloadOf(facts.spec()).MountedReleases(app, {asked.begin(), asked.end()}));
+  for (const auto& [release, container] : mounted) {
+    kept.insert(release);
+    evidence.add_kept_mounted(absl::StrCat(release, ": ", container));
+  }
+  return absl::OkStatus();
+}
+
 StepOutcome Steps::Prune(const std::string& app, const xpb::PruneCommand& command,
                          const StepCall&) {
   xpb::ApplicationFacts facts = parts_.journal.FactsOf(app);
@@ -118,6 +137,9 @@ StepOutcome Steps::Prune(const std::string& app, const xpb::PruneCommand& comman
     if (!manifest.ok()) return;
     for (const pb::ManifestEntry& entry : manifest->entries()) visit(entry.digest());
   };
+  StepOutcome outcome;
+  const auto mounted = KeepMounted(app, facts, kept, *outcome.evidence.mutable_prune());
+  if (!mounted.ok()) return {mounted, "", std::move(outcome.evidence)};
   std::vector<std::string> doomed;
   xpb::ApplicationFacts left = facts;
   left.clear_releases();
@@ -140,24 +162,33 @@ StepOutcome Steps::Prune(const std::string& app, const xpb::PruneCommand& comman
       each_blob(release, [&](const std::string& digest) { doomed_blobs.erase(digest); });
     }
   }
-  StepOutcome outcome;
   const auto prune = [&]() -> absl::Status {
+    pb::PruneEvidence& evidence = *outcome.evidence.mutable_prune();
     SLIPWAY_ASSIGN_OR_RETURN(
-        *outcome.evidence.mutable_prune(),
+        const pb::PruneEvidence forgotten,
         WorkloadOf(facts.spec()).Forget(app, doomed, {kept.begin(), kept.end()}));
-    for (const std::string& release : doomed)
-      SLIPWAY_RETURN_IF_ERROR(parts_.releases.Remove(app, release));
+    *evidence.mutable_removed_images() = forgotten.removed_images();
+    // One that cannot be removed whole stays a folder without a record, and is tried again by the
+    // next prune; the others and the blobs go nevertheless.
+    absl::Status removed;
+    for (const std::string& release : doomed) {
+      const absl::Status one = parts_.releases.Remove(app, release);
+      if (one.ok()) evidence.add_removed_releases(release);
+      removed.Update(one);
+    }
     SLIPWAY_RETURN_IF_ERROR(Commit(parts_.journal, left));
     SLIPWAY_ASSIGN_OR_RETURN(const uint64_t freed, parts_.releases.RemoveBlobs(doomed_blobs));
-    pb::PruneEvidence& evidence = *outcome.evidence.mutable_prune();
-    evidence.set_freed_bytes(evidence.freed_bytes() + freed);
-    evidence.clear_removed_releases();
-    for (const std::string& release : doomed) evidence.add_removed_releases(release);
-    return absl::OkStatus();
+    evidence.set_freed_bytes(forgotten.freed_bytes() + freed);
+    return removed;
   };
   outcome.status = prune();
-  outcome.summary =
-      absl::StrCat(doomed.size(), " releases removed, ", kept.size() - kept.count(""), " kept");
+  const pb::PruneEvidence& evidence = outcome.evidence.prune();
+  outcome.summary = absl::StrCat(evidence.removed_releases_size(), " releases removed, ",
+                                 kept.size() - kept.count(""), " kept");
+  if (!evidence.kept_mounted().empty()) {
+    absl::StrAppend(&outcome.summary, "; mounted by containers: ",
+                    absl::StrJoin(evidence.kept_mounted(), ", "));
+  }
   return outcome;
 }
 

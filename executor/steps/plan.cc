@@ -17,20 +17,21 @@ constexpr std::chrono::minutes kPrepareTime{1};
 }  // namespace
 
 // Prepared in a folder of its own, as staging would: what the compose file says is known only then.
-absl::StatusOr<std::vector<pb::ServicePlan>> Steps::PlanServices(const xpb::PlanRequest& request) {
+absl::Status Steps::PlanServices(const xpb::PlanRequest& request, pb::HostPlan& plan) {
   const std::string& app = request.spec().app();
   SLIPWAY_ASSIGN_OR_RETURN(const pb::Manifest manifest,
                            parts_.releases.ReadManifest(request.manifest_digest()));
   const StagedRelease planned{app,
                               parts_.releases.ScratchId(),
                               request.spec(),
-                              {request.allowances().begin(), request.allowances().end()}};
+                              {request.allowances().begin(), request.allowances().end()},
+                              /*planned=*/true};
   const absl::Cleanup remove = [&] { parts_.releases.Remove(app, planned.release).IgnoreError(); };
   SLIPWAY_RETURN_IF_ERROR(parts_.releases.Unpack(app, planned.release, manifest));
   SLIPWAY_RETURN_IF_ERROR(
       parts_.workload.Prepare(planned, manifest, request.env_file(),
                               {parts_.clock.Now() + kPrepareTime, nullptr, nullptr}));
-  return parts_.workload.PlanServices(planned);
+  return parts_.workload.PlanServices(planned, plan);
 }
 
 pb::HostPlan Steps::PlanSite(const xpb::PlanRequest& request) {
@@ -104,12 +105,7 @@ pb::HostPlan Steps::Plan(const xpb::PlanRequest& request) {
     plan.set_nginx_diff(LineDiff(found->file_text.value_or(""), *text));
   }
   if (request.manifest_digest().empty()) return plan;
-  const auto services = PlanServices(request);
-  if (!services.ok()) {
-    problem(services.status());
-  } else {
-    plan.mutable_services()->Add(services->begin(), services->end());
-  }
+  if (absl::Status status = PlanServices(request, plan); !status.ok()) problem(status);
   return plan;
 }
 

@@ -34,15 +34,17 @@ StepOutcome Steps::Stage(const xpb::StageCommand& command, const StepCall& call)
   if (outcome.status = manifest.status(); !outcome.status.ok()) return outcome;
   evidence.set_files(static_cast<uint32_t>(manifest->entries_size()));
   evidence.set_bytes(TotalBytes(*manifest));
-  if (parts_.releases.IsSealed(app, command.release())) {
-    evidence.set_already_staged(true);
-    outcome.summary = "already on this host";
-    return outcome;
-  }
   const StagedRelease staged{app,
                              command.release(),
                              command.spec(),
                              {command.allowances().begin(), command.allowances().end()}};
+  if (parts_.releases.IsSealed(app, command.release())) {
+    evidence.set_already_staged(true);
+    outcome.summary = "already on this host";
+    // What was allowed when it was staged may have been taken back since.
+    outcome.status = WorkloadOf(command.spec()).CheckAllowances(staged);
+    return outcome;
+  }
   const auto stage = [&]() -> absl::Status {
     SLIPWAY_RETURN_IF_ERROR(parts_.releases.Unpack(app, command.release(), *manifest));
     SLIPWAY_RETURN_IF_ERROR(
@@ -93,7 +95,12 @@ StepOutcome Steps::Shared(const StagedRelease& release, const std::vector<std::s
                                  Joined(shared->running_services()));
   if (!shared->changed_services().empty()) {
     absl::StrAppend(&outcome.summary,
-                    "; left as they are though defined anew: ", Joined(shared->changed_services()));
+                    "; left as they are though defined anew: ", Joined(shared->changed_services()),
+                    " (", absl::StrJoin(shared->changes(), "; "), ")");
+  }
+  if (!shared->unchanged_services().empty()) {
+    absl::StrAppend(&outcome.summary, "; not updated, for nothing of them changed: ",
+                    Joined(shared->unchanged_services()));
   }
   if (!shared->updated_services().empty())
     absl::StrAppend(&outcome.summary, "; updated ", Joined(shared->updated_services()));

@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -118,7 +119,7 @@ class Steps {
   absl::StatusOr<std::vector<pb::Difference>> Differences(const xpb::ApplicationFacts& facts);
   // plan.cc
   pb::HostPlan PlanSite(const xpb::PlanRequest& request);
-  absl::StatusOr<std::vector<pb::ServicePlan>> PlanServices(const xpb::PlanRequest& request);
+  absl::Status PlanServices(const xpb::PlanRequest& request, pb::HostPlan& plan);
   // preflight.cc
   StepOutcome Preflight(const xpb::PreflightCommand& command, const StepCall& call);
   absl::Status CheckHost(const pb::ApplicationSpec& spec, const xpb::ApplicationFacts& facts,
@@ -174,6 +175,8 @@ class Steps {
   StepOutcome Drain(const StagedRelease& release, pb::Slot slot, const StepCall& call);
   StepOutcome Retire(const StagedRelease& release, pb::Slot slot, const StepCall& call);
   StepOutcome Workers(const StagedRelease& release, const StepCall& call);
+  absl::Status KeepMounted(const std::string& app, const xpb::ApplicationFacts& facts,
+                           std::set<std::string>& kept, pb::PruneEvidence& evidence);
   StepOutcome Prune(const std::string& app, const xpb::PruneCommand& command, const StepCall& call);
   absl::Status NoteProven(const std::string& app, const std::string& release);
   StepOutcome Confirm(const std::string& app, const xpb::ConfirmCommand& command,

@@ -44,9 +44,7 @@ class FakeWorkload : public executor::Workload {
     return Unused();
   }
   absl::StatusOr<pb::BuildEvidence> Build(const Release&, const Call&) override { return Unused(); }
-  absl::StatusOr<std::vector<pb::ServicePlan>> PlanServices(const Release&) override {
-    return Unused();
-  }
+  absl::Status PlanServices(const Release&, pb::HostPlan&) override { return Unused(); }
   absl::StatusOr<pb::SharedEvidence> EnsureShared(const Release&, const std::vector<std::string>&,
                                                   const Release*, const Call&) override {
     return Unused();

@@ -97,7 +97,8 @@ TEST_F(SetupTest, MakesABareHostReady) {
   EXPECT_EQ(Text("etc/sudoers.d/slipway-executor"),
             "# Written by slipway-executor setup.\n"
             "slipway ALL=(root) NOPASSWD: /usr/sbin/nginx -t, /usr/sbin/nginx -T, "
-            "/usr/sbin/nginx -s reload\n");
+            "/usr/sbin/nginx -s reload, /usr/lib/slipway/slipway-executor remove-release "
+            "--config /etc/slipway/executor.yaml\n");
   EXPECT_THAT(Text("etc/slipway/executor.yaml"), HasSubstr("[sudo, -n, /usr/sbin/nginx, -t]"));
   EXPECT_THAT(
       Text("var/lib/slipway/.ssh/authorized_keys"),

@@ -27,6 +27,10 @@ std::vector<std::string> Keys(const json& object) {
   return keys;
 }
 
+// The file of the release that a service of the fixture binds.
+const std::pair<const std::string, std::string> kPrometheus = {"deploy/monitoring/prometheus.yml",
+                                                               "scrape_configs: []"};
+
 pb::ApplicationSpec Spec() {
   pb::ApplicationSpec spec;
   spec.set_app("gifty");
@@ -68,7 +72,8 @@ class ComposeCut : public ::testing::TestWithParam<const char*> {
   json& Service(const char* name) { return input_.document["services"][name]; }
 
   std::string text_;
-  pb::Manifest manifest_ = FileTree({{"Dockerfile", "FROM x"}, {"app.py", "1"}});
+  pb::Manifest manifest_ = 
+      FileTree({{"Dockerfile", "FROM x"}, {"app.py", "1"}, kPrometheus});
   CutInput input_;
 };
 
@@ -196,10 +201,10 @@ TEST_P(ComposeCut, BuildsEqualBuildsOnce) {
 
 TEST_P(ComposeCut, NamesABuildByWhatGoesIntoIt) {
   const std::string digest = Cut().builds[0].digest;
-  const pb::Manifest changed = FileTree({{"Dockerfile", "FROM x"}, {"app.py", "2"}});
+  const pb::Manifest changed = FileTree({{"Dockerfile", "FROM x"}, {"app.py", "2"}, kPrometheus});
   input_.manifest = &changed;
   EXPECT_NE(Cut().builds[0].digest, digest);
-  const pb::Manifest renamed = FileTree({{"Dockerfile", "FROM x"}, {"app2.py", "1"}});
+  const pb::Manifest renamed = FileTree({{"Dockerfile", "FROM x"}, {"app2.py", "1"}, kPrometheus});
   input_.manifest = &renamed;
   EXPECT_NE(Cut().builds[0].digest, digest);
   input_.manifest = &manifest_;
@@ -221,15 +226,15 @@ TEST_P(ComposeCut, GivesTheSameImagesAndDefinitionsInAnotherReleaseFolder) {
 
 TEST_P(ComposeCut, CountsOnlyTheFilesOfTheContext) {
   Service("api")["build"]["context"] = "/release/web";
-  pb::Manifest manifest = FileTree({{"other", "1"}, {"web-old/x", "1"}, {"web/Dockerfile", "1"}});
+  pb::Manifest manifest = FileTree({{"other", "1"}, {"web-old/x", "1"}, {"web/Dockerfile", "1"}, kPrometheus});
   input_.manifest = &manifest;
   const CutResult before = Cut();
   ASSERT_EQ(before.builds.size(), 2u);
   EXPECT_EQ(before.builds[0].context, "web");
-  manifest = FileTree({{"other", "2"}, {"web-old/x", "2"}, {"web/Dockerfile", "1"}});
+  manifest = FileTree({{"other", "2"}, {"web-old/x", "2"}, {"web/Dockerfile", "1"}, kPrometheus});
   EXPECT_EQ(Cut().images.at("api"), before.images.at("api"));
   EXPECT_NE(Cut().images.at("bot"), before.images.at("bot"));
-  manifest = FileTree({{"other", "1"}, {"web-old/x", "1"}, {"web/Dockerfile", "2"}});
+  manifest = FileTree({{"other", "1"}, {"web-old/x", "1"}, {"web/Dockerfile", "2"}, kPrometheus});
   EXPECT_NE(Cut().images.at("api"), before.images.at("api"));
 }
 

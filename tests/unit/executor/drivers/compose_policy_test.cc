@@ -24,6 +24,10 @@ absl::Status Judge(const json& service, const std::vector<std::string>& allowanc
   return CheckComposePolicy(more, "gifty", kFolder, allowances);
 }
 
+TEST(ComposePolicy, TakesAMountWithoutASourceForAVolume) {
+  EXPECT_TRUE(Judge({{"image", "x"}, {"volumes", {"/app/node_modules"}}}).ok());
+}
+
 TEST(ComposePolicy, LetsTheUsualFileThrough) {
   EXPECT_TRUE(Judge({{"image", "x"},
                      {"privileged", false},
