@@ -263,8 +263,9 @@ absl::Status Server::Parts::OpenFront(Guard::Openers openers, GrpcServerOptions 
   Guard guard(
       openers, *tokens, *certificates, SystemClock(),
       [this](const std::string& kind, const std::string& reason) { metrics.Refused(kind, reason); },
-      [this] { return candidate == nullptr ? absl::OkStatus() : candidate->CheckLeads(); });
-  SLIPWAY_ASSIGN_OR_RETURN(auto front, Front::Open(std::move(guard), parts, options));
+      [this] { return candidate == nullptr ? absl::OkStatus() : candidate->CheckLeads(); },
+      options.known_peers);
+  SLIPWAY_ASSIGN_OR_RETURN(auto front, Front::Open(std::move(guard), parts, std::move(options)));
   fronts.push_back(std::move(front));
   return absl::OkStatus();
 }
@@ -352,9 +353,11 @@ absl::Status Server::Parts::Serve(const Config& config) {
   if (!config.tls().listen().empty()) {
     GrpcServerOptions tls;
     tls.listen = config.tls().listen();
-    // CI has a token and no certificate; whoever shows one must have a good one.
     tls.connection_age = ConnectionAge(certificates->Life());
-    tls.credentials = TlsServer(certificates->Files(), /*required=*/false);
+    // A certificate that is shown must be good in either case.
+    tls.credentials = TlsServer(certificates->Files(),
+                                !config.tls().allow_clients_without_certificate());
+    tls.known_peers = std::make_shared<KnownPeers>();
     SLIPWAY_RETURN_IF_ERROR(OpenFront(Guard::Openers::kNobody, tls));
   }
   return absl::OkStatus();

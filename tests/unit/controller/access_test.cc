@@ -1,5 +1,6 @@
 // Who may do what, asked of the real server over its real listeners: every RPC of the proto files by every kind of caller, and
 // the attacks on tokens and certificates.
+#include "grpc/reflection/v1alpha/reflection.grpc.pb.h"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -119,6 +120,50 @@ TEST(AccessPolicy, SaysWhatTheDocumentationSays) {
   EXPECT_FALSE(
       may(pb::ROLE_CONTROLLER, "", "/slipway.executor.v1.ExecutorService/RollbackLocally", ""));
   EXPECT_EQ(RuleFor("/slipway.v1.DeploymentService/Nothing"), nullptr);
+}
+
+// The default. A token alone opens the port only where the configuration says so.
+TEST_F(AccessTest, TheTlsPortAsksForACertificateUnlessToldOtherwise) {
+  const std::string token = Token(pb::ROLE_OPERATOR, "");
+  const Identity nobody(ServersAuthority().certificate_pem());
+  ASSERT_TRUE(Whoami(nobody.Dial(port_, kController), token).ok());
+  server_.reset();
+  config_.mutable_tls()->clear_allow_clients_without_certificate();
+  Start();
+  const auto ann = Certificate(pb::ROLE_OPERATOR, "", "ann");
+  const auto refused = Whoami(nobody.Dial(port_, kController), token);
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kUnavailable) << refused.status();
+  EXPECT_TRUE(Whoami(ann->Dial(port_, kController)).ok());
+  EXPECT_TRUE(Whoami(ann->Dial(port_, kController), token).ok());
+  EXPECT_TRUE(Whoami(open_, token).ok());
+}
+
+TEST_F(AccessTest, ReflectionIsForThoseWithAnIdentity) {
+  const auto reflect = [](const std::shared_ptr<grpc::Channel>& channel, const std::string& token) {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(10));
+    if (!token.empty()) context.AddMetadata("authorization", absl::StrCat("Bearer ", token));
+    const auto stream =
+        grpc::reflection::v1alpha::ServerReflection::NewStub(channel)->ServerReflectionInfo(
+            &context);
+    stream->WritesDone();
+    return FromGrpc(stream->Finish());
+  };
+  const Identity nobody(ServersAuthority().certificate_pem());
+  EXPECT_EQ(DetailOf(reflect(open_, "")).reason(), "NO_IDENTITY");
+  EXPECT_EQ(DetailOf(reflect(nobody.Dial(port_, kController), "")).reason(), "NO_IDENTITY");
+  EXPECT_EQ(DetailOf(reflect(open_, "slipway_0000000000000000_" + std::string(43, 'A'))).reason(),
+            "BAD_TOKEN");
+  EXPECT_TRUE(reflect(open_, Token(pb::ROLE_VIEWER, "gifty")).ok());
+  EXPECT_TRUE(reflect(local_, "").ok());
+}
+
+// Clients send uploads before anybody has looked at them: who may not upload is told so before the first chunk.
+TEST_F(AccessTest, AnUploadWithoutAnIdentityIsRefusedBeforeItsFirstChunk) {
+  grpc::ClientContext context;
+  pb::UploadBlobsResponse response;
+  const auto stream = pb::ReleaseService::NewStub(open_)->UploadBlobs(&context, &response);
+  EXPECT_EQ(DetailOf(FromGrpc(stream->Finish())).reason(), "NO_IDENTITY");
 }
 
 TEST_F(AccessTest, ViewerSeesTheNamesOfItsOwnApplicationOnly) {
