@@ -17,8 +17,8 @@ absl::StatusOr<std::unique_ptr<Front>> Front::Open(Guard guard, const FrontParts
   auto& services = front->services_;
   services.push_back(std::make_unique<ApplicationsService>(door, p.store, p.applications, p.box,
                                                            p.fleet, p.convergence));
-  services.push_back(
-      std::make_unique<ReleasesService>(door, p.store, p.releases, p.files, p.checks));
+  services.push_back(std::make_unique<ReleasesService>(door, p.store, p.releases, p.files, p.checks,
+                                                       p.upload_quota));
   services.push_back(std::make_unique<DeploymentsService>(door, p.store, p.admission, p.preview,
                                                           p.hub, p.fleet, p.checks, p.audit,
                                                           p.reconciler, p.attendance));

@@ -17,6 +17,7 @@
 #include "controller/api/preview.h"
 #include "controller/catalog/checks.h"
 #include "controller/catalog/releases.h"
+#include "controller/catalog/upload_quota.h"
 #include "controller/fleet/convergence.h"
 #include "controller/fleet/host_registry.h"
 #include "controller/fleet/reconciler.h"
@@ -38,6 +39,7 @@ struct FrontParts {
   Applications& applications;
   Releases& releases;
   Checks& checks;
+  UploadQuota& upload_quota;
   Admission& admission;
   Attendance& attendance;
   Preview& preview;

@@ -1,11 +1,12 @@
 #include "common/grpc_status.h"
 
 #include "google/rpc/error_details.pb.h"
-#include "slipway/v1/status_details.pb.h"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "common/status.h"
+
+#include "slipway/v1/status_details.pb.h"
 
 namespace slipway {
 namespace {

@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 
 #include "clients/transport/dial.h"
+#include "common/blob_transfer.h"
+#include "common/digest.h"
 #include "common/file.h"
 #include "common/tls.h"
 #include "tests/support/temporary_folder.h"
@@ -164,6 +166,40 @@ TEST_F(AccessTest, AnUploadWithoutAnIdentityIsRefusedBeforeItsFirstChunk) {
   pb::UploadBlobsResponse response;
   const auto stream = pb::ReleaseService::NewStub(open_)->UploadBlobs(&context, &response);
   EXPECT_EQ(DetailOf(FromGrpc(stream->Finish())).reason(), "NO_IDENTITY");
+}
+
+// Each application has its own share of the disk, whoever asks for it.
+TEST_F(AccessTest, UploadsHaveAQuotaPerApplication) {
+  server_.reset();
+  config_.mutable_uploads()->set_application_bytes_per_day(3000);
+  config_.mutable_uploads()->set_file_bytes(2000);
+  Start();
+  const auto upload = [&](const std::string& token, size_t size, char fill) {
+    grpc::ClientContext context;
+    context.AddMetadata("authorization", absl::StrCat("Bearer ", token));
+    pb::UploadBlobsResponse response;
+    const auto stream = pb::ReleaseService::NewStub(open_)->UploadBlobs(&context, &response);
+    const std::string bytes(size, fill);
+    SendBytes(bytes, Sha256Of(bytes), [&](const auto& chunk) {
+      return stream->Write(chunk);
+    }).IgnoreError();
+    stream->WritesDone();
+    return FromGrpc(stream->Finish());
+  };
+  const std::string gifty = Token(pb::ROLE_DEPLOYER, "gifty");
+  EXPECT_TRUE(upload(gifty, 2000, 'a').ok());
+  // The same again takes nothing.
+  EXPECT_TRUE(upload(gifty, 2000, 'a').ok());
+  EXPECT_EQ(DetailOf(upload(gifty, 2001, 'b')).reason(), "UPLOAD_TOO_LARGE");
+  EXPECT_EQ(DetailOf(upload(gifty, 1001, 'c')).reason(), "UPLOAD_QUOTA");
+  EXPECT_EQ(DetailOf(upload(Token(pb::ROLE_DEPLOYER, "gifty"), 1001, 'c')).reason(),
+            "UPLOAD_QUOTA");
+  EXPECT_TRUE(upload(gifty, 1000, 'd').ok());
+  EXPECT_TRUE(upload(Token(pb::ROLE_DEPLOYER, "other"), 2000, 'e').ok());
+  server_.reset();
+  config_.mutable_uploads()->set_keep_free_bytes(uint64_t{1} << 60);
+  Start();
+  EXPECT_EQ(DetailOf(upload(gifty, 10, 'f')).reason(), "DISK_FULL");
 }
 
 TEST_F(AccessTest, ViewerSeesTheNamesOfItsOwnApplicationOnly) {
