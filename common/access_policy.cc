@@ -90,8 +90,9 @@ const std::vector<Rule>& Table() {
 
       {"/grpc.health.v1.Health/Check", kAnybody, kNone, ""},
       {"/grpc.health.v1.Health/Watch", kAnybody, kNone, ""},
-      // What it shows are these files.
-      {"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", kAnybody, kNone, ""},
+      // What it shows are these files; but it is a stream, which those without an identity do not get.
+      {"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", kViewer, kNone, "",
+       kEvery},
   };
   return *table;
 }

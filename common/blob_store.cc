@@ -40,7 +40,16 @@ bool BlobStore::Has(absl::string_view digest) const {
 
 absl::StatusOr<std::string> BlobStore::Read(absl::string_view digest) const {
   if (digest.size() != kDigestBytes) return absl::InvalidArgumentError("a digest has 32 bytes");
-  return ReadFile(PathOf(digest));
+  const fs::path path = PathOf(digest);
+  std::error_code error;
+  const uint64_t size = fs::file_size(path, error);
+  if (!error && size > kMostReadAtOnce) {
+    return Error(absl::StatusCode::kInvalidArgument, "FILE_LIST_TOO_LARGE",
+                 absl::StrCat("a release's file list has at most ", kMostReadAtOnce,
+                              " bytes, and this blob has ", size),
+                 "leave out what the release does not need: .slipwayignore");
+  }
+  return ReadFile(path);
 }
 
 absl::StatusOr<std::unique_ptr<BlobStore::Writer>> BlobStore::Create(absl::string_view digest) {

@@ -26,6 +26,9 @@ namespace slipway {
 
 class BlobStore {
  public:
+  // The list of the most files that a release may have, with paths of 100 bytes.
+  static constexpr uint64_t kMostReadAtOnce = 32 << 20;
+
   // Creates the folder when it is absent.
   static absl::StatusOr<std::unique_ptr<BlobStore>> Open(std::filesystem::path folder);
 
@@ -54,6 +57,7 @@ class BlobStore {
   bool Has(absl::string_view digest) const;
   // Where the blob's bytes are; the file exists when Has() says so.
   std::filesystem::path PathOf(absl::string_view digest) const;
+  // INVALID_ARGUMENT (reason FILE_LIST_TOO_LARGE) for a larger one than kMostReadAtOnce: what is read whole is a release's file list.
   absl::StatusOr<std::string> Read(absl::string_view digest) const;
   absl::StatusOr<std::unique_ptr<Writer>> Create(absl::string_view digest);
   // Writes blobs back to the disk in one go: renames before this call survive a power cut after it.

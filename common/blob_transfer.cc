@@ -20,6 +20,23 @@ constexpr size_t kChunkBytes = 256 << 10;
 // Fast enough for the network it saves; level 1 halves source code at over 300 MB/s.
 constexpr int kCompressionLevel = 1;
 
+// What our clients compress with takes half a MiB; a frame that asks for more memory is refused.
+constexpr int kLargestWindowLog = 23;
+// No real file of any size compresses better.
+constexpr uint64_t kMostExpansion = 1000;
+constexpr uint64_t kAlwaysUnpacked = 64 << 20;
+
+absl::Status Refuse(absl::string_view why) {
+  return Error(absl::StatusCode::kInvalidArgument, "BAD_UPLOAD", why);
+}
+
+absl::Status TooLarge(absl::string_view what, uint64_t limit) {
+  return Error(absl::StatusCode::kResourceExhausted, "UPLOAD_TOO_LARGE",
+               absl::StrCat(what, "; the limit is ", limit, " bytes"),
+               "leave out what the release does not need: .slipwayignore; or raise `uploads` in "
+               "controller.yaml");
+}
+
 using CompressionContext = std::unique_ptr<ZSTD_CCtx, decltype(&ZSTD_freeCCtx)>;
 
 // Setting up a context costs more than compressing a small file, so each thread keeps one.
@@ -103,58 +120,85 @@ struct BlobReceiver::Decompressor {
   ~Decompressor() { ZSTD_freeDCtx(context); }
 };
 
-BlobReceiver::BlobReceiver(BlobStore& store)
-    : store_(store), decompressor_(std::make_unique<Decompressor>()) {}
-BlobReceiver::~BlobReceiver() = default;
+BlobReceiver::BlobReceiver(BlobStore& store, UploadLimits limits)
+    : store_(store), limits_(std::move(limits)), decompressor_(std::make_unique<Decompressor>()) {
+  ZSTD_DCtx_setParameter(decompressor_->context, ZSTD_d_windowLogMax, kLargestWindowLog);
+}
 
-absl::Status BlobReceiver::Take(const pb::UploadBlobsRequest& chunk) {
-  const auto refuse = [](absl::string_view why) {
-    return Error(absl::StatusCode::kInvalidArgument, "BAD_UPLOAD", why);
-  };
-  if (chunk.data().size() > kChunkBytes) return refuse("a chunk is larger than 256 KiB");
-  if (open_ == !chunk.digest().empty()) {
-    return refuse(open_ ? "a blob starts before the last one has ended" : "a chunk of no blob");
-  }
-  if (!open_) {
-    SLIPWAY_ASSIGN_OR_RETURN(writer_, store_.Create(chunk.digest()));
-    ZSTD_DCtx_reset(decompressor_->context, ZSTD_reset_session_only);
-    announced_ = chunk.size();
-    written_ = 0;
-    open_ = true;
-  }
-  totals_.set_received_bytes(totals_.received_bytes() + chunk.data().size());
+BlobReceiver::~BlobReceiver() {
+  if (reserved_ > 0 && limits_.give_back) limits_.give_back(reserved_);
+}
 
-  ZSTD_inBuffer input{chunk.data().data(), chunk.data().size(), 0};
-  size_t hint = 1;
-  while (input.pos < input.size || hint == 0) {
+absl::Status BlobReceiver::Open(const pb::UploadBlobsRequest& chunk) {
+  const uint64_t announced = chunk.size();
+  if (announced > limits_.file_bytes) {
+    return TooLarge(absl::StrCat("a file of ", announced, " bytes is announced"),
+                    limits_.file_bytes);
+  }
+  if (announced > limits_.upload_bytes - total_announced_) {
+    return TooLarge("more files are announced than fit into one upload", limits_.upload_bytes);
+  }
+  if (limits_.reserve && !store_.Has(chunk.digest())) {
+    SLIPWAY_RETURN_IF_ERROR(limits_.reserve(announced));
+    reserved_ = announced;
+  }
+  announced_ = announced;
+  total_announced_ += announced;
+  received_ = written_ = 0;
+  frame_ended_ = false;
+  open_ = true;
+  SLIPWAY_ASSIGN_OR_RETURN(writer_, store_.Create(chunk.digest()));
+  ZSTD_DCtx_reset(decompressor_->context, ZSTD_reset_session_only);
+  return absl::OkStatus();
+}
+
+absl::Status BlobReceiver::Store(absl::string_view bytes) {
+  written_ += bytes.size();
+  if (written_ > announced_) return Refuse("a blob is larger than its announced size");
+  if (written_ > kAlwaysUnpacked && written_ / kMostExpansion > received_) {
+    return Refuse("a blob's compression multiplies it more than a thousandfold");
+  }
+  return writer_->Append(bytes);
+}
+
+absl::Status BlobReceiver::Unpack(absl::string_view data) {
+  received_ += data.size();
+  ZSTD_inBuffer input{data.data(), data.size(), 0};
+  while (!frame_ended_) {
     ZSTD_outBuffer output{decompressor_->buffer.data(), decompressor_->buffer.size(), 0};
-    hint = ZSTD_decompressStream(decompressor_->context, &output, &input);
-    if (ZSTD_isError(hint)) return refuse("the compressed data is broken");
-    written_ += output.pos;
-    if (written_ > announced_) return refuse("a blob is larger than its announced size");
-    SLIPWAY_RETURN_IF_ERROR(writer_->Append({decompressor_->buffer.data(), output.pos}));
-    if (hint == 0) break;
+    const size_t hint = ZSTD_decompressStream(decompressor_->context, &output, &input);
+    if (ZSTD_isError(hint)) {
+      return Refuse(absl::StrCat("the compressed data is broken: ", ZSTD_getErrorName(hint)));
+    }
+    SLIPWAY_RETURN_IF_ERROR(Store({decompressor_->buffer.data(), output.pos}));
+    frame_ended_ = hint == 0;
+    // A full buffer may have more behind it although all input is taken.
+    if (input.pos == input.size && output.pos < output.size) break;
   }
-  // What the decompressor still holds back when the output buffer was full.
-  while (hint != 0) {
-    ZSTD_outBuffer output{decompressor_->buffer.data(), decompressor_->buffer.size(), 0};
-    hint = ZSTD_decompressStream(decompressor_->context, &output, &input);
-    if (ZSTD_isError(hint)) return refuse("the compressed data is broken");
-    if (output.pos == 0) break;
-    written_ += output.pos;
-    if (written_ > announced_) return refuse("a blob is larger than its announced size");
-    SLIPWAY_RETURN_IF_ERROR(writer_->Append({decompressor_->buffer.data(), output.pos}));
-  }
-  if (!chunk.last()) return absl::OkStatus();
-  if (written_ != announced_ || input.pos != input.size) {
-    return refuse("a blob does not have its announced size");
-  }
-  open_ = false;
+  if (input.pos != input.size) return Refuse("a blob does not have its announced size");
+  return absl::OkStatus();
+}
+
+absl::Status BlobReceiver::Close() {
+  if (written_ != announced_) return Refuse("a blob does not have its announced size");
   SLIPWAY_RETURN_IF_ERROR(writer_->Commit());
+  open_ = false;
   writer_.reset();
+  reserved_ = 0;
   totals_.set_blobs(totals_.blobs() + 1);
   totals_.set_stored_bytes(totals_.stored_bytes() + written_);
   return absl::OkStatus();
+}
+
+absl::Status BlobReceiver::Take(const pb::UploadBlobsRequest& chunk) {
+  if (chunk.data().size() > kChunkBytes) return Refuse("a chunk is larger than 256 KiB");
+  if (open_ == !chunk.digest().empty()) {
+    return Refuse(open_ ? "a blob starts before the last one has ended" : "a chunk of no blob");
+  }
+  if (!open_) SLIPWAY_RETURN_IF_ERROR(Open(chunk));
+  totals_.set_received_bytes(totals_.received_bytes() + chunk.data().size());
+  SLIPWAY_RETURN_IF_ERROR(Unpack(chunk.data()));
+  return chunk.last() ? Close() : absl::OkStatus();
 }
 
 absl::StatusOr<pb::UploadBlobsResponse> BlobReceiver::Finish() {

@@ -3,29 +3,25 @@
 #include <algorithm>
 #include <csignal>
 #include <sys/resource.h>
+#include <unistd.h>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
-#include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/resource_quota.h>
 
 #include "common/status.h"
-#include "common/unix_socket.h"
 
 namespace slipway {
 
-absl::StatusOr<std::unique_ptr<grpc::Server>> StartGrpcServer(
-    const GrpcServerOptions& options, const std::vector<grpc::Service*>& services) {
-  const bool is_unix = options.listen.empty();
-  if (is_unix) SLIPWAY_RETURN_IF_ERROR(PrepareSocket(options.socket));
-  static const bool plugins_registered = [] {
-    grpc::EnableDefaultHealthCheckService(true);
-    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
-    return true;
-  }();
-  static_cast<void>(plugins_registered);
+namespace {
 
-  grpc::ServerBuilder builder;
+// Of what one listener's connections keep in memory: above it gRPC reads more slowly, then ends the calls that keep most.
+constexpr size_t kListenerBytes = 256 << 20;
+// Of one connection. Our clients have a few.
+constexpr int kStreams = 100;
+
+void SetLimits(const GrpcServerOptions& options, grpc::ServerBuilder& builder) {
   builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5'000);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
@@ -35,29 +31,58 @@ absl::StatusOr<std::unique_ptr<grpc::Server>> StartGrpcServer(
   }
   // Who connects and says nothing is sent away.
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, 10'000);
-  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, 200);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kStreams);
+  grpc::ResourceQuota quota(options.listen.empty() ? options.socket : options.listen);
+  quota.SetMaxThreads(options.threads);
+  quota.Resize(kListenerBytes);
+  builder.SetResourceQuota(quota);
   builder.SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
   builder.SetSyncServerOption(grpc::ServerBuilder::MIN_POLLERS, 1);
   builder.SetSyncServerOption(grpc::ServerBuilder::MAX_POLLERS, 4);
-  const std::string where = is_unix ? absl::StrCat("unix:", options.socket) : options.listen;
-  builder.AddListeningPort(where,
-                           is_unix ? grpc::InsecureServerCredentials() : options.credentials);
+}
+
+}  // namespace
+
+GrpcServer::~GrpcServer() { Shutdown(std::chrono::system_clock::now()); }
+
+void GrpcServer::Shutdown(std::chrono::system_clock::time_point deadline) {
+  if (acceptor_ != nullptr && !socket_.empty()) unlink(socket_.c_str());
+  acceptor_.reset();
+  server_->Shutdown(deadline);
+}
+
+void GrpcServer::Wait() { server_->Wait(); }
+
+absl::StatusOr<std::unique_ptr<GrpcServer>> StartGrpcServer(
+    const GrpcServerOptions& options, const std::vector<grpc::Service*>& services) {
+  const bool is_unix = options.listen.empty();
+  SLIPWAY_ASSIGN_OR_RETURN(
+      auto listeners, is_unix
+                          ? ConnectionAcceptor::ListenOnSocket(options.socket, options.socket_mode)
+                          : ConnectionAcceptor::ListenOnTcp(options.listen));
+  std::unique_ptr<GrpcServer> started(new GrpcServer());
+  if (is_unix) started->socket_ = options.socket;
+  grpc::ServerBuilder builder;
+  SetLimits(options, builder);
+  auto sink = builder.experimental().AddExternalConnectionAcceptor(
+      grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
+      is_unix ? grpc::InsecureServerCredentials() : options.credentials);
   for (grpc::Service* service : services) builder.RegisterService(service);
-
+  started->standard_services_.push_back(HealthService(options.names));
+  if (options.admit) {
+    started->standard_services_.push_back(ReflectionService(options.names, options.admit));
+  }
+  for (const auto& service : started->standard_services_) builder.RegisterService(service.get());
   if (options.configure) options.configure(builder);
-
-  std::unique_ptr<grpc::Server> server;
-  {
-    const SocketMode mode(options.socket_mode);
-    server = builder.BuildAndStart();
-  }
-  if (server == nullptr) {
+  started->server_ = builder.BuildAndStart();
+  if (started->server_ == nullptr) {
     return Error(absl::StatusCode::kUnavailable, "CANNOT_LISTEN",
-                 absl::StrCat("cannot listen on ", where),
-                 is_unix ? "check that the folder is writable for this user"
-                         : "is the address one of this machine, and the port free?");
+                 absl::StrCat("gRPC cannot serve ", is_unix ? options.socket : options.listen),
+                 "its own lines in the log say why");
   }
-  return server;
+  started->acceptor_ = std::make_unique<ConnectionAcceptor>(std::move(listeners), std::move(sink),
+                                                            options.limits, options.known_peers);
+  return started;
 }
 
 namespace {

@@ -1,5 +1,6 @@
-// A gRPC server on a unix socket or a TLS port with the settings that both daemons share: health and reflection on, messages of at most
-// 1 MiB and a little, keepalive floors that our clients keep, bounded threads.
+// A gRPC server on a unix socket or a TLS port with the settings that both daemons share: health on, reflection for callers with an
+// identity, messages of at most 1 MiB and a little, keepalive floors that our clients keep; threads, memory, streams and connections
+// are bounded.
 #pragma once
 
 #include <chrono>
@@ -12,6 +13,10 @@
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
+
+#include "common/connection_acceptor.h"
+#include "common/known_peers.h"
+#include "common/standard_services.h"
 
 namespace slipway {
 
@@ -29,12 +34,45 @@ struct GrpcServerOptions {
   std::string socket;
   // Of the socket; who may open it may call it.
   mode_t socket_mode = 0660;
+  // The services' full names, for health and reflection.
+  std::vector<std::string> names;
+  // Asked before reflection; without it there is none.
+  AdmitCall admit;
+  // Tells peers with an identity from others, who are bounded more tightly. Null where all have one: on a port that asks for
+  // certificates, or a socket whose openers are trusted.
+  std::shared_ptr<KnownPeers> known_peers;
+  ConnectionLimits limits;
+  // Calls at a time that need a thread; those above get RESOURCE_EXHAUSTED.
+  int threads = 256;
   // Called before the server is built: for interceptors.
   std::function<void(grpc::ServerBuilder&)> configure;
 };
 
+class GrpcServer {
+ public:
+  // Cuts the calls under way.
+  ~GrpcServer();
+  GrpcServer(const GrpcServer&) = delete;
+  GrpcServer& operator=(const GrpcServer&) = delete;
+
+  // Takes no new connections and calls; those under way are cut at the deadline.
+  void Shutdown(std::chrono::system_clock::time_point deadline);
+  // After Shutdown(): until the last call has ended.
+  void Wait();
+
+ private:
+  friend absl::StatusOr<std::unique_ptr<GrpcServer>> StartGrpcServer(
+      const GrpcServerOptions& options, const std::vector<grpc::Service*>& services);
+  GrpcServer() = default;
+
+  std::string socket_;
+  std::vector<std::unique_ptr<grpc::Service>> standard_services_;
+  std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<ConnectionAcceptor> acceptor_;
+};
+
 // Listens and serves until the server is shut down. The services must outlive it.
-absl::StatusOr<std::unique_ptr<grpc::Server>> StartGrpcServer(
+absl::StatusOr<std::unique_ptr<GrpcServer>> StartGrpcServer(
     const GrpcServerOptions& options, const std::vector<grpc::Service*>& services);
 
 // As many open connections as the system lets this process have: gRPC stops accepting for good when they run out.

@@ -1,5 +1,5 @@
-// The one edge between absl::Status and gRPC's: codes are the same numbers, and the ErrorDetail travels in the status's
-// details.
+// Converts between absl::Status and gRPC's. Codes are the same numbers. The ErrorDetail travels in the trailer
+// grpc-status-details-bin, as status_details.proto describes, in a form that other languages' libraries read.
 #pragma once
 
 #include "absl/status/status.h"
@@ -7,6 +7,7 @@
 
 namespace slipway {
 
+// Clients refuse trailers above 8 KiB, and the error with them: a message is cut off after 2 KiB.
 grpc::Status ToGrpc(const absl::Status& status);
 absl::Status FromGrpc(const grpc::Status& status);
 

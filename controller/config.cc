@@ -6,6 +6,7 @@
 
 #include "common/durations.h"
 #include "common/file.h"
+#include "common/manifest.h"
 #include "common/status.h"
 #include "common/yaml_proto.h"
 #include "controller/state_folder.h"
@@ -64,6 +65,13 @@ void ApplyDefaults(config::v1::ControllerConfig& config) {
   if (!config.has_abandoned_after()) {
     *config.mutable_abandoned_after() = ToProto(std::chrono::seconds(60));
   }
+  auto& uploads = *config.mutable_uploads();
+  if (uploads.file_bytes() == 0) uploads.set_file_bytes(kMaxReleaseBytes);
+  if (uploads.upload_bytes() == 0) uploads.set_upload_bytes(kMaxReleaseBytes);
+  if (uploads.application_bytes_per_day() == 0) {
+    uploads.set_application_bytes_per_day(uint64_t{20} << 30);
+  }
+  if (uploads.keep_free_bytes() == 0) uploads.set_keep_free_bytes(uint64_t{1} << 30);
   if (config.advertised_address().empty()) {
     config.set_advertised_address(AddressOf(config));
   }

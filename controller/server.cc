@@ -23,6 +23,7 @@
 #include "controller/candidate.h"
 #include "controller/catalog/applications.h"
 #include "controller/catalog/releases.h"
+#include "controller/catalog/upload_quota.h"
 #include "controller/config.h"
 #include "controller/fleet/convergence.h"
 #include "controller/fleet/fleet.h"
@@ -75,6 +76,7 @@ struct Server::Parts {
   std::unique_ptr<Applications> applications;
   std::unique_ptr<Releases> releases;
   std::unique_ptr<Checks> checks;
+  std::unique_ptr<UploadQuota> upload_quota;
   std::unique_ptr<Engine> engine;
   std::unique_ptr<Admission> admission;
   std::unique_ptr<Attendance> attendance;
@@ -220,6 +222,8 @@ absl::Status Server::Parts::Assemble(const Config& config) {
   preview = std::make_unique<Preview>(*store, *applications, *releases, *admission, host);
   housekeeping = std::make_unique<Housekeeping>(*store, *releases, metrics);
   checks = std::make_unique<Checks>(*store, SystemClock());
+  upload_quota = std::make_unique<UploadQuota>(config.uploads(), UploadQuota::FreeBytesOf(state),
+                                               SystemClock());
   tokens = std::make_unique<Tokens>(*store, SystemClock());
   enrolments = std::make_unique<Enrolments>(*store, SystemClock());
   std::unique_ptr<OidcVerifier> verifier;
@@ -248,6 +252,7 @@ absl::Status Server::Parts::OpenFront(Guard::Openers openers, GrpcServerOptions 
       *applications,
       *releases,
       *checks,
+      *upload_quota,
       *admission,
       *attendance,
       *preview,
@@ -263,8 +268,9 @@ absl::Status Server::Parts::OpenFront(Guard::Openers openers, GrpcServerOptions 
   Guard guard(
       openers, *tokens, *certificates, SystemClock(),
       [this](const std::string& kind, const std::string& reason) { metrics.Refused(kind, reason); },
-      [this] { return candidate == nullptr ? absl::OkStatus() : candidate->CheckLeads(); });
-  SLIPWAY_ASSIGN_OR_RETURN(auto front, Front::Open(std::move(guard), parts, options));
+      [this] { return candidate == nullptr ? absl::OkStatus() : candidate->CheckLeads(); },
+      options.known_peers);
+  SLIPWAY_ASSIGN_OR_RETURN(auto front, Front::Open(std::move(guard), parts, std::move(options)));
   fronts.push_back(std::move(front));
   return absl::OkStatus();
 }
@@ -352,9 +358,11 @@ absl::Status Server::Parts::Serve(const Config& config) {
   if (!config.tls().listen().empty()) {
     GrpcServerOptions tls;
     tls.listen = config.tls().listen();
-    // CI has a token and no certificate; whoever shows one must have a good one.
     tls.connection_age = ConnectionAge(certificates->Life());
-    tls.credentials = TlsServer(certificates->Files(), /*required=*/false);
+    // A certificate that is shown must be good in either case.
+    tls.credentials =
+        TlsServer(certificates->Files(), !config.tls().allow_clients_without_certificate());
+    tls.known_peers = std::make_shared<KnownPeers>();
     SLIPWAY_RETURN_IF_ERROR(OpenFront(Guard::Openers::kNobody, tls));
   }
   return absl::OkStatus();

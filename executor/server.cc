@@ -90,6 +90,8 @@ class RunningServer final : public Server {
     drift_keeper_.emplace(*journal_, operations_, steps_, watch_);
     GrpcServerOptions options;
     options.socket = config.socket();
+    options.names = {xpb::ExecutorService::service_full_name()};
+    options.admit = [](const auto&, const auto&) { return absl::OkStatus(); };
     SLIPWAY_ASSIGN_OR_RETURN(grpc_, StartGrpcServer(options, {&local_}));
     SLIPWAY_RETURN_IF_ERROR(ListenOnTls(config.tls_listen()));
     LogInfo("executor serves", {{"socket", config.socket()}, {"state", config.state()}});
@@ -137,8 +139,8 @@ class RunningServer final : public Server {
   ExecutorService remote_;
   std::optional<WarmKeeper> warm_keeper_;
   std::optional<DriftKeeper> drift_keeper_;
-  std::unique_ptr<grpc::Server> grpc_;
-  std::unique_ptr<grpc::Server> tls_;
+  std::unique_ptr<GrpcServer> grpc_;
+  std::unique_ptr<GrpcServer> tls_;
 };
 
 }  // namespace

@@ -104,6 +104,7 @@ absl::StatusOr<Caller> Guard::Admit(const grpc::ServerContextBase& context,
   }
   std::string kind;
   absl::StatusOr<Caller> caller = Authenticate(context, kind);
+  if (caller.ok() && known_peers_ != nullptr) known_peers_->Identified(context.peer());
   // Where an identity is not needed a wrong one does no harm, and a right one is for the history.
   if (!caller.ok() && rule->least == Least::kAnybody) caller = Caller();
   absl::Status allowed = caller.status();

@@ -5,13 +5,16 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <string>
+#include <utility>
 
 #include "absl/status/statusor.h"
 #include <google/protobuf/message.h>
 #include <grpcpp/server_context.h>
 
 #include "common/clock.h"
+#include "common/known_peers.h"
 #include "controller/access/caller.h"
 #include "controller/access/certificates.h"
 #include "controller/access/tokens.h"
@@ -27,15 +30,18 @@ class Guard {
   // Whom a listener takes for what, when they show nothing.
   enum class Openers { kOperators, kNobody };
 
-  // `leads` answers why not (see NotLeader()); null for a controller that is alone.
+  // `leads` answers why not (see NotLeader()); null for a controller that is alone. `known_peers` is told who has shown an identity;
+  // may be null.
   Guard(Openers openers, Tokens& tokens, Certificates& certificates, Clock& clock,
-        RefusalObserver refused, std::function<absl::Status()> leads = nullptr)
+        RefusalObserver refused, std::function<absl::Status()> leads = nullptr,
+        std::shared_ptr<KnownPeers> known_peers = nullptr)
       : openers_(openers),
         tokens_(tokens),
         certificates_(certificates),
         clock_(clock),
         refused_(std::move(refused)),
-        leads_(std::move(leads)) {}
+        leads_(std::move(leads)),
+        known_peers_(std::move(known_peers)) {}
 
   // UNAUTHENTICATED (reason NO_IDENTITY, BAD_TOKEN, BAD_CERTIFICATE, CERTIFICATE_EXPIRED, CERTIFICATE_REVOKED) or
   // PERMISSION_DENIED as Allow() says; INTERNAL for an RPC without a row; UNAVAILABLE (reason NOT_LEADER) for what another
@@ -57,6 +63,7 @@ class Guard {
   Clock& clock_;
   const RefusalObserver refused_;
   const std::function<absl::Status()> leads_;
+  const std::shared_ptr<KnownPeers> known_peers_;
 };
 
 }  // namespace slipway::controller

@@ -11,14 +11,14 @@
 namespace slipway::controller {
 
 absl::StatusOr<std::unique_ptr<Front>> Front::Open(Guard guard, const FrontParts& p,
-                                                   const GrpcServerOptions& options) {
+                                                   GrpcServerOptions options) {
   std::unique_ptr<Front> front(new Front(std::move(guard)));
   const Guard& door = front->guard_;
   auto& services = front->services_;
   services.push_back(std::make_unique<ApplicationsService>(door, p.store, p.applications, p.box,
                                                            p.fleet, p.convergence));
-  services.push_back(
-      std::make_unique<ReleasesService>(door, p.store, p.releases, p.files, p.checks));
+  services.push_back(std::make_unique<ReleasesService>(door, p.store, p.releases, p.files, p.checks,
+                                                       p.upload_quota));
   services.push_back(std::make_unique<DeploymentsService>(door, p.store, p.admission, p.preview,
                                                           p.hub, p.fleet, p.checks, p.audit,
                                                           p.reconciler, p.attendance));
@@ -26,6 +26,14 @@ absl::StatusOr<std::unique_ptr<Front>> Front::Open(Guard guard, const FrontParts
       door, p.store, p.fleet, p.registry, p.reconciler, p.enrolments, p.certificates, p.about));
   services.push_back(
       std::make_unique<AccessService>(door, p.tokens, p.trusts, p.certificates, p.upkeep));
+  options.names = {pb::ApplicationService::service_full_name(),
+                   pb::ReleaseService::service_full_name(),
+                   pb::DeploymentService::service_full_name(), pb::HostService::service_full_name(),
+                   pb::AccessService::service_full_name()};
+  options.admit = [&door](const grpc::ServerContextBase& context,
+                          const google::protobuf::Message& request) {
+    return door.Admit(context, request).status();
+  };
   std::vector<grpc::Service*> served;
   for (const auto& service : services) served.push_back(service.get());
   SLIPWAY_ASSIGN_OR_RETURN(front->server_, StartGrpcServer(options, served));

@@ -7,7 +7,6 @@
 
 #include "absl/status/statusor.h"
 #include <grpcpp/impl/codegen/service_type.h>
-#include <grpcpp/server.h>
 
 #include "common/grpc_server.h"
 #include "controller/access/enrolments.h"
@@ -18,6 +17,7 @@
 #include "controller/api/preview.h"
 #include "controller/catalog/checks.h"
 #include "controller/catalog/releases.h"
+#include "controller/catalog/upload_quota.h"
 #include "controller/fleet/convergence.h"
 #include "controller/fleet/host_registry.h"
 #include "controller/fleet/reconciler.h"
@@ -39,6 +39,7 @@ struct FrontParts {
   Applications& applications;
   Releases& releases;
   Checks& checks;
+  UploadQuota& upload_quota;
   Admission& admission;
   Attendance& attendance;
   Preview& preview;
@@ -54,7 +55,7 @@ struct FrontParts {
 class Front {
  public:
   static absl::StatusOr<std::unique_ptr<Front>> Open(Guard guard, const FrontParts& parts,
-                                                     const GrpcServerOptions& options);
+                                                     GrpcServerOptions options);
   // Takes no new calls; those under way are cut after the time.
   void Close(std::chrono::milliseconds after);
 
@@ -63,7 +64,7 @@ class Front {
 
   const Guard guard_;
   std::vector<std::unique_ptr<grpc::Service>> services_;
-  std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<GrpcServer> server_;
 };
 
 }  // namespace slipway::controller

@@ -43,19 +43,29 @@ grpc::Status ReleasesService::FindMissingBlobs(
 grpc::Status ReleasesService::UploadBlobs(grpc::ServerContext* context,
                                           grpc::ServerReader<pb::UploadBlobsRequest>* reader,
                                           pb::UploadBlobsResponse* response) {
+  const auto caller = guard_.Admit(*context, pb::UploadBlobsRequest());
+  if (!caller.ok()) return ToGrpc(caller.status());
+  const std::string& app = caller->identity.app();
+  const std::string who = app.empty() ? caller->identity.name() : absl::StrCat("application ", app);
+  if (const absl::Status begun = quota_.Begin(who); !begun.ok()) return ToGrpc(begun);
+  const absl::Status received = Receive(who, *reader, *response);
+  quota_.End(who);
+  return ToGrpc(received);
+}
+
+absl::Status ReleasesService::Receive(const std::string& who,
+                                      grpc::ServerReader<pb::UploadBlobsRequest>& reader,
+                                      pb::UploadBlobsResponse& response) {
+  UploadLimits limits;
+  limits.file_bytes = quota_.limits().file_bytes();
+  limits.upload_bytes = quota_.limits().upload_bytes();
+  limits.reserve = [&](uint64_t bytes) { return quota_.Reserve(who, bytes); };
+  limits.give_back = [&](uint64_t bytes) { quota_.GiveBack(who, bytes); };
+  BlobReceiver receiver(files_.folder(), std::move(limits));
   pb::UploadBlobsRequest chunk;
-  if (const auto caller = guard_.Admit(*context, chunk); !caller.ok()) {
-    return ToGrpc(caller.status());
-  }
-  BlobReceiver receiver(files_.folder());
-  while (reader->Read(&chunk)) {
-    const absl::Status taken = receiver.Take(chunk);
-    if (!taken.ok()) return ToGrpc(taken);
-  }
-  auto totals = receiver.Finish();
-  if (!totals.ok()) return ToGrpc(totals.status());
-  *response = *std::move(totals);
-  return grpc::Status::OK;
+  while (reader.Read(&chunk)) SLIPWAY_RETURN_IF_ERROR(receiver.Take(chunk));
+  SLIPWAY_ASSIGN_OR_RETURN(response, receiver.Finish());
+  return absl::OkStatus();
 }
 
 absl::Status ReleasesService::Create(const Caller& caller, const pb::CreateReleaseRequest& request,

@@ -5,6 +5,7 @@
 #include "controller/access/guard.h"
 #include "controller/catalog/checks.h"
 #include "controller/catalog/releases.h"
+#include "controller/catalog/upload_quota.h"
 #include "controller/store/store.h"
 
 #include "slipway/v1/releases.grpc.pb.h"
@@ -14,8 +15,13 @@ namespace slipway::controller {
 class ReleasesService : public pb::ReleaseService::Service {
  public:
   ReleasesService(const Guard& guard, Store& store, Releases& releases, ReleaseFiles& files,
-                  Checks& checks)
-      : guard_(guard), store_(store), releases_(releases), files_(files), checks_(checks) {}
+                  Checks& checks, UploadQuota& quota)
+      : guard_(guard),
+        store_(store),
+        releases_(releases),
+        files_(files),
+        checks_(checks),
+        quota_(quota) {}
 
   grpc::Status FindMissingBlobs(grpc::ServerContext* context,
                                 const pb::FindMissingBlobsRequest* request,
@@ -35,6 +41,8 @@ class ReleasesService : public pb::ReleaseService::Service {
                           pb::ListChecksResponse* response) override;
 
  private:
+  absl::Status Receive(const std::string& who, grpc::ServerReader<pb::UploadBlobsRequest>& reader,
+                       pb::UploadBlobsResponse& response);
   absl::Status Create(const Caller& caller, const pb::CreateReleaseRequest& request,
                       pb::CreateReleaseResponse& response);
   absl::Status Get(const pb::GetReleaseRequest& request, pb::GetReleaseResponse& response);
@@ -48,6 +56,7 @@ class ReleasesService : public pb::ReleaseService::Service {
   Releases& releases_;
   ReleaseFiles& files_;
   Checks& checks_;
+  UploadQuota& quota_;
 };
 
 }  // namespace slipway::controller

@@ -10,6 +10,7 @@
 #include "common/logging.h"
 #include "common/names.h"
 #include "common/status.h"
+#include "common/thread.h"
 
 namespace slipway::controller {
 namespace {
@@ -91,8 +92,9 @@ absl::Status Fleet::Install(const HostConfig& host, bool only_known) {
     if (shut_down_) return absl::CancelledError("the controller is stopping");
     // Removed meanwhile.
     if (only_known && !members_.contains(host.name)) return absl::OkStatus();
+    SLIPWAY_ASSIGN_OR_RETURN(member->watcher,
+                             StartThread([this, member = member.get()] { KeepWatching(*member); }));
     previous = std::exchange(members_[host.name], member);
-    member->watcher = std::thread([this, member = member.get()] { KeepWatching(*member); });
   }
   if (previous != nullptr) previous->Stop();
   return absl::OkStatus();

@@ -144,6 +144,7 @@ absl::StatusOr<Admitted> Admission::Admit(const Wish& wish, const Request& reque
   if (seen) {
     if (*seen == kUpToDate) return admitted;
     SLIPWAY_ASSIGN_OR_RETURN(admitted.deployment, store_.GetDeployment(wish.app, *seen));
+    SLIPWAY_RETURN_IF_ERROR(Revive(*admitted.deployment));
     return admitted;
   }
   SLIPWAY_ASSIGN_OR_RETURN(const ReleaseRecord release, ReleaseFor(wish));
@@ -190,6 +191,13 @@ absl::StatusOr<Admitted> Admission::Admit(const Wish& wish, const Request& reque
   }
   SLIPWAY_ASSIGN_OR_RETURN(admitted.deployment, store_.GetDeployment(wish.app, created.id));
   return admitted;
+}
+
+absl::Status Admission::Revive(const DeploymentRecord& deployment) {
+  if (IsTerminal(deployment.state)) return absl::OkStatus();
+  if (deployment.state == pb::DEPLOYMENT_STATE_QUEUED) return StartQueued(deployment.app);
+  engine_.Start(deployment.app, deployment.id);
+  return absl::OkStatus();
 }
 
 absl::Status Admission::StartQueued(const std::string& app) {

@@ -96,6 +96,8 @@ class Admission {
  private:
   using Answers = std::vector<absl::StatusOr<xpb::ApplicationState>>;
 
+  // Makes sure that a deployment that was admitted before runs, or waits in the queue.
+  absl::Status Revive(const DeploymentRecord& deployment);
   // What the hosts say now, in their order.
   Answers Inspect(const std::string& app, const std::vector<std::string>& hosts);
 

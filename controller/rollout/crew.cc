@@ -4,6 +4,9 @@
 #include <atomic>
 #include <utility>
 
+#include "common/status.h"
+#include "common/thread.h"
+
 namespace slipway::controller {
 
 Crew::~Crew() {
@@ -17,14 +20,23 @@ Crew::~Crew() {
   for (std::thread& thread : threads) thread.join();
 }
 
+absl::Status Crew::AddThread() {
+  SLIPWAY_ASSIGN_OR_RETURN(std::thread thread, StartThread([this] { Work(); }));
+  threads_.push_back(std::move(thread));
+  return absl::OkStatus();
+}
+
+absl::Status Crew::Reserve() {
+  MutexLock lock(mutex_);
+  return threads_.empty() ? AddThread() : absl::OkStatus();
+}
+
 void Crew::Submit(std::function<void()> work) {
   MutexLock lock(mutex_);
   waiting_.push_back(std::move(work));
-  if (waiting_.size() > idle_) {
-    threads_.emplace_back([this] { Work(); });
-  } else {
-    changed_.NotifyOne();
-  }
+  // A thread that is busy takes it later when no new one can be started.
+  if (waiting_.size() > idle_) AddThread().IgnoreError();
+  changed_.NotifyOne();
 }
 
 void Crew::Work() {

@@ -1,4 +1,5 @@
-// Threads for calls that wait for hosts: one for each that is under way, used again for the next.
+// Threads for calls that wait for hosts: one for each that is under way, used again for the next. When the system allows no more
+// threads, work waits for one of those that exist.
 #pragma once
 
 #include <cstddef>
@@ -6,6 +7,8 @@
 #include <functional>
 #include <thread>
 #include <vector>
+
+#include "absl/status/status.h"
 
 #include "common/mutex.h"
 
@@ -19,10 +22,14 @@ class Crew {
   Crew(const Crew&) = delete;
   Crew& operator=(const Crew&) = delete;
 
-  // Runs it soon, beside all others. Safe from several threads.
+  // Starts the first thread, after which everything that is submitted will run. RESOURCE_EXHAUSTED (reason NO_THREADS).
+  absl::Status Reserve();
+  // Runs it beside all others, or after them when no thread can be started. Without any thread it does not run before a later call
+  // of Submit() or Reserve() could start one. Safe from several threads.
   void Submit(std::function<void()> work);
 
  private:
+  absl::Status AddThread() SLIPWAY_REQUIRES(mutex_);
   void Work();
 
   Mutex mutex_;
@@ -33,7 +40,7 @@ class Crew {
   std::vector<std::thread> threads_ SLIPWAY_GUARDED_BY(mutex_);
 };
 
-// Calls it with 0 to count - 1, at most `width` at a time, and returns when all have returned.
+// Calls it with 0 to count - 1, at most `width` at a time, and returns when all have returned. Needs no thread but the caller's.
 void InParallel(size_t count, size_t width, const std::function<void(size_t)>& work);
 
 }  // namespace slipway::controller

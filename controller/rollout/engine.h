@@ -6,6 +6,9 @@
 // without a recorded answer is sent again under the same operation id, and the executor, which probes and remembers, attaches
 // to it or repeats its answer.
 //
+// A run whose threads cannot be started is tried again until they can. Deployments that hold their lease in the store and do not run,
+// for whatever reason, are found and started as well (EngineTimes::sweep).
+//
 // A host that cannot be reached is tried again, 50 ms after the first time and at most every 2 s, until the step's deadline.
 // A store that cannot write holds a deployment where it is until it can.
 #pragma once
@@ -14,6 +17,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <thread>
 #include <utility>
@@ -52,6 +56,8 @@ struct EngineParts {
 struct EngineTimes {
   std::chrono::nanoseconds first_pause = std::chrono::milliseconds(50);
   std::chrono::nanoseconds longest_pause = std::chrono::seconds(2);
+  // Between two looks at the store for deployments that ought to run.
+  std::chrono::nanoseconds sweep = std::chrono::seconds(30);
   // Replaces every step's deadline when set; for tests.
   std::chrono::nanoseconds deadline{0};
 };
@@ -65,9 +71,9 @@ class Engine {
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  // Takes up everything in the store that has not ended; answers how many.
+  // Takes up everything in the store that has not ended, now and at each sweep; answers how many.
   absl::StatusOr<int> Resume();
-  // Runs a deployment that the store holds; nothing happens when it runs already.
+  // Runs a deployment that the store holds, as soon as there are threads for it; nothing happens when it runs already. Never fails.
   void Start(const std::string& app, const std::string& id);
   // After the store has taken the request: hosts are asked to stop what may be stopped.
   void Cancel(const std::string& app, const std::string& id);
@@ -86,6 +92,12 @@ class Engine {
 
   // Takes out the runs that have ended; the caller destroys them without the lock.
   std::vector<std::unique_ptr<Run>> Reap() SLIPWAY_REQUIRES(mutex_);
+  // False when there are no threads for it.
+  bool TryStart(const Key& key) SLIPWAY_REQUIRES(mutex_);
+  // The supervisor's thread: starts what could not be started, and what the store says ought to run.
+  void Supervise();
+  void StartWaiting();
+  void Sweep();
 
   Store& store_;
   EventHub& hub_;
@@ -93,8 +105,14 @@ class Engine {
   const EngineParts parts_;
   const EngineTimes times_;
   Mutex mutex_;
+  CondVar changed_;
   bool stopping_ SLIPWAY_GUARDED_BY(mutex_) = false;
+  // This engine is the one that runs deployments: it was told to resume them.
+  bool resumed_ SLIPWAY_GUARDED_BY(mutex_) = false;
   std::map<Key, std::unique_ptr<Run>> runs_ SLIPWAY_GUARDED_BY(mutex_);
+  // Those without threads.
+  std::set<Key> waiting_ SLIPWAY_GUARDED_BY(mutex_);
+  std::thread supervisor_;
 };
 
 }  // namespace slipway::controller

@@ -13,6 +13,7 @@
 #include "common/random.h"
 #include "common/spec.h"
 #include "common/status.h"
+#include "common/thread.h"
 #include "controller/rollout/log_buffer.h"
 #include "controller/rollout/state.h"
 
@@ -50,16 +51,20 @@ pb::FailureReason ReasonOf(const absl::Status& status) {
 
 }  // namespace
 
-Engine::Run::Run(Engine& engine, std::string app, std::string id)
-    : engine_(engine), app_(std::move(app)), id_(std::move(id)), thread_([this] {
-        Main();
-        MutexLock lock(mutex_);
-        done_ = true;
-      }) {}
+absl::Status Engine::Run::Begin() {
+  // With one thread of the crew every step is sent some time, however few threads there are later.
+  SLIPWAY_RETURN_IF_ERROR(crew_->Reserve());
+  SLIPWAY_ASSIGN_OR_RETURN(thread_, StartThread([this] {
+                             Main();
+                             MutexLock lock(mutex_);
+                             done_ = true;
+                           }));
+  return absl::OkStatus();
+}
 
 Engine::Run::~Run() {
   Stop();
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
   crew_.reset();
 }
 
@@ -139,7 +144,8 @@ std::optional<DeploymentRecord> Engine::Run::Load() {
 
 void Engine::Run::Main() {
   std::optional<DeploymentRecord> stored = Load();
-  if (!stored) return;
+  // It may have ended between the look at the store and the start of this thread.
+  if (!stored || IsTerminal(stored->state)) return;
   Decider decider(context_, *std::move(stored));
   std::vector<RolloutInput> inputs;
   Moment moment;
@@ -160,7 +166,7 @@ void Engine::Run::Main() {
       LetNextBegin();
       return;
     }
-    for (Dispatch& dispatch : decision.dispatches) Begin(std::move(dispatch), decider.State());
+    for (Dispatch& dispatch : decision.dispatches) Send(std::move(dispatch), decider.State());
     for (const size_t host : decision.stops) {
       MutexLock lock(mutex_);
       const auto found = actions_.find(host);
@@ -171,7 +177,7 @@ void Engine::Run::Main() {
   } while (AwaitInputs(inputs, moment));
 }
 
-void Engine::Run::Begin(Dispatch dispatch, const DeploymentRecord& state) {
+void Engine::Run::Send(Dispatch dispatch, const DeploymentRecord& state) {
   const RolloutRecord& rollout = state.rollouts.at(dispatch.host);
   auto action = std::make_shared<Action>();
   action->host = rollout.host;

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "controller/rollout/crew.h"
@@ -15,10 +16,13 @@ namespace slipway::controller {
 
 class Engine::Run {
  public:
-  Run(Engine& engine, std::string app, std::string id);
+  Run(Engine& engine, std::string app, std::string id)
+      : engine_(engine), app_(std::move(app)), id_(std::move(id)) {}
   // Joins the threads.
   ~Run();
 
+  // Starts the threads that a run cannot do without. RESOURCE_EXHAUSTED (reason NO_THREADS), and nothing runs.
+  absl::Status Begin();
   void Stop();
   // A person wants it cancelled, or lets it go on.
   void Cancel();
@@ -43,7 +47,7 @@ class Engine::Run {
   absl::StatusOr<RolloutContext> LoadContext(const DeploymentRecord& state);
   // False when the engine stops, or the deployment is not ours any more.
   bool Record(Transition transition);
-  void Begin(Dispatch dispatch, const DeploymentRecord& state);
+  void Send(Dispatch dispatch, const DeploymentRecord& state);
   void Tell(const DeploymentRecord& state, const std::vector<RolloutInput>& inputs);
   void LetNextBegin();
   // Until there is something new; false when the engine stops.

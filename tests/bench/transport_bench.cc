@@ -75,8 +75,8 @@ double Quantile(std::vector<double> values, double q) {
   return values[static_cast<size_t>(q * static_cast<double>(values.size() - 1))];
 }
 
-std::unique_ptr<grpc::Server> Serve(Answering& answering, Swallowing& swallowing,
-                                    const GrpcServerOptions& options) {
+std::unique_ptr<GrpcServer> Serve(Answering& answering, Swallowing& swallowing,
+                                  const GrpcServerOptions& options) {
   return StartGrpcServer(options, {&answering, &swallowing}).value();
 }
 

@@ -146,7 +146,8 @@ def main():
         path = f"{APP}/slipway.yaml"
         stack.write(path, stack.read(path).replace("bake: 2s", "bake: 200ms"))
         config = f"{SITE}/controller.yaml"
-        stack.write(config, stack.read(config) + f"token_socket: {SITE}/token.sock\ntls: {{listen: 127.0.0.1:9785}}\n")
+        stack.write(config, stack.read(config) + f"token_socket: {SITE}/token.sock\n"
+                    "tls: {listen: 127.0.0.1:9785, allow_clients_without_certificate: true}\n")
         controller = Daemon("controller")
         controller.stop()
         controller.start()

@@ -48,7 +48,7 @@ class SshTransportTest : public ::testing::Test {
     return SshSession::Connect(server_.user(), server_.address(), server_.port(), options);
   }
   std::string Socket(const std::string& name) { return folder_.path() / name; }
-  std::unique_ptr<grpc::Server> Serve(NamedService& service, const std::string& socket) {
+  std::unique_ptr<GrpcServer> Serve(NamedService& service, const std::string& socket) {
     GrpcServerOptions options;
     options.socket = socket;
     return StartGrpcServer(options, {&service}).value();

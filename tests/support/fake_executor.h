@@ -8,6 +8,7 @@
 
 #include <grpcpp/server.h>
 
+#include "common/grpc_server.h"
 #include "common/mutex.h"
 #include "tests/support/simulated_host.h"
 
@@ -56,7 +57,7 @@ class FakeExecutor : public xpb::ExecutorService::Service {
   std::set<std::string> asked_ SLIPWAY_GUARDED_BY(mutex_);
   std::set<std::string> blobs_ SLIPWAY_GUARDED_BY(mutex_);
   uint64_t acknowledged_ SLIPWAY_GUARDED_BY(mutex_) = 0;
-  std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<GrpcServer> server_;
 };
 
 }  // namespace slipway::controller

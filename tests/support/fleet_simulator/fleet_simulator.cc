@@ -293,7 +293,7 @@ class FleetSimulator::Executor : public xpb::ExecutorService::CallbackService {
   std::mt19937 random_ SLIPWAY_GUARDED_BY(mutex_);
   std::set<Watcher*> watchers_ SLIPWAY_GUARDED_BY(mutex_);
   xpb::HistoryHead head_ SLIPWAY_GUARDED_BY(mutex_);
-  std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<GrpcServer> server_;
 };
 
 std::string FleetSimulator::Name(size_t index) { return absl::StrFormat("host-%04d", index + 1); }

@@ -1,7 +1,11 @@
 #include "common/blob_transfer.h"
 
+#include <fstream>
 #include <random>
 
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/strip.h"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <zstd.h>
@@ -251,6 +255,147 @@ TEST_F(BlobTransfer, ChecksAManifestBeforeItAnswersWhatItLacks) {
   ASSERT_TRUE(Take(Sent("this is no manifest")).ok());
   EXPECT_EQ(FindMissing(*store_, Sha256Of("this is no manifest")).status().code(),
             absl::StatusCode::kInvalidArgument);
+}
+
+// The most memory that this process ever had.
+uint64_t PeakBytes() {
+  std::ifstream status("/proc/self/status");
+  std::string line;
+  while (std::getline(status, line)) {
+    uint64_t kilobytes = 0;
+    if (absl::StartsWith(line, "VmHWM:") &&
+        absl::SimpleAtoi(absl::StripSuffix(line.substr(6), " kB"), &kilobytes)) {
+      return kilobytes << 10;
+    }
+  }
+  return 0;
+}
+
+// A frame of zeros, cut into chunks; its announced size is true.
+Chunks Bomb(uint64_t size) {
+  std::string frame;
+  ZSTD_CCtx* context = ZSTD_createCCtx();
+  const std::vector<char> zeros(1 << 20);
+  std::vector<char> out(ZSTD_CStreamOutSize());
+  for (uint64_t done = 0; done < size; done += zeros.size()) {
+    const bool last = done + zeros.size() >= size;
+    ZSTD_inBuffer input{zeros.data(), zeros.size(), 0};
+    size_t left = 1;
+    while (last ? left != 0 : input.pos < input.size) {
+      ZSTD_outBuffer output{out.data(), out.size(), 0};
+      left = ZSTD_compressStream2(context, &output, &input, last ? ZSTD_e_end : ZSTD_e_continue);
+      frame.append(out.data(), output.pos);
+    }
+  }
+  ZSTD_freeCCtx(context);
+  Chunks chunks;
+  for (size_t at = 0; at < frame.size(); at += kChunkLimit) {
+    chunks.emplace_back().set_data(frame.substr(at, kChunkLimit));
+  }
+  chunks.front().set_digest(std::string(32, 'x'));
+  chunks.front().set_size(size);
+  chunks.back().set_last(true);
+  return chunks;
+}
+
+TEST_F(BlobTransfer, RefusesABombWhoseSizeIsTrueBeforeItTakesMemoryOrDisk) {
+  const Chunks bomb = Bomb(1536 << 20);
+  size_t compressed = 0;
+  for (const auto& chunk : bomb) compressed += chunk.data().size();
+  ASSERT_LT(compressed, 200u << 10);
+  const uint64_t before = PeakBytes();
+  ExpectRefused(bomb, "a bomb");
+  EXPECT_LT(PeakBytes() - before, 20u << 20);
+}
+
+TEST_F(BlobTransfer, RefusesAFrameThatWantsALargeWindow) {
+  std::string frame;
+  frame.resize(1 << 20);
+  ZSTD_CCtx* context = ZSTD_createCCtx();
+  ZSTD_CCtx_setParameter(context, ZSTD_c_windowLog, 27);
+  const std::vector<char> zeros(1 << 20);
+  ZSTD_inBuffer input{zeros.data(), zeros.size(), 0};
+  ZSTD_outBuffer output{frame.data(), frame.size(), 0};
+  // Without a pledge, so that the frame does not say how little it needs.
+  ZSTD_compressStream2(context, &output, &input, ZSTD_e_continue);
+  ASSERT_EQ(ZSTD_compressStream2(context, &output, &input, ZSTD_e_end), 0u);
+  ZSTD_freeCCtx(context);
+  frame.resize(output.pos);
+  pb::UploadBlobsRequest chunk;
+  chunk.set_digest(Sha256Of({zeros.data(), zeros.size()}));
+  chunk.set_size(zeros.size());
+  chunk.set_data(frame);
+  chunk.set_last(true);
+  ExpectRefused({chunk}, "a window of 128 MiB");
+}
+
+TEST_F(BlobTransfer, TakesAFileOfZerosThatIsNotOutOfProportion) {
+  const std::string zeros(60 << 20, '\0');
+  EXPECT_TRUE(Take(Sent(zeros)).ok());
+  EXPECT_TRUE(store_->Has(Sha256Of(zeros)));
+}
+
+TEST_F(BlobTransfer, RefusesByWhatIsAnnouncedBeforeAnythingIsUnpacked) {
+  UploadLimits limits;
+  limits.file_bytes = 1000;
+  limits.upload_bytes = 1500;
+  const auto refusal = [&](const std::vector<std::string>& files) {
+    BlobReceiver receiver(*store_, limits);
+    for (const std::string& file : files) {
+      for (const auto& chunk : Sent(file)) {
+        if (absl::Status status = receiver.Take(chunk); !status.ok()) return status;
+      }
+    }
+    return receiver.Finish().status();
+  };
+  EXPECT_TRUE(refusal({Noise(1000), Noise(500)}).ok());
+  EXPECT_EQ(DetailOf(refusal({Noise(1001)})).reason(), "UPLOAD_TOO_LARGE");
+  EXPECT_EQ(DetailOf(refusal({Noise(1000), Noise(501)})).reason(), "UPLOAD_TOO_LARGE");
+  // Nor by what does not fit into a number.
+  Chunks huge = Sent(Noise(10));
+  huge[0].set_size(~uint64_t{0});
+  BlobReceiver receiver(*store_);
+  EXPECT_EQ(DetailOf(receiver.Take(huge[0])).reason(), "UPLOAD_TOO_LARGE");
+}
+
+TEST_F(BlobTransfer, GivesBackWhatItReservedAndDidNotStore) {
+  int64_t reserved = 0;
+  UploadLimits limits;
+  limits.reserve = [&](uint64_t bytes) {
+    if (bytes > 5000) return absl::ResourceExhaustedError("the quota");
+    reserved += static_cast<int64_t>(bytes);
+    return absl::OkStatus();
+  };
+  limits.give_back = [&](uint64_t bytes) { reserved -= static_cast<int64_t>(bytes); };
+  const auto take = [&](Chunks chunks) {
+    BlobReceiver receiver(*store_, limits);
+    for (const auto& chunk : chunks) {
+      if (absl::Status status = receiver.Take(chunk); !status.ok()) return status;
+    }
+    return receiver.Finish().status();
+  };
+  EXPECT_TRUE(take(Sent(Noise(1000))).ok());
+  EXPECT_EQ(reserved, 1000);
+  // What is there already takes no room.
+  EXPECT_TRUE(take(Sent(Noise(1000))).ok());
+  EXPECT_EQ(reserved, 1000);
+  Chunks broken = Sent(Noise(2000));
+  broken[0].set_digest(std::string(32, 'x'));
+  EXPECT_FALSE(take(broken).ok());
+  broken[0].set_last(false);
+  EXPECT_FALSE(take(broken).ok());
+  EXPECT_EQ(reserved, 1000);
+  EXPECT_TRUE(absl::IsResourceExhausted(take(Sent(Noise(6000)))));
+  EXPECT_EQ(reserved, 1000);
+}
+
+TEST_F(BlobTransfer, AFileListAboveTheBoundIsRefusedAndNotRead) {
+  const std::string large = Noise((32 << 20) + 1);
+  ASSERT_TRUE(Take(Sent(large)).ok());
+  const uint64_t before = PeakBytes();
+  const absl::Status refused = FindMissing(*store_, Sha256Of(large)).status();
+  EXPECT_EQ(DetailOf(refused).reason(), "FILE_LIST_TOO_LARGE") << refused;
+  EXPECT_LT(PeakBytes() - before, 1u << 20);
 }
 
 }  // namespace

@@ -53,6 +53,7 @@ class AccessTest : public ::testing::Test {
     config_.set_token_socket(folder_.path() / "t.sock");
     config_.set_metrics_address("off");
     config_.mutable_tls()->set_listen(absl::StrCat("127.0.0.1:", port_));
+    config_.mutable_tls()->set_allow_clients_without_certificate(true);
     config_.mutable_github()->set_audience(kAudience);
     config_.mutable_github()->set_keys_file(folder_.path() / "jwks.json");
     Start();

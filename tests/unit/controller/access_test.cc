@@ -1,9 +1,12 @@
 // Who may do what, asked of the real server over its real listeners: every RPC of the proto files by every kind of caller, and
 // the attacks on tokens and certificates.
+#include "grpc/reflection/v1alpha/reflection.grpc.pb.h"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "clients/transport/dial.h"
+#include "common/blob_transfer.h"
+#include "common/digest.h"
 #include "common/file.h"
 #include "common/tls.h"
 #include "tests/support/temporary_folder.h"
@@ -119,6 +122,84 @@ TEST(AccessPolicy, SaysWhatTheDocumentationSays) {
   EXPECT_FALSE(
       may(pb::ROLE_CONTROLLER, "", "/slipway.executor.v1.ExecutorService/RollbackLocally", ""));
   EXPECT_EQ(RuleFor("/slipway.v1.DeploymentService/Nothing"), nullptr);
+}
+
+// The default. A token alone opens the port only where the configuration says so.
+TEST_F(AccessTest, TheTlsPortAsksForACertificateUnlessToldOtherwise) {
+  const std::string token = Token(pb::ROLE_OPERATOR, "");
+  const Identity nobody(ServersAuthority().certificate_pem());
+  ASSERT_TRUE(Whoami(nobody.Dial(port_, kController), token).ok());
+  server_.reset();
+  config_.mutable_tls()->clear_allow_clients_without_certificate();
+  Start();
+  const auto ann = Certificate(pb::ROLE_OPERATOR, "", "ann");
+  const auto refused = Whoami(nobody.Dial(port_, kController), token);
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kUnavailable) << refused.status();
+  EXPECT_TRUE(Whoami(ann->Dial(port_, kController)).ok());
+  EXPECT_TRUE(Whoami(ann->Dial(port_, kController), token).ok());
+  EXPECT_TRUE(Whoami(open_, token).ok());
+}
+
+TEST_F(AccessTest, ReflectionIsForThoseWithAnIdentity) {
+  const auto reflect = [](const std::shared_ptr<grpc::Channel>& channel, const std::string& token) {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(10));
+    if (!token.empty()) context.AddMetadata("authorization", absl::StrCat("Bearer ", token));
+    const auto stream =
+        grpc::reflection::v1alpha::ServerReflection::NewStub(channel)->ServerReflectionInfo(
+            &context);
+    stream->WritesDone();
+    return FromGrpc(stream->Finish());
+  };
+  const Identity nobody(ServersAuthority().certificate_pem());
+  EXPECT_EQ(DetailOf(reflect(open_, "")).reason(), "NO_IDENTITY");
+  EXPECT_EQ(DetailOf(reflect(nobody.Dial(port_, kController), "")).reason(), "NO_IDENTITY");
+  EXPECT_EQ(DetailOf(reflect(open_, "slipway_0000000000000000_" + std::string(43, 'A'))).reason(),
+            "BAD_TOKEN");
+  EXPECT_TRUE(reflect(open_, Token(pb::ROLE_VIEWER, "gifty")).ok());
+  EXPECT_TRUE(reflect(local_, "").ok());
+}
+
+// Clients send uploads before anybody has looked at them: who may not upload is told so before the first chunk.
+TEST_F(AccessTest, AnUploadWithoutAnIdentityIsRefusedBeforeItsFirstChunk) {
+  grpc::ClientContext context;
+  pb::UploadBlobsResponse response;
+  const auto stream = pb::ReleaseService::NewStub(open_)->UploadBlobs(&context, &response);
+  EXPECT_EQ(DetailOf(FromGrpc(stream->Finish())).reason(), "NO_IDENTITY");
+}
+
+// Each application has its own share of the disk, whoever asks for it.
+TEST_F(AccessTest, UploadsHaveAQuotaPerApplication) {
+  server_.reset();
+  config_.mutable_uploads()->set_application_bytes_per_day(3000);
+  config_.mutable_uploads()->set_file_bytes(2000);
+  Start();
+  const auto upload = [&](const std::string& token, size_t size, char fill) {
+    grpc::ClientContext context;
+    context.AddMetadata("authorization", absl::StrCat("Bearer ", token));
+    pb::UploadBlobsResponse response;
+    const auto stream = pb::ReleaseService::NewStub(open_)->UploadBlobs(&context, &response);
+    const std::string bytes(size, fill);
+    SendBytes(bytes, Sha256Of(bytes), [&](const auto& chunk) {
+      return stream->Write(chunk);
+    }).IgnoreError();
+    stream->WritesDone();
+    return FromGrpc(stream->Finish());
+  };
+  const std::string gifty = Token(pb::ROLE_DEPLOYER, "gifty");
+  EXPECT_TRUE(upload(gifty, 2000, 'a').ok());
+  // The same again takes nothing.
+  EXPECT_TRUE(upload(gifty, 2000, 'a').ok());
+  EXPECT_EQ(DetailOf(upload(gifty, 2001, 'b')).reason(), "UPLOAD_TOO_LARGE");
+  EXPECT_EQ(DetailOf(upload(gifty, 1001, 'c')).reason(), "UPLOAD_QUOTA");
+  EXPECT_EQ(DetailOf(upload(Token(pb::ROLE_DEPLOYER, "gifty"), 1001, 'c')).reason(),
+            "UPLOAD_QUOTA");
+  EXPECT_TRUE(upload(gifty, 1000, 'd').ok());
+  EXPECT_TRUE(upload(Token(pb::ROLE_DEPLOYER, "other"), 2000, 'e').ok());
+  server_.reset();
+  config_.mutable_uploads()->set_keep_free_bytes(uint64_t{1} << 60);
+  Start();
+  EXPECT_EQ(DetailOf(upload(gifty, 10, 'f')).reason(), "DISK_FULL");
 }
 
 TEST_F(AccessTest, ViewerSeesTheNamesOfItsOwnApplicationOnly) {

@@ -7,6 +7,8 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/support/no_more_threads.h"
+
 namespace slipway::controller {
 namespace {
 
@@ -46,6 +48,33 @@ TEST(Crew, FinishesWhatWasSubmittedBeforeItEnds) {
     for (int i = 0; i < 20; ++i) crew.Submit([&] { ++done; });
   }
   EXPECT_EQ(done, 20);
+}
+
+TEST(Crew, DoesOneAfterAnotherWhenThereAreNoMoreThreads) {
+  if (!slipway::testing::NoMoreThreads::IsPossible()) GTEST_SKIP() << "under a sanitizer";
+  std::atomic<int> done = 0;
+  {
+    Crew crew;
+    ASSERT_TRUE(crew.Reserve().ok());
+    const slipway::testing::NoMoreThreads full;
+    for (int i = 0; i < 20; ++i) crew.Submit([&] { ++done; });
+  }
+  EXPECT_EQ(done, 20);
+}
+
+TEST(Crew, SaysWhenItCannotHaveItsFirstThread) {
+  if (!slipway::testing::NoMoreThreads::IsPossible()) GTEST_SKIP() << "under a sanitizer";
+  Crew crew;
+  const slipway::testing::NoMoreThreads full;
+  EXPECT_TRUE(absl::IsResourceExhausted(crew.Reserve()));
+}
+
+TEST(InParallel, DoesItAllOnTheCallersThreadWhenThereAreNoMore) {
+  if (!slipway::testing::NoMoreThreads::IsPossible()) GTEST_SKIP() << "under a sanitizer";
+  const slipway::testing::NoMoreThreads full;
+  int calls = 0;
+  InParallel(100, 8, [&](size_t) { ++calls; });
+  EXPECT_EQ(calls, 100);
 }
 
 TEST(InParallel, CallsItForEachOnceAndNotMoreThanTheWidthAtATime) {

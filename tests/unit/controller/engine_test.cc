@@ -13,8 +13,10 @@
 #include <gtest/gtest.h>
 
 #include "common/spec.h"
+#include "controller/rollout/admission.h"
 #include "controller/store/sql_store.h"
 #include "tests/contract/store_contract.h"
+#include "tests/support/no_more_threads.h"
 #include "tests/support/simulated_host.h"
 
 namespace slipway::controller {
@@ -81,14 +83,14 @@ class HostClient : public ExecutorClient {
   std::promise<void> released_;
 };
 
-class EngineTest : public testing::Test {
+class EngineTest : public ::testing::Test {
  protected:
   void SetUp() override { Begin(); }
   void TearDown() override { std::filesystem::remove_all(folder_); }
   void Begin() {
     folder_ =
-        std::filesystem::path(testing::TempDir()) /
-        absl::StrCat("engine.", testing::UnitTest::GetInstance()->current_test_info()->name());
+        std::filesystem::path(::testing::TempDir()) /
+        absl::StrCat("engine.", ::testing::UnitTest::GetInstance()->current_test_info()->name());
     store_.reset();
     std::filesystem::remove_all(folder_);
     std::filesystem::create_directories(folder_);
@@ -113,10 +115,12 @@ class EngineTest : public testing::Test {
       return std::vector<std::string>{"api:privileged"};
     };
     parts.deployment_ended = [this](const DeploymentRecord&) { ended_.set_value(); };
-    return std::make_unique<Engine>(
-        *store_, hub_, SystemClock(), parts,
-        EngineTimes{std::chrono::milliseconds(1), std::chrono::milliseconds(2),
-                    std::chrono::seconds(5)});
+    EngineTimes times;
+    times.first_pause = first_pause_;
+    times.longest_pause = std::chrono::milliseconds(2);
+    times.sweep = sweep_;
+    times.deadline = std::chrono::seconds(5);
+    return std::make_unique<Engine>(*store_, hub_, SystemClock(), parts, times);
   }
   DeploymentRecord RunToTheEnd(const std::shared_ptr<HostClient>& client) {
     ended_ = {};
@@ -128,7 +132,7 @@ class EngineTest : public testing::Test {
   void CheckEnd(const DeploymentRecord& end) {
     EXPECT_EQ(store_->LeaseHolder("gifty").value(), "") << "I9";
     EXPECT_TRUE(store_->VerifyHistory().ok()) << "I5";
-    EXPECT_THAT(host_->Violations(), testing::IsEmpty());
+    EXPECT_THAT(host_->Violations(), ::testing::IsEmpty());
     auto deeds = host_->Deeds();
     std::sort(deeds.begin(), deeds.end());
     EXPECT_EQ(std::adjacent_find(deeds.begin(), deeds.end()), deeds.end()) << "done twice";
@@ -144,6 +148,8 @@ class EngineTest : public testing::Test {
   std::promise<void> ended_;
   // So many times the store cannot be read.
   std::atomic<int> unreadable_ = 0;
+  std::chrono::nanoseconds first_pause_ = std::chrono::milliseconds(1);
+  std::chrono::nanoseconds sweep_ = std::chrono::hours(1);
   std::string id_;
 };
 
@@ -254,6 +260,94 @@ TEST_F(EngineTest, HoldsWhileTheStoreCannotWriteAndGoesOnAfterwards) {
   const auto engine = MakeEngine(client);
   ASSERT_TRUE(engine->Resume().ok());
   ASSERT_TRUE(store_->LimitPagesForTesting(0).ok());
+  ended_.get_future().wait();
+  EXPECT_EQ(store_->GetDeployment("gifty", id_)->state, pb::DEPLOYMENT_STATE_SUCCEEDED);
+}
+
+TEST_F(EngineTest, ARunWithoutThreadsBeginsAsSoonAsThereAreSome) {
+  if (!slipway::testing::NoMoreThreads::IsPossible()) GTEST_SKIP() << "under a sanitizer";
+  ended_ = {};
+  const auto engine = MakeEngine(std::make_shared<HostClient>(*host_));
+  {
+    const slipway::testing::NoMoreThreads full;
+    engine->Start("gifty", id_);
+    EXPECT_EQ(store_->GetDeployment("gifty", id_)->state, pb::DEPLOYMENT_STATE_PENDING);
+  }
+  ended_.get_future().wait();
+  const DeploymentRecord end = store_->GetDeployment("gifty", id_).value();
+  EXPECT_EQ(end.state, pb::DEPLOYMENT_STATE_SUCCEEDED) << end.message;
+  CheckEnd(end);
+}
+
+TEST_F(EngineTest, ARunningDeploymentNeedsNoThreadMoreThanItBeganWith) {
+  if (!slipway::testing::NoMoreThreads::IsPossible()) GTEST_SKIP() << "under a sanitizer";
+  ended_ = {};
+  const auto client = std::make_shared<HostClient>(*host_);
+  const auto engine = MakeEngine(client);
+  // The last thread that there is becomes one that the steps share.
+  engine->Start("gifty", id_);
+  const slipway::testing::NoMoreThreads full;
+  ended_.get_future().wait();
+  EXPECT_EQ(store_->GetDeployment("gifty", id_)->state, pb::DEPLOYMENT_STATE_SUCCEEDED);
+}
+
+TEST_F(EngineTest, ACancelOfARunWithoutThreadsIsHeardWhenItBegins) {
+  if (!slipway::testing::NoMoreThreads::IsPossible()) GTEST_SKIP() << "under a sanitizer";
+  ended_ = {};
+  const auto engine = MakeEngine(std::make_shared<HostClient>(*host_));
+  {
+    const slipway::testing::NoMoreThreads full;
+    engine->Start("gifty", id_);
+    ASSERT_TRUE(store_->RequestCancel("gifty", id_, {}, "ann").value());
+    engine->Cancel("gifty", id_);
+  }
+  ended_.get_future().wait();
+  const DeploymentRecord end = store_->GetDeployment("gifty", id_).value();
+  EXPECT_EQ(end.state, pb::DEPLOYMENT_STATE_CANCELLED) << end.message;
+  CheckEnd(end);
+}
+
+TEST_F(EngineTest, ARequestThatIsRepeatedStartsTheDeploymentThatCouldNotBegin) {
+  if (!slipway::testing::NoMoreThreads::IsPossible()) GTEST_SKIP() << "under a sanitizer";
+  ASSERT_TRUE(store_->RequestCancel("gifty", id_, {}, "ann").value());
+  RunToTheEnd(std::make_shared<HostClient>(*host_));
+  ended_ = {};
+  // The engine by itself would try again in an hour.
+  first_pause_ = std::chrono::hours(1);
+  const auto client = std::make_shared<HostClient>(*host_);
+  const auto engine = MakeEngine(client);
+  Attendance attendance(std::chrono::hours(1), [](const std::string&, const std::string&) {});
+  Admission admission(
+      *store_, *engine, attendance, [&](const std::string&) { return client; },
+      [](const pb::ApplicationSpec&) { return std::vector<Target>{{.host = "web-1"}}; },
+      SystemClock());
+  Wish wish;
+  wish.app = "gifty";
+  wish.release = "bbbbbbbbbbbb";
+  const Request request{"request-1", "hash"};
+  {
+    const slipway::testing::NoMoreThreads full;
+    const auto admitted = admission.Admit(wish, request);
+    ASSERT_TRUE(admitted.ok()) << admitted.status();
+    id_ = admitted->deployment->id;
+    EXPECT_EQ(admitted->deployment->state, pb::DEPLOYMENT_STATE_PENDING);
+  }
+  const auto again = admission.Admit(wish, request);
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->deployment->id, id_);
+  ended_.get_future().wait();
+  EXPECT_EQ(store_->GetDeployment("gifty", id_)->state, pb::DEPLOYMENT_STATE_SUCCEEDED);
+}
+
+// As after a commit whose answer was lost.
+TEST_F(EngineTest, ADeploymentThatHoldsItsLeaseAndDoesNotRunIsFound) {
+  sweep_ = std::chrono::milliseconds(5);
+  ASSERT_TRUE(store_->RequestCancel("gifty", id_, {}, "ann").value());
+  RunToTheEnd(std::make_shared<HostClient>(*host_));
+  ended_ = {};
+  const auto engine = MakeEngine(std::make_shared<HostClient>(*host_));
+  ASSERT_EQ(engine->Resume().value(), 0);
+  id_ = store_->CreateDeployment(DeploymentOf("gifty", "bbbbbbbbbbbb"), {})->id;
   ended_.get_future().wait();
   EXPECT_EQ(store_->GetDeployment("gifty", id_)->state, pb::DEPLOYMENT_STATE_SUCCEEDED);
 }

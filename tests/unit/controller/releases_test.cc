@@ -5,8 +5,10 @@
 
 #include "common/blob_transfer.h"
 #include "common/status.h"
+#include "controller/catalog/upload_quota.h"
 #include "controller/store/sql_store.h"
 #include "tests/contract/store_contract.h"
+#include "tests/support/fake_clock.h"
 #include "tests/support/file_tree.h"
 #include "tests/support/temporary_folder.h"
 
@@ -103,6 +105,37 @@ TEST_F(ReleasesTest, KeepAnUploadOfWhichNoneWasMadeYet) {
   const std::string tree = Upload("under way");
   ASSERT_TRUE(releases_.RemoveUnusedBlobs().ok());
   EXPECT_TRUE(Make(tree).ok());
+}
+
+TEST(UploadQuota, CountsTheLast24Hours) {
+  slipway::testing::FakeClock clock;
+  config::v1::UploadLimits limits;
+  limits.set_application_bytes_per_day(1000);
+  UploadQuota quota(
+      limits, [] { return uint64_t{1} << 40; }, clock);
+  EXPECT_TRUE(quota.Reserve("gifty", 600).ok());
+  clock.SleepFor(std::chrono::hours(20));
+  EXPECT_TRUE(quota.Reserve("gifty", 400).ok());
+  EXPECT_EQ(DetailOf(quota.Reserve("gifty", 1)).reason(), "UPLOAD_QUOTA");
+  EXPECT_TRUE(quota.Reserve("other", 1000).ok());
+  clock.SleepFor(std::chrono::hours(4));
+  EXPECT_TRUE(quota.Reserve("gifty", 600).ok());
+  EXPECT_FALSE(quota.Reserve("gifty", 1).ok());
+  quota.GiveBack("gifty", 100);
+  EXPECT_TRUE(quota.Reserve("gifty", 100).ok());
+  clock.SleepFor(std::chrono::hours(1000));
+  EXPECT_TRUE(quota.Reserve("gifty", 1000).ok());
+}
+
+TEST(UploadQuota, HasOnlySoManyUploadsAtATime) {
+  slipway::testing::FakeClock clock;
+  UploadQuota quota(
+      {}, [] { return uint64_t{0}; }, clock);
+  for (int i = 0; i < 16; ++i) EXPECT_TRUE(quota.Begin("gifty").ok());
+  EXPECT_EQ(DetailOf(quota.Begin("gifty")).reason(), "TOO_MANY_UPLOADS");
+  EXPECT_TRUE(quota.Begin("other").ok());
+  quota.End("gifty");
+  EXPECT_TRUE(quota.Begin("gifty").ok());
 }
 
 }  // namespace

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import grpc
 
-from slipway.v1 import deployments_pb2, errors_pb2
+from slipway.v1 import deployments_pb2, errors_pb2, status_details_pb2
 
 
 class SlipwayError(Exception):
@@ -27,7 +27,8 @@ class SlipwayError(Exception):
         detail = errors_pb2.ErrorDetail()
         for key, value in error.trailing_metadata() or ():
             if key == "grpc-status-details-bin":
-                detail.ParseFromString(value)
+                for one in status_details_pb2.StatusDetails.FromString(value).details:
+                    one.Unpack(detail)
         return cls(error.code(), error.details() or "", detail.reason, detail.cure, detail.subject)
 
 
