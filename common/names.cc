@@ -66,6 +66,14 @@ bool IsVariableName(absl::string_view name) {
          AllOf(name, [](char c) { return absl::ascii_isalnum(c) || c == '_'; });
 }
 
+bool IsUpstreamName(absl::string_view name) {
+  return !name.empty() && name.size() <= 63 &&
+         (absl::ascii_isalpha(static_cast<unsigned char>(name.front())) || name.front() == '_') &&
+         std::all_of(name.begin(), name.end(), [](unsigned char c) {
+           return absl::ascii_isalnum(c) || c == '_' || c == '.' || c == '-';
+         });
+}
+
 std::string ApplicationName(absl::string_view app) { return absl::StrCat("applications/", app); }
 std::string ReleaseName(absl::string_view app, absl::string_view release) {
   return absl::StrCat("applications/", app, "/releases/", release);

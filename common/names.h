@@ -22,6 +22,8 @@ bool IsDeploymentId(absl::string_view id);
 bool IsCommitName(absl::string_view name);
 // A name of an environment variable: [A-Za-z_][A-Za-z0-9_]*.
 bool IsVariableName(absl::string_view name);
+// Of nginx: [A-Za-z_][A-Za-z0-9_.-]{0,62}.
+bool IsUpstreamName(absl::string_view name);
 
 std::string ApplicationName(absl::string_view app);
 std::string ReleaseName(absl::string_view app, absl::string_view release);

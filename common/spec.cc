@@ -75,7 +75,8 @@ absl::Status CheckCompose(const pb::ComposeSpec& compose) {
   }
   for (const std::string& service : compose.jobs()) {
     if (!IsServiceName(service) || seen.contains(service)) {
-      return Wrong("compose.jobs", absl::StrCat("'", service, "' must be a service that is neither "
+      return Wrong("compose.jobs", absl::StrCat("'", service,
+                                                "' must be a service that is neither "
                                                 "slotted nor a worker"));
     }
   }
@@ -130,10 +131,10 @@ absl::Status CheckNginx(const pb::NginxSpec& nginx) {
   if (nginx.upstream().empty()) {
     return Wrong("nginx.upstream", "name the upstream that the site's proxy_pass uses");
   }
-  for (const char c : nginx.upstream()) {
-    if (!absl::ascii_isalnum(static_cast<unsigned char>(c)) && c != '_' && c != '-' && c != '.') {
-      return Wrong("nginx.upstream", "may have letters, digits, `_`, `-` and `.`");
-    }
+  if (!IsUpstreamName(nginx.upstream())) {
+    return Wrong("nginx.upstream",
+                 "must start with a letter or `_` and may have at most 63 letters, digits, `_`, "
+                 "`-` and `.`");
   }
   if (!IsPlainAbsolutePath(nginx.file()) || !absl::EndsWith(nginx.file(), ".conf")) {
     return Wrong("nginx.file",

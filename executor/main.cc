@@ -10,6 +10,7 @@
 #include "common/grpc_server.h"
 #include "common/logging.h"
 #include "common/service_manager.h"
+#include "common/static_libc.h"
 #include "common/status.h"
 #include "common/version.h"
 #include "executor/config.h"
@@ -64,6 +65,7 @@ int SetUp(slipway::executor::SetupOptions options) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  slipway::LookNamesUpWithoutModules();
   setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
   CLI::App app("Slipway's executor: deploys on this host what the controller asks for",
                "slipway-executor");

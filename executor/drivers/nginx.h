@@ -163,6 +163,10 @@ class NginxDriver {
   absl::StatusOr<bool> RepairLatentSwitch(const NginxSite& site,
                                           const std::optional<std::string>& text = std::nullopt);
 
+  // Where the configuration on disk sends requests to one of these ports past the managed file, as
+  // `FILE:LINE: DIRECTIVE`; empty also for a user who may not ask nginx for its configuration.
+  std::vector<std::string> FixedPasses(const NginxSite& site, const std::vector<uint32_t>& ports);
+
   // Workers that are shutting down, of whatever reload.
   uint32_t OldWorkers();
 

@@ -42,6 +42,21 @@ bool PassesTo(absl::string_view target, absl::string_view upstream, bool marker)
          absl::StartsWith(target, "_green") || absl::StartsWith(target, "_${");
 }
 
+// The port of `http://127.0.0.1:8000/path`, `localhost:8000` and the like; 0 for other hosts, for
+// names of upstreams and for variables.
+uint32_t LocalPortOf(absl::string_view target) {
+  if (const size_t scheme = target.find("://"); scheme != absl::string_view::npos)
+    target.remove_prefix(scheme + 3);
+  target = target.substr(0, target.find('/'));
+  const size_t colon = target.rfind(':');
+  if (colon == absl::string_view::npos) return 0;
+  const absl::string_view host = target.substr(0, colon);
+  uint32_t port = 0;
+  const bool local = absl::StartsWith(host, "127.") || host == "localhost" || host == "0.0.0.0" ||
+                     host == "[::1]" || host == "[::]";
+  return local && absl::SimpleAtoi(target.substr(colon + 1), &port) ? port : 0;
+}
+
 }  // namespace
 
 std::optional<NginxComplaint> ParseComplaint(absl::string_view standard_error) {
@@ -145,6 +160,34 @@ ConfigUse ParseConfigDump(absl::string_view dump, const std::filesystem::path& o
     if (word == "open_file_cache" && next != "off") use.caches_files = true;
   }
   return use;
+}
+
+std::vector<FixedPass> FindFixedPasses(absl::string_view dump,
+                                       const std::filesystem::path& our_file,
+                                       const std::vector<uint32_t>& ports) {
+  constexpr absl::string_view kFileMark = "# configuration file ";
+  std::vector<FixedPass> found;
+  const auto words = SplitNginxWords(dump);
+  if (!words.ok()) return found;
+  for (size_t i = 0; i + 1 < words->size(); ++i) {
+    const NginxWord& word = (*words)[i];
+    const NginxWord& target = (*words)[i + 1];
+    // `server ADDRESS` is a member of an upstream, `server {` a site.
+    if (!absl::EndsWith(word.text, "_pass") && !word.Is("server")) continue;
+    if (std::find(ports.begin(), ports.end(), LocalPortOf(target.text)) == ports.end()) continue;
+    const absl::string_view before = dump.substr(0, word.offset);
+    const size_t mark = before.rfind(kFileMark);
+    if (mark == absl::string_view::npos) continue;
+    const size_t first_line = before.find('\n', mark);
+    if (first_line == absl::string_view::npos) continue;
+    const absl::string_view file = absl::StripSuffix(
+        before.substr(mark + kFileMark.size(), first_line - mark - kFileMark.size()), ":");
+    if (SameFile(std::filesystem::path(std::string(file)), our_file)) continue;
+    const auto line =
+        std::count(before.begin() + static_cast<std::ptrdiff_t>(first_line), before.end(), '\n');
+    found.push_back({absl::StrCat(file, ":", line), absl::StrCat(word.text, " ", target.text)});
+  }
+  return found;
 }
 
 ErrorLogTail::ErrorLogTail(std::filesystem::path path) : path_(std::move(path)) {

@@ -46,6 +46,18 @@ struct ConfigUse {
 ConfigUse ParseConfigDump(absl::string_view dump, const std::filesystem::path& our_file,
                           absl::string_view upstream, bool marker);
 
+// A directive outside of `our_file` that sends requests to one of these ports of this host: a
+// switch does not reach them.
+struct FixedPass {
+  // FILE:LINE
+  std::string place;
+  // As it stands there, such as `proxy_pass http://127.0.0.1:8000`.
+  std::string directive;
+};
+std::vector<FixedPass> FindFixedPasses(absl::string_view dump,
+                                       const std::filesystem::path& our_file,
+                                       const std::vector<uint32_t>& ports);
+
 // Lines of the error log written after its construction.
 class ErrorLogTail {
  public:

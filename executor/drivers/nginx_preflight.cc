@@ -103,6 +103,17 @@ absl::StatusOr<NginxPreflight> NginxDriver::Preflight(const NginxSite& site) {
   return found;
 }
 
+std::vector<std::string> NginxDriver::FixedPasses(const NginxSite& site,
+                                                  const std::vector<uint32_t>& ports) {
+  std::vector<std::string> found;
+  const auto dump = RunTest("-T");
+  if (!dump.ok()) return found;
+  for (const FixedPass& pass : FindFixedPasses(dump->standard_output, site.file, ports)) {
+    found.push_back(absl::StrCat(pass.place, ": ", pass.directive));
+  }
+  return found;
+}
+
 absl::Status NginxDriver::CheckIncluded(const NginxSite& site, const NginxPreflight& found) {
   SLIPWAY_ASSIGN_OR_RETURN(const ProcessResult dump, RunTest("-T"));
   // A user who may not ask nginx for its configuration learns from the proof whether the file counts, and not before.
@@ -123,6 +134,15 @@ absl::Status NginxDriver::CheckIncluded(const NginxSite& site, const NginxPrefli
                    absl::StrCat("no site passes its requests to the upstream ", site.upstream),
                    absl::StrCat("use `proxy_pass http://", site.upstream, marker ? "_$slot" : "",
                                 ";` in the site's location"));
+  }
+  const auto fixed =
+      FindFixedPasses(dump.standard_output, site.file, {site.blue_port, site.green_port});
+  if (!fixed.empty()) {
+    return Failure(pb::FAILURE_REASON_PREFLIGHT,
+                   absl::StrCat(fixed.front().place, " sends requests to a slot's own port (",
+                                fixed.front().directive, "), where no switch reaches them"),
+                   absl::StrCat("write `proxy_pass http://", site.upstream, marker ? "_$slot" : "",
+                                ";` there and reload nginx"));
   }
   if (marker && use.caches_files) {
     return Failure(pb::FAILURE_REASON_PREFLIGHT,

@@ -166,13 +166,6 @@ absl::StatusOr<ForeignUpstream> ParseServer(absl::string_view text) {
 
 }  // namespace
 
-bool IsUpstreamName(absl::string_view name) {
-  return !name.empty() && name.size() <= 63 &&
-         (absl::ascii_isalpha(name.front()) || name.front() == '_') &&
-         std::all_of(name.begin(), name.end(),
-                     [](char c) { return absl::ascii_isalnum(c) || c == '_' || c == '-'; });
-}
-
 bool IsMarkerPath(absl::string_view path) {
   return path.size() > 1 && path.size() <= 255 && path.front() == '/' && path.back() != '/' &&
          !absl::StrContains(path, "..") && std::all_of(path.begin(), path.end(), [](char c) {
@@ -263,10 +256,11 @@ absl::StatusOr<std::vector<NginxWord>> SplitNginxWords(absl::string_view text) {
     } else if (c == '#') {
       i = std::min(text.find('\n', i), text.size());
     } else if (c == '{' || c == '}' || c == ';') {
-      words.push_back({std::string(1, c), false});
+      words.push_back({std::string(1, c), false, i});
       ++i;
     } else {
       NginxWord word;
+      word.offset = i;
       const char quote = c == '"' || c == '\'' ? c : '\0';
       word.quoted = quote != '\0';
       i += word.quoted ? 1 : 0;

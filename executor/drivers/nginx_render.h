@@ -42,8 +42,6 @@ struct ManagedFile {
   bool operator==(const ManagedFile&) const = default;
 };
 
-// [A-Za-z_][A-Za-z0-9_-]{0,62}
-bool IsUpstreamName(absl::string_view name);
 // Absolute, of [A-Za-z0-9._/-] only, without `..`.
 bool IsMarkerPath(absl::string_view path);
 
@@ -85,6 +83,8 @@ struct NginxWord {
   std::string text;
   // A separator that stood in quotes is a plain word.
   bool quoted = false;
+  // Where it begins in the text.
+  size_t offset = 0;
 
   bool Is(absl::string_view separator) const { return !quoted && text == separator; }
 };

@@ -93,7 +93,7 @@ pb::HostPlan Steps::Plan(const xpb::PlanRequest& request) {
   }
   if (plan.serving_release() == request.release())
     plan.add_notes("this release serves here already");
-  if (absl::Status status = CheckCandidatePort(spec.app(), spec, candidate); !status.ok())
+  if (absl::Status status = CheckCandidatePort(spec, facts, candidate); !status.ok())
     problem(status);
   if (absl::Status status = parts_.workload.CheckProjects(spec); !status.ok()) problem(status);
   const uint64_t generation = NextGeneration(found->loaded.generation, facts.last_generation(),

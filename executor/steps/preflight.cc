@@ -26,8 +26,9 @@ bool IsEdited(const NginxSite& site) {
 
 }  // namespace
 
-absl::Status Steps::CheckCandidatePort(const std::string& app, const pb::ApplicationSpec& spec,
-                                       pb::Slot candidate) {
+absl::Status Steps::CheckCandidatePort(const pb::ApplicationSpec& spec,
+                                       const xpb::ApplicationFacts& facts, pb::Slot candidate) {
+  const std::string& app = spec.app();
   const uint32_t port = PortOf(spec, candidate);
   SLIPWAY_ASSIGN_OR_RETURN(const ObservedSlot ours,
                            parts_.workload.Observe(app, candidate, nullptr));
@@ -36,6 +37,9 @@ absl::Status Steps::CheckCandidatePort(const std::string& app, const pb::Applica
     for (const ObservedContainer& container : ours.containers) {
       if (container.id == owner->id) return absl::OkStatus();
     }
+    // The version that was taken over, warm by now: it makes way when the candidate starts.
+    if (owner->id == facts.adopted_container() && port == facts.adopted_port())
+      return absl::OkStatus();
     return Failure(pb::FAILURE_REASON_PORT_TAKEN,
                    absl::StrCat("port ", port, ", which ", SlotWord(candidate),
                                 " needs, is published by container ", owner->id.substr(0, 12), " (",
@@ -169,7 +173,7 @@ StepOutcome Steps::Preflight(const xpb::PreflightCommand& command, const StepCal
   const pb::Slot candidate = *active == pb::SLOT_UNSPECIFIED ? pb::SLOT_BLUE : OtherSlot(*active);
   evidence.set_candidate_slot(candidate);
   if (!command.spec().has_site()) {
-    outcome.status = CheckCandidatePort(app, command.spec(), candidate);
+    outcome.status = CheckCandidatePort(command.spec(), facts, candidate);
     if (outcome.status.ok()) outcome.status = parts_.workload.CheckProjects(command.spec());
     if (!outcome.status.ok()) return outcome;
   }

@@ -114,6 +114,8 @@ StepOutcome Steps::Start(const StagedRelease& release, pb::Slot slot, const Step
     return {status, "", {}};
   // The slot's warm time is over: from now on it belongs to this release.
   xpb::ApplicationFacts facts = parts_.journal.FactsOf(release.app);
+  if (const auto adopted = StopAdopted(facts, slot, call); !adopted.ok())
+    return {adopted.status(), "", {}};
   xpb::SlotFacts& known = MutableSlot(facts, slot);
   known.set_release(release.release);
   known.clear_warm_until();

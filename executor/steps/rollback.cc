@@ -61,6 +61,11 @@ StepOutcome Steps::GoBackToProven(const std::string& app, const StepCall& call,
     *release = slot.release();
     return switch_back(slot.release());
   }
+  if (facts.adopted_port() != 0 &&
+      facts.adopted_port() == PortOfSlot(facts.spec(), facts, target)) {
+    StepOutcome outcome = GoBackToAdopted(facts, target, state->active_slot(), call);
+    if (outcome.status.ok()) return outcome;
+  }
   for (int i = facts.releases_size() - 1; i >= 0; --i) {
     const xpb::ReleaseFacts& known = facts.releases(i);
     if (!known.proven() || known.release() == state->active_release()) continue;
@@ -77,6 +82,18 @@ StepOutcome Steps::GoBackToProven(const std::string& app, const StepCall& call,
                   absl::StrCat(app, " has no earlier release on this host")),
           "",
           {}};
+}
+
+// The version that was taken over has no release here; its workers are its own project's.
+StepOutcome Steps::GoBackToAdopted(const xpb::ApplicationFacts& facts, pb::Slot target,
+                                   pb::Slot left, const StepCall& call) {
+  StepOutcome outcome = Switch("", target, call);
+  if (!outcome.status.ok()) return outcome;
+  absl::StrAppend(&outcome.summary,
+                  "; it is the version that was taken over, and the workers stay as they are");
+  const absl::Status retired = Retire({facts.app(), "", facts.spec()}, left, call).status;
+  if (!retired.ok()) absl::StrAppend(&outcome.summary, "; but: ", std::string(retired.message()));
+  return outcome;
 }
 
 // A slot that neither serves nor is kept warm is what the rollback had just started, or the candidate

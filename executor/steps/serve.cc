@@ -118,7 +118,8 @@ absl::Status Steps::CheckTarget(const xpb::ApplicationFacts& facts, pb::Slot to,
   SLIPWAY_RETURN_IF_ERROR(slot.status());
   if (!slot->AllRunning()) {
     if (!adopted) return refused("does not run");
-    return listens() ? absl::OkStatus() : refused(nobody);
+    const bool there = parts_.workload.OwnerOfPort(port).ok() || listens();
+    return there ? absl::OkStatus() : refused(nobody);
   }
   if (site) return absl::OkStatus();
   const auto owner = parts_.workload.OwnerOfPort(port);

@@ -14,6 +14,11 @@
 #include "executor/steps/local_port.h"
 
 namespace slipway::executor {
+namespace {
+
+constexpr std::chrono::seconds kUsedSlotIsKept{600};
+
+}  // namespace
 
 CallContext ToContext(const StepCall& call) {
   return {call.deadline, call.cancellation, call.on_line};
@@ -184,6 +189,19 @@ absl::Status Steps::RefuseIfServing(const std::string& app, pb::Slot slot) {
                absl::StrCat(SlotWord(slot), " of ", app, " serves and is not stopped"));
 }
 
+absl::StatusOr<std::string> Steps::StopAdopted(xpb::ApplicationFacts& facts, pb::Slot slot,
+                                               const StepCall& call) {
+  if (facts.adopted_container().empty() ||
+      facts.adopted_port() != PortOfSlot(facts.spec(), facts, slot)) {
+    return std::string();
+  }
+  std::string stopped = facts.adopted_container();
+  SLIPWAY_RETURN_IF_ERROR(parts_.workload.StopContainer(stopped, ToContext(call)));
+  facts.clear_adopted_container();
+  facts.clear_adopted_port();
+  return stopped;
+}
+
 absl::StatusOr<std::vector<std::string>> Steps::StopSlot(const std::string& app, pb::Slot slot,
                                                          const StepCall& call) {
   SLIPWAY_RETURN_IF_ERROR(RefuseIfServing(app, slot));
@@ -192,14 +210,8 @@ absl::StatusOr<std::vector<std::string>> Steps::StopSlot(const std::string& app,
   SLIPWAY_ASSIGN_OR_RETURN(std::vector<std::string> stopped, AwaitDocker(call, [&] {
                              return WorkloadOf(facts.spec()).RemoveSlot(app, slot, ToContext(call));
                            }));
-  if (!facts.adopted_container().empty() &&
-      facts.adopted_port() == PortOfSlot(facts.spec(), facts, slot)) {
-    SLIPWAY_RETURN_IF_ERROR(
-        parts_.workload.StopContainer(facts.adopted_container(), ToContext(call)));
-    stopped.push_back(facts.adopted_container());
-    facts.clear_adopted_container();
-    facts.clear_adopted_port();
-  }
+  SLIPWAY_ASSIGN_OR_RETURN(const std::string adopted, StopAdopted(facts, slot, call));
+  if (!adopted.empty()) stopped.push_back(adopted);
   xpb::SlotFacts& known = MutableSlot(facts, slot);
   known.clear_release();
   known.clear_warm_until();
@@ -209,6 +221,21 @@ absl::StatusOr<std::vector<std::string>> Steps::StopSlot(const std::string& app,
   known.clear_port();
   SLIPWAY_RETURN_IF_ERROR(Commit(parts_.journal, facts));
   return stopped;
+}
+
+// A site that was written to a slot's own port goes on there, whatever was switched.
+absl::Status Steps::KeepWhatSitesUse(const xpb::ApplicationFacts& facts, pb::Slot slot) {
+  const uint32_t port = PortOfSlot(facts.spec(), facts, slot);
+  const auto uses = parts_.nginx.FixedPasses(SiteOf(facts.spec(), facts), {port});
+  if (uses.empty()) return absl::OkStatus();
+  xpb::ApplicationFacts kept = facts;
+  MutableSlot(kept, slot).set_warm_until(WallSeconds() + kUsedSlotIsKept.count());
+  SLIPWAY_RETURN_IF_ERROR(Commit(parts_.journal, kept));
+  return Failure(pb::FAILURE_REASON_PREFLIGHT,
+                 absl::StrCat(SlotWord(slot), " is kept though its time is over, for nginx still ",
+                              "sends requests to its port: ", uses.front()),
+                 absl::StrCat("write `proxy_pass http://", facts.spec().nginx().upstream(),
+                              ";` there and reload nginx"));
 }
 
 absl::StatusOr<std::vector<std::string>> Steps::EndWarmth(const std::string& app, pb::Slot slot) {
@@ -224,6 +251,7 @@ absl::StatusOr<std::vector<std::string>> Steps::EndWarmth(const std::string& app
     SLIPWAY_RETURN_IF_ERROR(Commit(parts_.journal, corrected));
     return std::vector<std::string>();
   }
+  if (!facts.spec().has_site()) SLIPWAY_RETURN_IF_ERROR(KeepWhatSitesUse(facts, slot));
   return StopSlot(app, slot, {{}, parts_.clock.Now() + std::chrono::minutes(2), nullptr, nullptr});
 }
 

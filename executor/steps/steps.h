@@ -131,8 +131,8 @@ class Steps {
   void LookAtSlots(const pb::ApplicationSpec& spec, const std::string& wanted,
                    xpb::ApplicationFacts& facts, pb::PreflightEvidence& evidence);
   absl::Status ReserveProofPorts(const pb::ApplicationSpec& spec, xpb::ApplicationFacts& facts);
-  absl::Status CheckCandidatePort(const std::string& app, const pb::ApplicationSpec& spec,
-                                  pb::Slot candidate);
+  absl::Status CheckCandidatePort(const pb::ApplicationSpec& spec,
+                                  const xpb::ApplicationFacts& facts, pb::Slot candidate);
   // prepare.cc
   StepOutcome Stage(const xpb::StageCommand& command, const StepCall& call);
   StepOutcome Build(const StagedRelease& release, const StepCall& call);
@@ -167,6 +167,8 @@ class Steps {
   void EndLocalRollback(const xpb::Intent& intent, absl::string_view outcome);
   // rollback.cc
   StepOutcome GoBackToProven(const std::string& app, const StepCall& call, std::string* release);
+  StepOutcome GoBackToAdopted(const xpb::ApplicationFacts& facts, pb::Slot target, pb::Slot left,
+                              const StepCall& call);
   absl::Status RemoveIdleCandidate(const std::string& app, const StepCall& call);
   // After the switch of a rollback: the slot it left is warm, or stopped; workers of `release`.
   absl::Status FinishRollback(const std::string& app, const std::string& release, pb::Slot left,
@@ -186,7 +188,12 @@ class Steps {
   int64_t WallSeconds() const {
     return std::chrono::system_clock::to_time_t(parts_.clock.WallNow());
   }
+  absl::Status KeepWhatSitesUse(const xpb::ApplicationFacts& facts, pb::Slot slot);
   absl::Status RefuseIfServing(const std::string& app, pb::Slot slot);
+  // Stops the container that was taken over, when it has the slot's port, and forgets it. Returns
+  // its id, or an empty string. The caller commits the facts.
+  absl::StatusOr<std::string> StopAdopted(xpb::ApplicationFacts& facts, pb::Slot slot,
+                                          const StepCall& call);
   // Before a slot is stopped: what began there while it served may end, also when it was left in a
   // hurry, by a local rollback or an undone deployment. At once when somebody has waited already.
   absl::Status LetFinish(const std::string& app, pb::Slot slot, const StepCall& call);

@@ -166,6 +166,32 @@ TEST_F(History, ASlotInModeMarkerIsNotStoppedBeforeTheDrainTimeIsOver) {
   EXPECT_EQ(walk_.docker().OnPort(left), nullptr);
 }
 
+TEST_F(History, AVersionThatWasTakenOverMakesWayForTheNextDeploymentAtOnce) {
+  walk_.RunOlderVersion(app_);
+  ASSERT_EQ(Serving(), "older");
+  Deploy();
+  ASSERT_EQ(walk_.Last().state, pb::DEPLOYMENT_STATE_SUCCEEDED) << walk_.Last().message;
+  const std::string second = Deploy();
+  EXPECT_EQ(walk_.Last().state, pb::DEPLOYMENT_STATE_SUCCEEDED) << walk_.Last().message;
+  EXPECT_EQ(Serving(), second);
+}
+
+TEST_F(History, ARollbackOnTheHostReachesTheVersionThatWasTakenOver) {
+  walk_.RunOlderVersion(app_);
+  const std::string first = Deploy();
+  ASSERT_EQ(Serving(), first);
+  ASSERT_TRUE(walk_.RollBackOnHost(app_)) << walk_.Report();
+  EXPECT_EQ(Serving(), "older");
+  app_.serving.clear();
+  // And away again, to a new release; then its time is over.
+  const std::string second = Deploy();
+  EXPECT_EQ(Serving(), second);
+  walk_.LetTimePass(minutes(30));
+  for (const SimulatedContainer& container : walk_.docker().containers) {
+    EXPECT_NE(container.role, "adopted") << "it stops like any warm slot";
+  }
+}
+
 // Both have chosen their ports before either goes on.
 TEST_F(History, ApplicationsThatAreFirstDeployedTogetherGetProofPortsOfTheirOwn) {
   std::barrier chosen(2);

@@ -65,8 +65,16 @@ absl::StatusOr<pb::BuildEvidence> SimulatedDocker::Build(const Release&, const C
   return pb::BuildEvidence();
 }
 
-absl::StatusOr<std::vector<pb::ServicePlan>> SimulatedDocker::PlanServices(const Release&) {
-  return std::vector<pb::ServicePlan>();
+// Each container but an older version's has its release's directory mounted.
+absl::StatusOr<std::map<std::string, std::string>> SimulatedDocker::MountedReleases(
+    const std::string& app, const std::vector<std::string>& releases) {
+  if (absl::Status asked = Ask("mounts"); !asked.ok()) return asked;
+  std::map<std::string, std::string> mounted;
+  for (const SimulatedContainer& container : containers) {
+    if (container.app == app && std::count(releases.begin(), releases.end(), container.release) > 0)
+      mounted[container.release] = container.id;
+  }
+  return mounted;
 }
 
 absl::StatusOr<pb::SharedEvidence> SimulatedDocker::EnsureShared(const Release& release,

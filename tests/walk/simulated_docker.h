@@ -55,7 +55,8 @@ class SimulatedDocker final : public executor::Workload {
   absl::Status Prepare(const Release&, const pb::Manifest&, absl::string_view,
                        const Call&) override;
   absl::StatusOr<pb::BuildEvidence> Build(const Release& release, const Call& call) override;
-  absl::StatusOr<std::vector<pb::ServicePlan>> PlanServices(const Release& release) override;
+  absl::StatusOr<std::map<std::string, std::string>> MountedReleases(
+      const std::string& app, const std::vector<std::string>& releases) override;
   absl::StatusOr<pb::SharedEvidence> EnsureShared(const Release& release,
                                                   const std::vector<std::string>& update,
                                                   const Release* previous,

@@ -519,6 +519,14 @@ absl::StatusOr<xpb::StepResult> Walk::Preflight(const Application& app) {
   return operations_->Execute(request, [](absl::string_view) { return true; });
 }
 
+void Walk::RunOlderVersion(Application& app) {
+  const uint32_t port = app.spec.slots().blue();
+  docker_.Run({"", app.name, "adopted", pb::SLOT_UNSPECIFIED, "older", port, true, 1, ""});
+  std::ofstream(nginx_.FileOf(app.name)) << absl::StrCat(
+      "upstream ", app.spec.nginx().upstream(), " { server ", address_, ":", port, "; }\n");
+  nginx_.ReloadByOthers();
+}
+
 void Walk::RestartExecutor() {
   Note("restart the executor");
   Crash();
@@ -598,6 +606,10 @@ void Walk::CheckApplication(const Application& app) {
   int workers = 0;
   for (const SimulatedContainer& container : docker_.containers) {
     if (container.app != app.name) continue;
+    if (container.role != "adopted" && !fs::exists(paths_.Release(app.name, container.release))) {
+      Violate(absl::StrCat("the files of ", container.release, ", which ", container.id,
+                           " has mounted, are gone"));
+    }
     workers += container.role == "worker" ? 1 : 0;
     if (container.role != "slot" || container.slot == serving->slot) continue;
     const xpb::SlotFacts* known = executor::FindSlot(facts, container.slot);
@@ -607,9 +619,6 @@ void Walk::CheckApplication(const Application& app) {
     }
   }
   if (workers > 1) Violate(absl::StrCat(app.name, " has ", workers, " workers"));
-  if (!fs::exists(paths_.Release(app.name, app.serving))) {
-    Violate(absl::StrCat("the files of ", app.serving, ", which serves, are gone"));
-  }
 }
 
 void Walk::Violate(const std::string& what) {

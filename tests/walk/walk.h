@@ -103,6 +103,8 @@ class Walk {
   // True when it succeeded.
   bool RollBackOnHost(Application& app);
   void RestartExecutor();
+  // An older version, started by somebody's script, serves on the first slot's port.
+  void RunOlderVersion(Application& app);
   void LetTimePass(std::chrono::minutes time);
   // The first step of a deployment alone; from several threads for different applications.
   absl::StatusOr<xpb::StepResult> Preflight(const Application& app);

@@ -96,5 +96,46 @@ TEST(NginxDiagnose, ReadsTheErrorLogFromWhereItWas) {
   EXPECT_THAT(tail.Since(), ElementsAre("5 [alert] new file"));
 }
 
+constexpr char kDump[] = R"(# configuration file /etc/nginx/nginx.conf:
+http { include /etc/nginx/conf.d/*.conf; include /etc/nginx/sites-enabled/*; }
+# configuration file /etc/nginx/conf.d/gifty_upstream.conf:
+upstream gifty_backend { server 127.0.0.1:8000; }
+# configuration file /etc/nginx/sites-enabled/gifty:
+server {
+  listen 443;
+  location / {
+    proxy_pass http://gifty_backend;
+  }
+  # proxy_pass http://127.0.0.1:8000;
+  location /api {
+    proxy_pass http://localhost:8001/v1;
+  }
+}
+# configuration file /etc/nginx/sites-enabled/other:
+upstream other {
+  server 127.0.0.1:8000 weight=2;
+  server 10.0.0.1:8000;
+}
+server { location / { proxy_pass http://127.0.0.1:9000; fastcgi_pass 127.0.0.1:8001; } }
+)";
+
+TEST(NginxDiagnose, FindsWhatIsSentToASlotsPortPastTheUpstream) {
+  std::vector<std::string> found;
+  for (const FixedPass& pass :
+       FindFixedPasses(kDump, "/etc/nginx/conf.d/gifty_upstream.conf", {8000, 8001})) {
+    found.push_back(pass.place + " " + pass.directive);
+  }
+  EXPECT_THAT(found, ::testing::ElementsAre(
+                         "/etc/nginx/sites-enabled/gifty:8 proxy_pass http://localhost:8001/v1",
+                         "/etc/nginx/sites-enabled/other:2 server 127.0.0.1:8000",
+                         "/etc/nginx/sites-enabled/other:5 fastcgi_pass 127.0.0.1:8001"));
+}
+
+TEST(NginxDiagnose, LeavesOtherPortsAndHostsAlone) {
+  EXPECT_TRUE(FindFixedPasses(kDump, "/etc/nginx/conf.d/gifty_upstream.conf", {3000}).empty());
+  EXPECT_TRUE(FindFixedPasses("", "/x.conf", {8000}).empty());
+  EXPECT_TRUE(FindFixedPasses("# configuration file /a:\nserver \"", "/x.conf", {8000}).empty());
+}
+
 }  // namespace
 }  // namespace slipway::executor

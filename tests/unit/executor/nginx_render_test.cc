@@ -194,5 +194,15 @@ TEST(NginxGeneration, TakesTheOtherParityAboveEverythingWritten) {
   EXPECT_EQ(NextGeneration(0, 5), 6u);
 }
 
+TEST(NginxRender, TakesEveryUpstreamNameThatASpecificationMayHave) {
+  for (const char* name : {"gifty_backend", "dot.backend", "_x-1.y"}) {
+    ManagedFile file = Blue();
+    file.upstream = name;
+    const auto text = RenderManagedFile(file);
+    ASSERT_TRUE(text.ok()) << name << text.status();
+    EXPECT_EQ(ParseManagedFile(*text).value_or(ManagedFile()), file);
+  }
+}
+
 }  // namespace
 }  // namespace slipway::executor
