@@ -18,8 +18,19 @@ namespace {
 
 // Of what one listener's connections keep in memory: above it gRPC reads more slowly, then ends the calls that keep most.
 constexpr size_t kListenerBytes = 256 << 20;
-// Of one connection. Our clients have a few.
-constexpr int kStreams = 100;
+// Of one connection; a dashboard may watch many deployments.
+constexpr int kStreams = 200;
+
+// Those of the caller, and no more than descriptors allow: each connection takes two, so a listener takes a quarter of them at most,
+// and the others go on when one is flooded.
+ConnectionLimits LimitsOf(const GrpcServerOptions& options) {
+  ConnectionLimits limits = options.limits;
+  rlimit files{};
+  if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+    limits.connections = std::min<size_t>(limits.connections, files.rlim_cur / 8);
+  }
+  return limits;
+}
 
 void SetLimits(const GrpcServerOptions& options, grpc::ServerBuilder& builder) {
   builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
@@ -81,7 +92,7 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> StartGrpcServer(
                  "its own lines in the log say why");
   }
   started->acceptor_ = std::make_unique<ConnectionAcceptor>(std::move(listeners), std::move(sink),
-                                                            options.limits, options.known_peers);
+                                                            LimitsOf(options), options.known_peers);
   return started;
 }
 
