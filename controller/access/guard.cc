@@ -74,8 +74,11 @@ absl::StatusOr<Caller> Guard::Authenticate(const grpc::ServerContextBase& contex
     Caller caller;
     const std::string name = Said(context, "x-slipway-actor");
     caller.identity.set_role(pb::ROLE_OPERATOR);
+    caller.identity.set_name(absl::StrCat("user:", user_));
     // Nothing proves it, and it could be spelt like a name that something proves.
-    caller.identity.set_name(name.empty() ? "unknown" : absl::StrCat("says ", name));
+    if (!name.empty() && name != user_) {
+      absl::StrAppend(caller.identity.mutable_name(), ", says ", name);
+    }
     caller.identity.set_origin("local socket");
     return caller;
   }

@@ -97,7 +97,7 @@ def names(folder):
     if "Ådne Bøe" not in audit:
         problems.append(f"the history names the actor otherwise: {audit[:500]}")
     with slipway.Client(f"unix://{folder}/controller.sock", actor="Ådne Bøe") as client:
-        if client.whoami().name != "says Ådne Bøe":
+        if client.whoami().name != "user:root, says Ådne Bøe":
             problems.append(f"the Python client's actor became {client.whoami().name}")
     token = lone_controller.run(*cli, "token", "create", "ci", "--app", "gifty", "--output", "json")
     secret = re.search(r"slipway_[0-9A-Za-z_-]+", token)[0]
