@@ -15,6 +15,7 @@
 #include "common/blob_transfer.h"
 #include "common/digest.h"
 #include "common/grpc_status.h"
+#include "common/metadata_text.h"
 #include "common/names.h"
 #include "common/status.h"
 #include "common/user.h"
@@ -117,12 +118,14 @@ class ControllerClient::Persistence {
 // No deadline for a watch, which lasts as long as what it watches.
 void ControllerClient::Prepare(grpc::ClientContext& context,
                                std::optional<std::chrono::nanoseconds> timeout) const {
-  context.AddMetadata("x-slipway-actor", caller_.name);
+  context.AddMetadata("x-slipway-actor", EncodeMetadata(caller_.name));
   if (!caller_.token.empty()) {
     context.AddMetadata("authorization", absl::StrCat("Bearer ", caller_.token));
   }
-  if (!caller_.ref.empty()) context.AddMetadata("x-slipway-ref", caller_.ref);
-  if (!caller_.origin.empty()) context.AddMetadata("x-slipway-origin", caller_.origin);
+  if (!caller_.ref.empty()) context.AddMetadata("x-slipway-ref", EncodeMetadata(caller_.ref));
+  if (!caller_.origin.empty()) {
+    context.AddMetadata("x-slipway-origin", EncodeMetadata(caller_.origin));
+  }
   if (caller_.override_policy) context.AddMetadata("x-slipway-override-policy", "yes");
   if (timeout) context.set_deadline(std::chrono::system_clock::now() + *timeout);
 }

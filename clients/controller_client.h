@@ -36,7 +36,7 @@ struct UploadStats {
 struct Caller {
   // A name for the history where nothing proves another one; empty for the user of this process.
   std::string name;
-  // Empty for none.
+  // Empty for none; as CleanSecret() returns it.
   std::string token;
   // What is said of the deployed ref and of the workflow run; it counts where nothing better is known.
   std::string ref;

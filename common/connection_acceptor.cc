@@ -41,6 +41,8 @@ absl::Status CannotListen(const std::string& where, const std::string& why, cons
 struct Peer {
   std::string name;
   std::string group;
+  // Of a unix socket.
+  std::optional<uid_t> user = std::nullopt;
 };
 
 Peer PeerOf(const in_addr& address, in_port_t port) {
@@ -78,7 +80,7 @@ Peer PeerOf(int fd) {
   ucred user{};
   size = sizeof(user);
   if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &user, &size) != 0) return {};
-  return {"", absl::StrCat("uid ", user.uid)};
+  return {"", absl::StrCat("uid ", user.uid), user.uid};
 }
 
 // What the kernel has taken in of this connection, whether or not it was read.
@@ -149,11 +151,11 @@ absl::StatusOr<std::vector<UniqueFd>> ConnectionAcceptor::ListenOnSocket(const s
   return listeners;
 }
 
-ConnectionAcceptor::ConnectionAcceptor(std::vector<UniqueFd> listeners, Sink sink,
+ConnectionAcceptor::ConnectionAcceptor(std::vector<UniqueFd> listeners, SinkFor sink_for,
                                        const ConnectionLimits& limits,
                                        std::shared_ptr<KnownPeers> known_peers)
     : listeners_(std::move(listeners)),
-      sink_(std::move(sink)),
+      sink_for_(std::move(sink_for)),
       limits_(limits),
       known_peers_(std::move(known_peers)),
       epoll_(epoll_create1(EPOLL_CLOEXEC)),
@@ -247,6 +249,11 @@ void ConnectionAcceptor::Admit(UniqueFd fd) {
     Refused("there are too many connections", connection.group);
     return;
   }
+  Sink* const sink = sink_for_(peer.user);
+  if (sink == nullptr) {
+    Refused("there are too many users", connection.group);
+    return;
+  }
   const int on = 1;
   if (!connection.name.empty()) {
     setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
@@ -266,7 +273,7 @@ void ConnectionAcceptor::Admit(UniqueFd fd) {
   connections_.emplace(connection.fd.get(), std::move(connection));
   grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters parameters;
   parameters.fd = fd.Release();
-  sink_->HandleNewConnection(&parameters);
+  sink->HandleNewConnection(&parameters);
 }
 
 void ConnectionAcceptor::Close(int fd) {

@@ -9,6 +9,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -41,16 +42,19 @@ struct ConnectionLimits {
 
 class ConnectionAcceptor {
  public:
-  using Sink = std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor>;
+  using Sink = grpc::experimental::ExternalConnectionAcceptor;
+  // Where the connections of a user of a unix socket go, or of TCP when there is none; null closes the connection. Called on the
+  // acceptor's thread. The sink outlives the acceptor.
+  using SinkFor = std::function<Sink*(std::optional<uid_t> user)>;
 
   // On ADDRESS:PORT. UNAVAILABLE (reason CANNOT_LISTEN).
   static absl::StatusOr<std::vector<UniqueFd>> ListenOnTcp(const std::string& address);
   // On a unix socket, see PrepareSocket(). UNAVAILABLE (reason CANNOT_LISTEN).
   static absl::StatusOr<std::vector<UniqueFd>> ListenOnSocket(const std::string& path, mode_t mode);
 
-  // Accepts at once and hands connections to the sink. Without known peers nobody is a stranger.
-  ConnectionAcceptor(std::vector<UniqueFd> listeners, Sink sink, const ConnectionLimits& limits,
-                     std::shared_ptr<KnownPeers> known_peers);
+  // Accepts at once and hands connections over. Without known peers nobody is a stranger.
+  ConnectionAcceptor(std::vector<UniqueFd> listeners, SinkFor sink_for,
+                     const ConnectionLimits& limits, std::shared_ptr<KnownPeers> known_peers);
   // Connections that were handed over stay open.
   ~ConnectionAcceptor();
   ConnectionAcceptor(const ConnectionAcceptor&) = delete;
@@ -82,7 +86,7 @@ class ConnectionAcceptor {
   void Refused(const char* why, const std::string& peer);
 
   const std::vector<UniqueFd> listeners_;
-  const Sink sink_;
+  const SinkFor sink_for_;
   const ConnectionLimits limits_;
   const std::shared_ptr<KnownPeers> known_peers_;
   UniqueFd epoll_;

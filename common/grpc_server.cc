@@ -10,7 +10,9 @@
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/resource_quota.h>
 
+#include "common/logging.h"
 #include "common/status.h"
+#include "common/thread.h"
 
 namespace slipway {
 
@@ -18,8 +20,19 @@ namespace {
 
 // Of what one listener's connections keep in memory: above it gRPC reads more slowly, then ends the calls that keep most.
 constexpr size_t kListenerBytes = 256 << 20;
-// Of one connection. Our clients have a few.
-constexpr int kStreams = 100;
+// Of one connection; a dashboard may watch many deployments.
+constexpr int kStreams = 200;
+
+// Those of the caller, and no more than descriptors allow: each connection takes two, so a listener takes a quarter of them at most,
+// and the others go on when one is flooded.
+ConnectionLimits LimitsOf(const GrpcServerOptions& options) {
+  ConnectionLimits limits = options.limits;
+  rlimit files{};
+  if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+    limits.connections = std::min<size_t>(limits.connections, files.rlim_cur / 8);
+  }
+  return limits;
+}
 
 void SetLimits(const GrpcServerOptions& options, grpc::ServerBuilder& builder) {
   builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
@@ -46,42 +59,71 @@ void SetLimits(const GrpcServerOptions& options, grpc::ServerBuilder& builder) {
 GrpcServer::~GrpcServer() { Shutdown(std::chrono::system_clock::now()); }
 
 void GrpcServer::Shutdown(std::chrono::system_clock::time_point deadline) {
-  if (acceptor_ != nullptr && !socket_.empty()) unlink(socket_.c_str());
+  if (acceptor_ != nullptr && options_.listen.empty()) unlink(options_.socket.c_str());
   acceptor_.reset();
-  server_->Shutdown(deadline);
+  for (auto& [user, part] : parts_) part.server->Shutdown(deadline);
 }
 
-void GrpcServer::Wait() { server_->Wait(); }
+void GrpcServer::Wait() {
+  for (auto& [user, part] : parts_) part.server->Wait();
+}
+
+absl::StatusOr<GrpcServer::Part> GrpcServer::Build(const UserServices& served) const {
+  Part part;
+  grpc::ServerBuilder builder;
+  SetLimits(options_, builder);
+  part.sink = builder.experimental().AddExternalConnectionAcceptor(
+      grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
+      options_.listen.empty() ? grpc::InsecureServerCredentials() : options_.credentials);
+  for (grpc::Service* service : served.services) builder.RegisterService(service);
+  part.standard_services.push_back(HealthService(options_.names));
+  if (served.admit) {
+    part.standard_services.push_back(ReflectionService(options_.names, served.admit));
+  }
+  for (const auto& service : part.standard_services) builder.RegisterService(service.get());
+  if (options_.configure) options_.configure(builder);
+  part.server = builder.BuildAndStart();
+  if (part.server != nullptr) return part;
+  return Error(absl::StatusCode::kUnavailable, "CANNOT_LISTEN",
+               absl::StrCat("gRPC cannot serve ",
+                            options_.listen.empty() ? options_.socket : options_.listen),
+               "its own lines in the log say why");
+}
+
+ConnectionAcceptor::Sink* GrpcServer::SinkOf(std::optional<uid_t> user) {
+  if (!options_.for_user) return parts_.begin()->second.sink.get();
+  // Those who may open an operators' socket are few; each has threads of its own.
+  constexpr size_t kMostUsers = 32;
+  const auto known = parts_.find(user);
+  if (known != parts_.end()) return known->second.sink.get();
+  if (!user || parts_.size() >= kMostUsers) return nullptr;
+  // gRPC ends the process when it has no thread for a new server.
+  absl::StatusOr<std::thread> possible = StartThread([] {});
+  if (possible.ok()) possible->join();
+  absl::StatusOr<Part> part = possible.ok() ? Build(options_.for_user(*user)) : possible.status();
+  if (!part.ok()) {
+    LogError("a user of the socket cannot be served",
+             {{"socket", options_.socket}, {"problem", std::string(part.status().message())}});
+    return nullptr;
+  }
+  return parts_.emplace(user, *std::move(part)).first->second.sink.get();
+}
 
 absl::StatusOr<std::unique_ptr<GrpcServer>> StartGrpcServer(
     const GrpcServerOptions& options, const std::vector<grpc::Service*>& services) {
-  const bool is_unix = options.listen.empty();
   SLIPWAY_ASSIGN_OR_RETURN(
-      auto listeners, is_unix
+      auto listeners, options.listen.empty()
                           ? ConnectionAcceptor::ListenOnSocket(options.socket, options.socket_mode)
                           : ConnectionAcceptor::ListenOnTcp(options.listen));
-  std::unique_ptr<GrpcServer> started(new GrpcServer());
-  if (is_unix) started->socket_ = options.socket;
-  grpc::ServerBuilder builder;
-  SetLimits(options, builder);
-  auto sink = builder.experimental().AddExternalConnectionAcceptor(
-      grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
-      is_unix ? grpc::InsecureServerCredentials() : options.credentials);
-  for (grpc::Service* service : services) builder.RegisterService(service);
-  started->standard_services_.push_back(HealthService(options.names));
-  if (options.admit) {
-    started->standard_services_.push_back(ReflectionService(options.names, options.admit));
+  std::unique_ptr<GrpcServer> started(new GrpcServer(options));
+  if (!options.for_user) {
+    SLIPWAY_ASSIGN_OR_RETURN(started->parts_[std::nullopt],
+                             started->Build({services, options.admit}));
   }
-  for (const auto& service : started->standard_services_) builder.RegisterService(service.get());
-  if (options.configure) options.configure(builder);
-  started->server_ = builder.BuildAndStart();
-  if (started->server_ == nullptr) {
-    return Error(absl::StatusCode::kUnavailable, "CANNOT_LISTEN",
-                 absl::StrCat("gRPC cannot serve ", is_unix ? options.socket : options.listen),
-                 "its own lines in the log say why");
-  }
-  started->acceptor_ = std::make_unique<ConnectionAcceptor>(std::move(listeners), std::move(sink),
-                                                            options.limits, options.known_peers);
+  started->acceptor_ = std::make_unique<ConnectionAcceptor>(
+      std::move(listeners),
+      [server = started.get()](std::optional<uid_t> user) { return server->SinkOf(user); },
+      LimitsOf(options), options.known_peers);
   return started;
 }
 

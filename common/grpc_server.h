@@ -5,8 +5,11 @@
 
 #include <chrono>
 #include <functional>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -22,6 +25,13 @@ namespace slipway {
 
 // The largest message either side accepts: 1 MiB for the largest field and 64 KiB for what surrounds it.
 inline constexpr int kMaxMessageBytes = (1 << 20) + (64 << 10);
+
+// They outlive the server.
+struct UserServices {
+  std::vector<grpc::Service*> services;
+  // See GrpcServerOptions.
+  AdmitCall admit;
+};
 
 struct GrpcServerOptions {
   // ADDRESS:PORT with the credentials below; empty for a unix socket.
@@ -44,6 +54,9 @@ struct GrpcServerOptions {
   ConnectionLimits limits;
   // Calls at a time that need a thread; those above get RESOURCE_EXHAUSTED.
   int threads = 256;
+  // For a unix socket whose users are told apart, by the kernel's word on who has connected: the services for one user's calls. Asked at
+  // the first connection of each, on a thread of the server's. Null: the services of StartGrpcServer() are for all.
+  std::function<UserServices(uid_t)> for_user;
   // Called before the server is built: for interceptors.
   std::function<void(grpc::ServerBuilder&)> configure;
 };
@@ -63,11 +76,21 @@ class GrpcServer {
  private:
   friend absl::StatusOr<std::unique_ptr<GrpcServer>> StartGrpcServer(
       const GrpcServerOptions& options, const std::vector<grpc::Service*>& services);
-  GrpcServer() = default;
+  // A server of gRPC's own, which has no listener: gRPC does not tell which connection a call came by.
+  struct Part {
+    std::vector<std::unique_ptr<grpc::Service>> standard_services;
+    std::unique_ptr<grpc::Server> server;
+    std::unique_ptr<ConnectionAcceptor::Sink> sink;
+  };
 
-  std::string socket_;
-  std::vector<std::unique_ptr<grpc::Service>> standard_services_;
-  std::unique_ptr<grpc::Server> server_;
+  explicit GrpcServer(GrpcServerOptions options) : options_(std::move(options)) {}
+  absl::StatusOr<Part> Build(const UserServices& served) const;
+  // Null when there are too many users.
+  ConnectionAcceptor::Sink* SinkOf(std::optional<uid_t> user);
+
+  const GrpcServerOptions options_;
+  // Touched by the acceptor's thread while there is one. Nobody is everybody.
+  std::map<std::optional<uid_t>, Part> parts_;
   std::unique_ptr<ConnectionAcceptor> acceptor_;
 };
 

@@ -45,7 +45,7 @@ absl::StatusOr<std::optional<CertificateFacts>> PeerCertificate(
   const auto facts = cache->Read(std::string(pems[0].data(), pems[0].size()));
   if (!facts.ok()) {
     return Error(absl::StatusCode::kUnauthenticated, "BAD_CERTIFICATE", facts.status().message(),
-                 "use a certificate that `slipway certificate create` made");
+                 "use one that `slipway certificate create NAME` made");
   }
   if (now > facts->not_after) {
     return Error(absl::StatusCode::kUnauthenticated, "CERTIFICATE_EXPIRED",

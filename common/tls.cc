@@ -125,6 +125,18 @@ absl::StatusOr<TlsClients> TlsClients::Watch(const TlsFiles& files) {
                  "a tls:// address needs the certificate of the controller's authority",
                  "name its file: `--authority FILE`, or SLIPWAY_AUTHORITY");
   }
+  if (files.certificate.empty() != files.key.empty()) {
+    const bool no_key = files.key.empty();
+    return Error(
+        absl::StatusCode::kInvalidArgument,
+        no_key ? "CERTIFICATE_WITHOUT_KEY" : "KEY_WITHOUT_CERTIFICATE",
+        no_key ? absl::StrCat("the certificate ", files.certificate.string(),
+                              " is named without its key")
+               : absl::StrCat("the key ", files.key.string(), " is named without its certificate"),
+        no_key ? "name the key as well: `--key FILE`, or SLIPWAY_KEY"
+               : "name the certificate as well: `--certificate FILE`, or "
+                 "SLIPWAY_CERTIFICATE");
+  }
   RequireTls13();
   return TlsClients(ProviderOf(files), !files.certificate.empty());
 }

@@ -11,6 +11,11 @@
 #include "controller/store/store.h"
 
 namespace slipway::controller {
+namespace {
+// docs/operating.md has both.
+constexpr std::chrono::hours kRequestsAreKept{30 * 24};
+constexpr std::chrono::hours kEventsAreKept{90 * 24};
+}  // namespace
 
 Housekeeping::~Housekeeping() {
   stop_.Cancel();
@@ -42,6 +47,16 @@ void Housekeeping::RemoveWhatIsUnused() {
   }
   if (const absl::Status removed = store_.RemoveExpiredRecords(); !removed.ok()) {
     LogError("cannot remove what has expired", {{"problem", std::string(removed.message())}});
+  }
+  const Time now = clock_.WallNow();
+  if (const absl::Status removed = store_.RemoveRequests(now - kRequestsAreKept); !removed.ok()) {
+    LogError("cannot remove old request ids", {{"problem", std::string(removed.message())}});
+  }
+  absl::StatusOr<bool> more = true;
+  while (more.ok() && *more && !stop_.IsCancelled())
+    more = store_.RemoveEvents(now - kEventsAreKept);
+  if (!more.ok()) {
+    LogError("cannot remove old events", {{"problem", std::string(more.status().message())}});
   }
 }
 

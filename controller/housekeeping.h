@@ -1,10 +1,11 @@
 // What the controller that acts does for the state itself, on a thread of its own: it checks the chain of the history, and once a day
-// removes files and records that nothing needs any more.
+// removes files, records, request ids and events that nothing needs any more.
 #pragma once
 
 #include <thread>
 
 #include "common/cancellation.h"
+#include "common/clock.h"
 
 namespace slipway::controller {
 
@@ -14,8 +15,8 @@ class Store;
 
 class Housekeeping {
  public:
-  Housekeeping(Store& store, Releases& releases, Metrics& metrics)
-      : store_(store), releases_(releases), metrics_(metrics) {}
+  Housekeeping(Store& store, Releases& releases, Metrics& metrics, Clock& clock)
+      : store_(store), releases_(releases), metrics_(metrics), clock_(clock) {}
   // Waits for what is being removed.
   ~Housekeeping();
   Housekeeping(const Housekeeping&) = delete;
@@ -32,6 +33,7 @@ class Housekeeping {
   Store& store_;
   Releases& releases_;
   Metrics& metrics_;
+  Clock& clock_;
   Cancellation stop_;
   std::thread thread_;
 };

@@ -69,8 +69,13 @@ struct MetricsHttp::Impl {
   }
 
   void Serve() {
-    // One scraper and one person looking: no more threads than that.
-    server.new_task_queue = [] { return new httplib::ThreadPool(2); };
+    // One scraper and one person looking need two; the others are for clients that read or write slowly, of whom none has one for
+    // long.
+    server.new_task_queue = [] { return new httplib::ThreadPool(16); };
+    server.set_read_timeout(std::chrono::seconds(2));
+    server.set_write_timeout(std::chrono::seconds(5));
+    server.set_keep_alive_max_count(100);
+    server.set_keep_alive_timeout(2);
     // The library would share the port with whoever else of this user listens there.
     server.set_socket_options([](socket_t socket) {
       const int yes = 1;

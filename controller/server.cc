@@ -220,7 +220,7 @@ absl::Status Server::Parts::Assemble(const Config& config) {
       *store, targets({}), [this](const std::string& name) { return fleet->Observe(name); });
   reconciler = std::make_unique<Reconciler>(*store, *convergence, *admission);
   preview = std::make_unique<Preview>(*store, *applications, *releases, *admission, host);
-  housekeeping = std::make_unique<Housekeeping>(*store, *releases, metrics);
+  housekeeping = std::make_unique<Housekeeping>(*store, *releases, metrics, SystemClock());
   checks = std::make_unique<Checks>(*store, SystemClock());
   upload_quota = std::make_unique<UploadQuota>(config.uploads(), UploadQuota::FreeBytesOf(state),
                                                SystemClock());

@@ -56,6 +56,13 @@ std::optional<absl::Time> TimeOfHeadCommit(const fs::path& event_file, const std
 
 }  // namespace
 
+fs::path FolderOf(const std::string& path) {
+  std::error_code error;
+  // What cannot be made absolute, such as the empty path, is not read either.
+  const fs::path absolute = fs::absolute(path, error);
+  return error ? fs::path() : absolute.parent_path();
+}
+
 absl::StatusOr<ApplicationFile> ReadApplicationFile(const std::string& path) {
   auto text = ReadFile(path);
   if (absl::IsNotFound(text.status())) {
@@ -71,21 +78,52 @@ absl::StatusOr<ApplicationFile> ReadApplicationFile(const std::string& path) {
   if (absl::Status status = ValidateSpec(application.spec); !status.ok()) {
     return Annotate(status, path);
   }
-  application.folder = fs::absolute(path).parent_path();
+  application.folder = FolderOf(path);
   application.content = application.spec.has_site()
                             ? application.folder / application.spec.site().root()
                             : application.folder;
   return application;
 }
 
-absl::StatusOr<std::string> ApplicationOf(const std::string& named, const std::string& file) {
-  if (!named.empty()) {
-    if (IsApplicationName(named)) return named;
-    return Error(absl::StatusCode::kInvalidArgument, "BAD_NAME",
-                 absl::StrCat("'", named, "' is no application name"));
+absl::StatusOr<Subject> SubjectOf(const std::string& named, const std::string& app,
+                                  const std::string& file) {
+  Subject subject;
+  if (IsDeploymentId(named)) {
+    subject.deployment = named;
+  } else if (!named.empty()) {
+    absl::string_view rest = named;
+    absl::ConsumePrefix(&rest, "applications/");
+    const std::pair<absl::string_view, absl::string_view> parts =
+        absl::StrSplit(rest, absl::MaxSplits('/', 1));
+    absl::string_view deployment = parts.second;
+    absl::ConsumePrefix(&deployment, "deployments/");
+    subject.app = std::string(parts.first);
+    subject.deployment = std::string(deployment);
+    const bool is_whole = absl::StrContains(rest, '/') ? IsDeploymentId(deployment) : true;
+    if (!IsApplicationName(subject.app) || !is_whole) {
+      return Error(absl::StatusCode::kInvalidArgument, "BAD_NAME",
+                   absl::StrCat("'", named, "' names neither an application nor a deployment"),
+                   "write one such as gifty or 20261122-3f2c1a; `slipway history` lists them");
+    }
   }
+  if (!app.empty() && !IsApplicationName(app)) {
+    return Error(absl::StatusCode::kInvalidArgument, "BAD_NAME",
+                 absl::StrCat("'", app, "' is no application name"));
+  }
+  if (!app.empty() && !subject.app.empty() && app != subject.app) {
+    return Error(absl::StatusCode::kInvalidArgument, "BAD_NAME",
+                 absl::StrCat("two applications are named: ", subject.app, " and ", app));
+  }
+  if (subject.app.empty()) subject.app = app;
+  if (!subject.app.empty()) return subject;
   SLIPWAY_ASSIGN_OR_RETURN(const ApplicationFile application, ReadApplicationFile(file));
-  return application.spec.app();
+  subject.app = application.spec.app();
+  return subject;
+}
+
+absl::StatusOr<std::string> ApplicationOf(const std::string& named, const std::string& file) {
+  SLIPWAY_ASSIGN_OR_RETURN(const Subject subject, SubjectOf(named, "", file));
+  return subject.app;
 }
 
 absl::StatusOr<pb::Manifest> ScanWorkingCopy(const ApplicationFile& application) {
@@ -93,7 +131,7 @@ absl::StatusOr<pb::Manifest> ScanWorkingCopy(const ApplicationFile& application)
   IgnoreRules rules = IgnoreRules::Parse(ignored.ok() ? *ignored : "");
   if (!application.spec.has_site()) {
     rules.Add(absl::StrCat("/", application.spec.compose().env_file()));
-  } else if (!fs::is_directory(application.content)) {
+  } else if (std::error_code error; !fs::is_directory(application.content, error)) {
     return Error(absl::StatusCode::kNotFound, "NO_SITE",
                  absl::StrCat("there is no folder ", application.content.string()),
                  "build the site first, for example `mkdocs build --strict`, or mend `site.root`");

@@ -23,10 +23,26 @@ struct ApplicationFile {
   std::filesystem::path content;
 };
 
+// The folder of an application file, absolute; empty for a path that names no file.
+std::filesystem::path FolderOf(const std::string& path);
+
 // Reads, completes and checks the file. NOT_FOUND says how to make one.
 absl::StatusOr<ApplicationFile> ReadApplicationFile(const std::string& path);
 
-// The application named on the command line, else the one of the file.
+// What a command is about, however it was named.
+struct Subject {
+  std::string app;
+  // Empty for the one that the command takes by itself.
+  std::string deployment;
+};
+
+// `named` is an application (gifty, applications/gifty), a deployment of the application of the file (20261122-3f2c1a), or a deployment
+// of any (gifty/20261122-3f2c1a, applications/gifty/deployments/20261122-3f2c1a); empty for the application of the file. `app` is that of
+// an option, empty for none. INVALID_ARGUMENT (reason BAD_NAME) for anything else, or for two applications.
+absl::StatusOr<Subject> SubjectOf(const std::string& named, const std::string& app,
+                                  const std::string& file);
+
+// The application of the subject.
 absl::StatusOr<std::string> ApplicationOf(const std::string& named, const std::string& file);
 
 // Every file that a deployment sends: the content without .git, the managed env file and what

@@ -47,7 +47,8 @@ absl::StatusOr<std::string> Words(const std::vector<std::string>& words) {
 
 absl::StatusOr<fs::path> FindExecutor(const std::string& named) {
   if (!named.empty()) {
-    if (fs::is_regular_file(named)) return fs::path(named);
+    std::error_code unknown;
+    if (fs::is_regular_file(named, unknown)) return fs::path(named);
     return Error(absl::StatusCode::kNotFound, "NO_EXECUTOR", absl::StrCat("there is no ", named));
   }
   std::error_code error;
@@ -56,7 +57,7 @@ absl::StatusOr<fs::path> FindExecutor(const std::string& named) {
                                   here / "../lib/slipway/slipway-executor",
                                   here / "../../executor/slipway-executor"};
   for (const fs::path& place : places) {
-    if (fs::is_regular_file(place)) return place.lexically_normal();
+    if (fs::is_regular_file(place, error)) return place.lexically_normal();
   }
   return Error(absl::StatusCode::kNotFound, "NO_EXECUTOR",
                absl::StrCat("slipway-executor is neither beside slipway (", here.string(),

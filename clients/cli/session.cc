@@ -11,6 +11,7 @@
 #include "clients/cli/terminal.h"
 #include "common/file.h"
 #include "common/identity.h"
+#include "common/metadata_text.h"
 #include "common/status.h"
 #include "common/x509.h"
 
@@ -32,7 +33,10 @@ std::filesystem::path Home() { return FromEnvironment({"HOME"}); }
 
 std::string RelayFolder() {
   const std::string runtime = FromEnvironment({"XDG_RUNTIME_DIR"});
-  return runtime.empty() ? std::filesystem::temp_directory_path().string() : runtime;
+  if (!runtime.empty()) return runtime;
+  std::error_code error;
+  const std::filesystem::path folder = std::filesystem::temp_directory_path(error);
+  return error ? "/tmp" : folder.string();
 }
 
 // REPOSITORY run ID/ATTEMPT COMMIT of the workflow that this runs in; empty outside of one.
@@ -46,7 +50,9 @@ std::string WorkflowRun() {
 
 }  // namespace
 
-std::string TokenOfEnvironment() { return FromEnvironment({"SLIPWAY_TOKEN"}); }
+absl::StatusOr<std::string> TokenOfEnvironment() {
+  return CleanSecret(FromEnvironment({"SLIPWAY_TOKEN"}), "SLIPWAY_TOKEN");
+}
 
 Session::Session() = default;
 Session::~Session() = default;
@@ -93,6 +99,7 @@ SshOptions Session::Ssh() const {
 
 absl::StatusOr<client::ControllerClient*> Session::Controller() {
   if (client_ == nullptr) {
+    SLIPWAY_ASSIGN_OR_RETURN(const std::string token, TokenOfEnvironment());
     DialOptions options;
     options.max_answer_bytes = 64 << 20;
     options.ssh = Ssh();
@@ -102,6 +109,7 @@ absl::StatusOr<client::ControllerClient*> Session::Controller() {
     std::vector<client::Endpoint> endpoints;
     for (const absl::string_view one : absl::StrSplit(ControllerAddress(), ',')) {
       SLIPWAY_ASSIGN_OR_RETURN(const Address address, ParseAddress(std::string(one)));
+      if (address.scheme == Scheme::kTls) SLIPWAY_RETURN_IF_ERROR(CheckTlsFiles());
       SLIPWAY_ASSIGN_OR_RETURN(const auto link, dialer_.Dial(address, options));
       endpoints.push_back({std::string(one), link->channel(), [link] { return link->Prepare(); }});
       links_.push_back(link);
@@ -111,8 +119,8 @@ absl::StatusOr<client::ControllerClient*> Session::Controller() {
     if (endpoints.size() == 1) SLIPWAY_RETURN_IF_ERROR(prepared);
     client::Caller caller;
     caller.name = FromEnvironment({"GITHUB_ACTOR"});
-    caller.token = TokenOfEnvironment();
-    caller.ref = ReadCommit(std::filesystem::absolute(file).parent_path()).ref;
+    caller.token = token;
+    caller.ref = ReadCommit(FolderOf(file)).ref;
     caller.origin = WorkflowRun();
     caller.override_policy = override_policy;
     client_ = std::make_unique<client::ControllerClient>(std::move(endpoints), std::move(caller));
@@ -121,10 +129,28 @@ absl::StatusOr<client::ControllerClient*> Session::Controller() {
   return client_.get();
 }
 
+absl::Status Session::CheckTlsFiles() const {
+  if (authority.empty()) return absl::OkStatus();
+  const auto read = [](const std::string& path, const char* option) -> absl::StatusOr<std::string> {
+    auto text = ReadFile(path);
+    if (text.ok()) return text;
+    return Error(absl::StatusCode::kInvalidArgument, "CANNOT_READ_CREDENTIALS",
+                 absl::StrCat(option, ": ", path, " cannot be read: ", text.status().message()),
+                 "name a file in PEM that you may read");
+  };
+  SLIPWAY_ASSIGN_OR_RETURN(const std::string authority_pem, read(authority, "--authority"));
+  // One without the other is for TlsClients to refuse, as everywhere.
+  if (certificate.empty() || key.empty()) return absl::OkStatus();
+  SLIPWAY_ASSIGN_OR_RETURN(const std::string certificate_pem, read(certificate, "--certificate"));
+  SLIPWAY_ASSIGN_OR_RETURN(const std::string key_pem, read(key, "--key"));
+  return CheckCredentials(key_pem, certificate_pem, authority_pem);
+}
+
 // People's certificates are as short as the daemons': whoever uses one in the last third of its life gets the next one. Trying is
 // enough; the present one is good still.
 void Session::RenewCertificate() {
-  if (certificate.empty() || key.empty() || !TokenOfEnvironment().empty()) return;
+  const auto token = TokenOfEnvironment();
+  if (certificate.empty() || key.empty() || !token.ok() || !token->empty()) return;
   const auto pem = ReadFile(certificate);
   const auto facts = pem.ok() ? ReadCertificate(*pem) : pem.status();
   if (!facts.ok()) return;

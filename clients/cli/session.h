@@ -46,6 +46,8 @@ struct Session {
   SshOptions Ssh() const;
 
  private:
+  // Reads the files that tls:// needs before gRPC does, which would only log what is wrong with them.
+  absl::Status CheckTlsFiles() const;
   void RenewCertificate();
 
   Dialer dialer_;
@@ -55,6 +57,7 @@ struct Session {
 };
 
 // The token that goes with every call: SLIPWAY_TOKEN, which a command line would show to everybody on the machine. Empty for none.
-std::string TokenOfEnvironment();
+// INVALID_ARGUMENT (reason BAD_TOKEN_TEXT) for what cannot be a token.
+absl::StatusOr<std::string> TokenOfEnvironment();
 
 }  // namespace slipway::cli

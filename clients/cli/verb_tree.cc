@@ -9,7 +9,8 @@ VerbTree::VerbTree(Session& session)
       root_("slipway", "Zero-downtime deployments of compose applications behind nginx") {
   root_
       .AddOption("--controller", session_.controller,
-                 "unix:///SOCKET, ssh://USER@HOST:PORT, tls://HOST:PORT; several controllers of "
+                 "unix:///SOCKET, ssh://USER@HOST:PORT, tls://HOST:PORT, https://HOST; several "
+                 "controllers of "
                  "one state are "
                  "separated by commas; default this machine's")
       .OrFromEnvironment("SLIPWAY_CONTROLLER");
@@ -41,10 +42,14 @@ VerbTree::VerbTree(Session& session)
   }
 }
 
+std::optional<int> VerbTree::Parse(int argc, char** argv) {
+  const std::optional<int> ended = root_.Parse(argc, argv);
+  if (!ended) return std::nullopt;
+  return *ended == 0 ? kExitOk : kExitUsage;
+}
+
 int VerbTree::Run(int argc, char** argv) {
-  if (const std::optional<int> ended = root_.Parse(argc, argv)) {
-    return *ended == 0 ? kExitOk : kExitUsage;
-  }
+  if (const std::optional<int> ended = Parse(argc, argv)) return *ended;
   session_.output.json = output_ == "json";
   for (const auto& [command, run] : verbs_) {
     if (command->Given()) return run(session_);

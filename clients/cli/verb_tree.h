@@ -17,6 +17,8 @@ class VerbTree {
   explicit VerbTree(Session& session);
 
   const CommandLine& root() const { return root_; }
+  // What is wrong with the words as an exit code, and printed; nothing when they are a command.
+  std::optional<int> Parse(int argc, char** argv);
   // Runs the verb that is given; its exit code.
   int Run(int argc, char** argv);
 

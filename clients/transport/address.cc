@@ -15,6 +15,7 @@ namespace {
 
 constexpr uint16_t kSshPort = 22;
 constexpr uint16_t kTlsPort = 9781;
+constexpr uint16_t kHttpsPort = 443;
 constexpr size_t kLongestHost = 253;
 constexpr size_t kLongestUser = 32;
 // sizeof(sockaddr_un::sun_path) - 1, here and on any other Linux.
@@ -124,8 +125,12 @@ absl::StatusOr<Address> ParseAddress(absl::string_view text, Peer peer) {
     address.scheme = Scheme::kTls;
     address.port = kTlsPort;
     absl::ConsumeSuffix(&rest, "/");
+  } else if (peer == Peer::kController && absl::ConsumePrefix(&rest, "https://")) {
+    address.scheme = Scheme::kHttps;
+    address.port = kHttpsPort;
+    absl::ConsumeSuffix(&rest, "/");
   } else {
-    return Bad(text, "it begins with none of unix://, ssh://, tls://");
+    return Bad(text, "it begins with none of unix://, ssh://, tls://, https://");
   }
   if (const std::string problem = ParseHostAndPort(rest, address); !problem.empty()) {
     return Bad(text, problem);
@@ -138,6 +143,7 @@ std::string ToString(const Address& address) {
   const std::string host =
       absl::StrContains(address.host, ':') ? absl::StrCat("[", address.host, "]") : address.host;
   if (address.scheme == Scheme::kTls) return absl::StrCat("tls://", host, ":", address.port);
+  if (address.scheme == Scheme::kHttps) return absl::StrCat("https://", host, ":", address.port);
   return absl::StrCat("ssh://", address.user, address.user.empty() ? "" : "@", host, ":",
                       address.port, address.path);
 }

@@ -2,6 +2,7 @@
 //   unix:///run/slipway/controller.sock
 //   ssh://deploy@203.0.113.7:22/run/slipway/executor.sock   through SSH to a unix socket: no open port but SSH's
 //   tls://deploy.example.org:9781                           mutual TLS 1.3
+//   https://deploy.example.org:443                          through a web server with a certificate of its own, by token
 #pragma once
 
 #include <cstdint>
@@ -12,13 +13,13 @@
 
 namespace slipway {
 
-enum class Scheme { kUnix, kSsh, kTls };
+enum class Scheme { kUnix, kSsh, kTls, kHttps };
 
 struct Address {
   Scheme scheme = Scheme::kUnix;
   // Of ssh; empty for the name of this process's user.
   std::string user;
-  // A name or an IP address, IPv6 without brackets. Of ssh and tls.
+  // A name or an IP address, IPv6 without brackets. Of ssh, tls and https.
   std::string host;
   uint16_t port = 0;
   // Absolute path of a unix socket, on this machine or on the other one.

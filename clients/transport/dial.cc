@@ -6,6 +6,7 @@
 #include <grpcpp/support/channel_arguments.h>
 
 #include "clients/transport/ssh_tunnel.h"
+#include "common/file.h"
 #include "common/grpc_server.h"
 #include "common/status.h"
 
@@ -31,6 +32,20 @@ grpc::ChannelArguments Arguments(const DialOptions& options) {
   arguments.SetMaxReceiveMessageSize(options.max_answer_bytes == 0 ? kMaxMessageBytes
                                                                    : options.max_answer_bytes);
   return arguments;
+}
+
+std::string Target(const Address& address) {
+  const bool is_v6 = address.host.find(':') != std::string::npos;
+  return absl::StrCat(is_v6 ? "[" : "", address.host, is_v6 ? "]:" : ":", address.port);
+}
+
+// The server's certificate must be for the host's name, and of an authority that this machine trusts, or of the one that is named.
+absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> WebCredentials(const TlsFiles& files) {
+  grpc::SslCredentialsOptions options;
+  if (!files.authority.empty()) {
+    SLIPWAY_ASSIGN_OR_RETURN(options.pem_root_certs, ReadFile(files.authority));
+  }
+  return grpc::SslCredentials(options);
 }
 
 std::shared_ptr<grpc::Channel> UnixChannel(const std::string& path, const DialOptions& options) {
@@ -86,14 +101,16 @@ absl::StatusOr<std::shared_ptr<Link>> Dialer::Dial(const Address& address,
     }
     case Scheme::kTls: {
       SLIPWAY_ASSIGN_OR_RETURN(const TlsClients clients, ClientsWith(options.tls));
-      const std::string host = address.host.find(':') == std::string::npos
-                                   ? address.host
-                                   : absl::StrCat("[", address.host, "]");
       return std::make_shared<Link>(
-          grpc::CreateCustomChannel(absl::StrCat(host, ":", address.port),
+          grpc::CreateCustomChannel(Target(address),
                                     clients.For(options.tls_peer, options.tls_check),
                                     Arguments(options)),
           nullptr);
+    }
+    case Scheme::kHttps: {
+      SLIPWAY_ASSIGN_OR_RETURN(const auto credentials, WebCredentials(options.tls));
+      return std::make_shared<Link>(
+          grpc::CreateCustomChannel(Target(address), credentials, Arguments(options)), nullptr);
     }
   }
   return absl::InternalError("an address of no scheme");

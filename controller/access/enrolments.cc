@@ -41,7 +41,7 @@ absl::StatusOr<std::string> Enrolments::Redeem(absl::string_view secret,
   const absl::Status bad =
       Error(absl::StatusCode::kUnauthenticated, "BAD_ENROLMENT",
             "this invitation is not one of ours, was used, or is older than 15 minutes",
-            "run `slipway hosts add` again, which makes a new one");
+            "run `slipway hosts add HOST --ssh USER@HOST` again, which makes a new one");
   if (!absl::ConsumePrefix(&secret, kPrefix)) return bad;
   const std::string id = absl::BytesToHexString(Sha256Of(absl::StrCat(kPrefix, secret)));
   const auto body = store_.TakeRecord(kKind, id, std::nullopt);

@@ -1,32 +1,24 @@
 #include "controller/access/guard.h"
 
-#include <algorithm>
-
-#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 
 #include "common/access_policy.h"
 #include "common/durations.h"
+#include "common/metadata_text.h"
 #include "common/peer_certificate.h"
 #include "common/status.h"
 
 namespace slipway::controller {
 namespace {
 
-constexpr size_t kLongestText = 200;
-
 // What a client says, made harmless for logs.
 std::string Said(const grpc::ServerContextBase& context, const char* key) {
   const auto& metadata = context.client_metadata();
   const auto found = metadata.find(key);
   if (found == metadata.end()) return "";
-  std::string text(found->second.data(), std::min(found->second.size(), kLongestText));
-  for (char& c : text) {
-    if (!absl::ascii_isprint(static_cast<unsigned char>(c))) c = '?';
-  }
-  return text;
+  return DecodeMetadata({found->second.data(), found->second.size()});
 }
 
 std::string BearerOf(const grpc::ServerContextBase& context) {
@@ -82,7 +74,11 @@ absl::StatusOr<Caller> Guard::Authenticate(const grpc::ServerContextBase& contex
     Caller caller;
     const std::string name = Said(context, "x-slipway-actor");
     caller.identity.set_role(pb::ROLE_OPERATOR);
-    caller.identity.set_name(name.empty() ? "unknown" : name);
+    caller.identity.set_name(absl::StrCat("user:", user_));
+    // Nothing proves it, and it could be spelt like a name that something proves.
+    if (!name.empty() && name != user_) {
+      absl::StrAppend(caller.identity.mutable_name(), ", says ", name);
+    }
     caller.identity.set_origin("local socket");
     return caller;
   }

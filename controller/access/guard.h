@@ -48,8 +48,15 @@ class Guard {
   // controller has to answer.
   absl::StatusOr<Caller> Admit(const grpc::ServerContextBase& context,
                                const google::protobuf::Message& request) const;
+  Openers openers() const { return openers_; }
   // OK for the controller that acts; else as Admit() says.
   absl::Status CheckLeads() const { return leads_ == nullptr ? absl::OkStatus() : leads_(); }
+  // The guard of a socket's calls that this user of the machine makes, by the kernel's word.
+  Guard ForUser(std::string user) const {
+    Guard guard(*this);
+    guard.user_ = std::move(user);
+    return guard;
+  }
   // Counts a refusal that a handler made.
   void Refused(const std::string& kind, const absl::Status& refusal) const;
 
@@ -57,6 +64,8 @@ class Guard {
   absl::StatusOr<Caller> Authenticate(const grpc::ServerContextBase& context,
                                       std::string& kind) const;
 
+  // Of the socket's calls; empty where users are not told apart.
+  std::string user_;
   const Openers openers_;
   Tokens& tokens_;
   Certificates& certificates_;

@@ -31,7 +31,7 @@ constexpr size_t kSecretLetters = 43;
 absl::Status NoSuchToken() {
   return Error(absl::StatusCode::kUnauthenticated, "BAD_TOKEN",
                "this token is not one of ours, has expired, or was revoked",
-               "make a new one: `slipway token create`");
+               "make a new one: `slipway token create NAME`");
 }
 
 // The same for one request id, so that a repeated call makes no second token.

@@ -198,13 +198,19 @@ absl::Status DeploymentsService::Logs(grpc::ServerContext& context,
   relayed.set_service(request.service());
   relayed.set_follow(request.follow());
   relayed.set_tail(request.tail() <= 0 ? 100 : request.tail());
-  return client->StreamLogs(relayed, [&](const xpb::StreamLogsResponse& line) {
+  const absl::Status ended = client->StreamLogs(relayed, [&](const xpb::StreamLogsResponse& line) {
     pb::StreamLogsResponse response;
     response.set_host(host);
     response.set_service(line.service());
     response.set_line(line.line());
     return !context.IsCancelled() && writer.Write(response);
   });
+  // UNAVAILABLE would say that this controller is.
+  if (!absl::IsUnavailable(ended) && !absl::IsDeadlineExceeded(ended)) return ended;
+  return Error(absl::StatusCode::kFailedPrecondition, "HOST_UNREACHABLE",
+               absl::StrCat("host ", host, " does not answer: ", ended.message()),
+               absl::StrCat("`slipway hosts check ", host, "` says what is in the way"),
+               HostName(host));
 }
 
 absl::Status DeploymentsService::History(const pb::ListHistoryRequest& request,

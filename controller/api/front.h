@@ -1,4 +1,4 @@
-// The API on one listener: its own services and server, behind its own guard. Everything that they call is shared.
+// The API on one listener: its own services and server, behind its own guard; on the operators' socket one for each user. Everything that they call is shared.
 #pragma once
 
 #include <chrono>
@@ -60,10 +60,20 @@ class Front {
   void Close(std::chrono::milliseconds after);
 
  private:
-  explicit Front(Guard guard) : guard_(std::move(guard)) {}
+  // The API behind one guard.
+  struct Api {
+    explicit Api(Guard callers) : guard(std::move(callers)) {}
+    const Guard guard;
+    std::vector<std::unique_ptr<grpc::Service>> services;
+  };
+
+  Front(Guard guard, const FrontParts& parts) : guard_(std::move(guard)), parts_(parts) {}
+  UserServices Serve(Guard guard);
 
   const Guard guard_;
-  std::vector<std::unique_ptr<grpc::Service>> services_;
+  const FrontParts parts_;
+  // Added to by the server's thread. Each stays where it is.
+  std::vector<std::unique_ptr<Api>> apis_;
   std::unique_ptr<GrpcServer> server_;
 };
 

@@ -28,9 +28,11 @@ absl::StatusOr<pb::ApplicationSpec> Applications::Check(const pb::ApplicationSpe
   SLIPWAY_RETURN_IF_ERROR(ValidateSpec(full));
   for (const std::string& host : full.hosts()) {
     if (IsHostSelector(host) || known_hosts.contains(host)) continue;
-    return Error(absl::StatusCode::kInvalidArgument, "UNKNOWN_HOST",
-                 absl::StrCat("hosts: the controller knows no host '", host, "'"),
-                 "`slipway hosts list` shows those it knows; `slipway hosts add` makes one known");
+    return Error(
+        absl::StatusCode::kInvalidArgument, "UNKNOWN_HOST",
+        absl::StrCat("hosts: the controller knows no host '", host, "'"),
+        "`slipway hosts list` shows those it knows; `slipway hosts add HOST --ssh USER@HOST` makes "
+        "one known");
   }
   if (SelectHosts(full.hosts(), known_hosts).empty()) {
     return Error(

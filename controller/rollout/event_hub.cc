@@ -55,15 +55,26 @@ void EventHub::Run() {
       if (stopping_) return;
     }
     MutexLock calling(calling_);
-    std::vector<std::function<void()>> callbacks;
+    std::vector<uint64_t> told;
     {
       MutexLock lock(mutex_);
       for (const auto& [id, subscriber] : subscribers_) {
-        if (dirty_.contains(subscriber.first)) callbacks.push_back(subscriber.second);
+        if (dirty_.contains(subscriber.first)) told.push_back(id);
       }
       dirty_.clear();
     }
-    for (const auto& callback : callbacks) callback();
+    for (const uint64_t id : told) {
+      std::function<void()> callback;
+      {
+        MutexLock lock(mutex_);
+        // A callback before this one may have ended others on this thread: gRPC completes calls of one connection wherever it is
+        // called.
+        const auto found = subscribers_.find(id);
+        if (found == subscribers_.end()) continue;
+        callback = found->second.second;
+      }
+      callback();
+    }
   }
 }
 

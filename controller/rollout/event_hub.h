@@ -28,7 +28,7 @@ class EventHub {
   // Something may have been missed of every deployment.
   void PublishAll();
 
-  // The callback must return soon; it may unsubscribe itself as the last thing it does.
+  // The callback must return soon. It may unsubscribe any subscription, its own as the last thing that it does.
   uint64_t Subscribe(const std::string& app, const std::string& deployment,
                      std::function<void()> callback);
   // When it returns, the callback does not run and never will.

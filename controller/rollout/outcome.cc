@@ -64,6 +64,17 @@ std::string WhatServedBefore(const DeploymentRecord& deployment) {
   return Grouped(hosts, " serves ", " serve ", ", ");
 }
 
+// Every host was looked at, and nothing served there.
+bool SawNothingServing(const DeploymentRecord& deployment) {
+  return !deployment.rollouts.empty() &&
+         std::all_of(deployment.rollouts.begin(), deployment.rollouts.end(),
+                     [](const RolloutRecord& rollout) {
+                       const StepRecord* step = FindStep(rollout, "preflight");
+                       return step != nullptr && step->state == pb::STEP_STATE_DONE &&
+                              PreviousSlot(rollout) == pb::SLOT_UNSPECIFIED;
+                     });
+}
+
 std::string Sentence(absl::string_view text) {
   return text.empty() ? "" : absl::StrCat(text, ". ");
 }
@@ -232,9 +243,9 @@ Outcome UndoneOutcome(const DeploymentRecord& deployment) {
   outcome.state = cancelled   ? pb::DEPLOYMENT_STATE_CANCELLED
                   : went_back ? pb::DEPLOYMENT_STATE_ROLLED_BACK
                               : pb::DEPLOYMENT_STATE_FAILED;
-  const char* truth = went_back        ? "The previous release serves again, proven"
-                      : before.empty() ? "Nothing serves this application yet"
-                                       : "What served before was not touched";
+  const char* truth = went_back                       ? "The previous release serves again, proven"
+                      : SawNothingServing(deployment) ? "Nothing serves this application yet"
+                                                      : "What served before was not touched";
   std::string owner;
   for (const RolloutRecord& rollout : deployment.rollouts) {
     if (IsFenced(rollout)) absl::StrAppend(&owner, rollout.host, ": ", kNewOwner, ". ");

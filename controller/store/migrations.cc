@@ -95,6 +95,12 @@ ALTER TABLE deployments ADD COLUMN left_out TEXT NOT NULL DEFAULT '';
 ALTER TABLE deployments ADD COLUMN cancel_when_abandoned INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE deployments ADD COLUMN last_transition TEXT NOT NULL DEFAULT '';
 )sql",
+    // 0 for requests of before: they get the time at which they are first looked at.
+    R"sql(
+ALTER TABLE requests ADD COLUMN create_time INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX requests_by_time ON requests(create_time);
+CREATE INDEX deployments_by_end ON deployments(end_time, number);
+)sql",
 };
 
 absl::Status CheckNotTooNew(int64_t version) {

@@ -141,8 +141,10 @@ absl::StatusOr<std::optional<std::string>> SeenRequest(Database& database, const
 absl::Status SaveRequest(Database& database, const std::string& app, const Request& request,
                          const std::string& answer) {
   if (request.id.empty()) return absl::OkStatus();
-  Statement insert(database, "INSERT INTO requests VALUES (?, ?, ?, ?)");
+  Statement insert(database, "INSERT INTO requests VALUES (?, ?, ?, ?, ?)");
   insert.BindAll(app, request.id).BindBlob(request.parameters_hash).Bind(answer);
+  // The time is filled in by RemoveRequests(), which has a clock: a day more or less does not matter there.
+  insert.Bind(int64_t{0});
   return insert.Run();
 }
 

@@ -101,6 +101,8 @@ class SqlStore : public Store {
   absl::StatusOr<std::string> TakeRecord(const std::string& kind, const std::string& id,
                                          const std::optional<HistoryDraft>& history) override;
   absl::Status RemoveExpiredRecords() override;
+  absl::Status RemoveRequests(Time before) override;
+  absl::StatusOr<bool> RemoveEvents(Time before) override;
   absl::Status AppendHistory(const HistoryDraft& draft) override;
   absl::StatusOr<std::vector<HistoryRecord>> ListHistory(const std::string& app, uint64_t before,
                                                          int limit) override;

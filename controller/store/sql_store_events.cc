@@ -66,4 +66,34 @@ absl::StatusOr<std::vector<pb::Event>> SqlStore::ListEvents(const std::string& a
   return events;
 }
 
+absl::StatusOr<bool> SqlStore::RemoveEvents(Time before) {
+  // Few enough that nobody waits long for the database.
+  constexpr int kAtATime = 100;
+  std::vector<int64_t> numbers;
+  SLIPWAY_RETURN_IF_ERROR(Write([&](Database& database) -> absl::Status {
+    {
+      Statement find(
+          database,
+          "SELECT number FROM deployments WHERE end_time < ? AND EXISTS (SELECT 1 FROM "
+          "events WHERE deployment = number AND sequence < last_event) ORDER BY end_time "
+          "LIMIT ?");
+      find.BindAll(ToMicros(before), kAtATime);
+      while (true) {
+        SLIPWAY_ASSIGN_OR_RETURN(const bool row, find.Step());
+        if (!row) break;
+        numbers.push_back(find.Integer(0));
+      }
+    }
+    for (const int64_t number : numbers) {
+      // The last one says how it ended, to whoever watches it from the beginning.
+      Statement remove(database,
+                       "DELETE FROM events WHERE deployment=? AND sequence < (SELECT last_event "
+                       "FROM deployments WHERE number=?)");
+      SLIPWAY_RETURN_IF_ERROR(remove.BindAll(number, number).Run());
+    }
+    return absl::OkStatus();
+  }));
+  return numbers.size() == static_cast<size_t>(kAtATime);
+}
+
 }  // namespace slipway::controller

@@ -110,6 +110,16 @@ absl::StatusOr<std::string> SqlStore::TakeRecord(const std::string& kind, const 
   return body;
 }
 
+absl::Status SqlStore::RemoveRequests(Time before) {
+  const Time now = clock_.WallNow();
+  return Write([&](Database& database) -> absl::Status {
+    Statement date(database, "UPDATE requests SET create_time=? WHERE create_time=0");
+    SLIPWAY_RETURN_IF_ERROR(date.Bind(ToMicros(now)).Run());
+    Statement remove(database, "DELETE FROM requests WHERE create_time < ?");
+    return remove.Bind(ToMicros(before)).Run();
+  });
+}
+
 absl::Status SqlStore::RemoveExpiredRecords() {
   const Time now = clock_.WallNow();
   return Write([&](Database& database) {

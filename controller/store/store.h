@@ -207,6 +207,11 @@ class Store {
                                                  const std::optional<HistoryDraft>& history) = 0;
   virtual absl::Status RemoveExpiredRecords() = 0;
 
+  // Removes request ids that were seen before this time: they may be used again.
+  virtual absl::Status RemoveRequests(Time before) = 0;
+  // Removes the events, but for the last one, of some deployments that ended before this time; true when there may be more of them.
+  virtual absl::StatusOr<bool> RemoveEvents(Time before) = 0;
+
   virtual absl::Status AppendHistory(const HistoryDraft& draft) = 0;
   // Newest first; `before` is a sequence number, 0 for the newest; an empty app means all.
   virtual absl::StatusOr<std::vector<HistoryRecord>> ListHistory(const std::string& app,

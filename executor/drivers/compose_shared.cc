@@ -210,7 +210,7 @@ absl::Status ComposeWorkload::AwaitHealthy(const std::string& project,
   if (!stop.cancellation().IsCancelled()) return heard;
   return Failure(pb::FAILURE_REASON_SHARED_SERVICE,
                  absl::StrCat("not healthy in time: ", absl::StrJoin(waiting, ", ")),
-                 "look at it with `slipway logs --service`");
+                 "look at it with `slipway logs --service SERVICE`");
 }
 
 }  // namespace slipway::executor

@@ -74,6 +74,47 @@ TEST_P(StoreRecords, ForgetsRecordsWhenTheyExpire) {
   EXPECT_TRUE(store_->GetRecord("jwt", "new").ok());
 }
 
+TEST_P(StoreRecords, ForgetsRequestIdsWhenTheyAreOld) {
+  const Time now = SystemClock().WallNow();
+  ASSERT_TRUE(store_->ApplyApplication(SpecOf("gifty"), {"r1", "hash"}, "ann").ok());
+  ASSERT_TRUE(store_->RemoveRequests(now - std::chrono::hours(1)).ok());
+  EXPECT_TRUE(store_->FindRequest("gifty", {"r1", "hash"})->has_value());
+  ASSERT_TRUE(store_->RemoveRequests(now + std::chrono::hours(1)).ok());
+  EXPECT_FALSE(store_->FindRequest("gifty", {"r1", "hash"})->has_value());
+  // It may be used again, for anything.
+  EXPECT_FALSE(store_->FindRequest("gifty", {"r1", "another hash"})->has_value());
+}
+
+TEST_P(StoreRecords, ForgetsTheEventsOfOldDeploymentsButForTheirEnd) {
+  const Time now = SystemClock().WallNow();
+  ASSERT_TRUE(store_->ApplyApplication(SpecOf("gifty"), {}, "ann").ok());
+  ASSERT_TRUE(store_->CreateRelease(ReleaseOf("gifty", "aaaaaaaaaaaa"), {}, "ann").ok());
+  const auto running = store_->CreateDeployment(DeploymentOf("gifty", "aaaaaaaaaaaa"), {});
+  const auto waiting = store_->CreateDeployment(DeploymentOf("gifty", "aaaaaaaaaaaa"), {});
+  ASSERT_TRUE(waiting.ok()) << waiting.status();
+  ASSERT_TRUE(waiting->queued);
+  pb::Event line;
+  line.mutable_log()->set_text("a line");
+  for (const std::string& id : {running->id, waiting->id}) {
+    ASSERT_TRUE(store_->AppendEvents("gifty", id, {line, line}).ok());
+  }
+  ASSERT_TRUE(store_->RequestCancel("gifty", waiting->id, {}, "ann").value());
+  const auto events = [&](const std::string& id) {
+    return store_->ListEvents("gifty", id, 0, 1000).value();
+  };
+  const size_t before = events(running->id).size();
+  ASSERT_GT(events(waiting->id).size(), 2u);
+  // It has not ended for so long yet.
+  EXPECT_FALSE(store_->RemoveEvents(now - std::chrono::hours(1)).value());
+  ASSERT_GT(events(waiting->id).size(), 2u);
+  EXPECT_FALSE(store_->RemoveEvents(now + std::chrono::hours(1)).value());
+  ASSERT_THAT(events(waiting->id), SizeIs(1));
+  EXPECT_EQ(events(waiting->id)[0].state().state(), pb::DEPLOYMENT_STATE_CANCELLED);
+  EXPECT_EQ(events(waiting->id)[0].sequence(),
+            store_->GetDeploymentHead("gifty", waiting->id)->last_event);
+  EXPECT_THAT(events(running->id), SizeIs(before));
+}
+
 TEST_P(StoreRecords, WritesARecordAndItsHistoryTogetherWithWhereItCameFrom) {
   const HistoryDraft draft{"a", Actor("ann", "github:acme/a run 1"), "token create", "tokens/x",
                            "ok"};

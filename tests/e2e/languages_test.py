@@ -6,32 +6,24 @@ import pathlib
 import re
 import shutil
 import socket
-import subprocess
 import sys
-import tempfile
 import threading
 
-BUILD = os.environ["SLIPWAY_BUILD"]
 SOURCES = pathlib.Path(__file__).resolve().parent / "languages"
 PROTOS = SOURCES.parents[2] / "proto"
 sys.path.insert(0, os.environ["SLIPWAY_PYTHON_CLIENT"])
 
+import lone_controller  # noqa: E402
 import slipway  # noqa: E402
 from slipway.v1 import access_pb2, applications_pb2, deployments_pb2  # noqa: E402
 
+run = lone_controller.run
 JAVA_ARCHIVES = ":".join(
     f"/usr/share/java/{name}.jar" for name in (
         "grpc-api", "grpc-context", "grpc-core", "grpc-netty", "grpc-protobuf", "grpc-protobuf-lite", "grpc-stub", "guava",
         "netty-buffer", "netty-codec", "netty-codec-http", "netty-codec-http2", "netty-common",
         "netty-handler", "netty-resolver", "netty-transport", "netty-transport-native-unix-common", "perfmark-api",
         "proto-google-common-protos", "protobuf"))
-
-
-def run(*argv, **options):
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=300, **options)
-    if done.returncode != 0:
-        raise AssertionError(f"{argv[0]} ended with {done.returncode}:\n{(done.stdout + done.stderr)[-2000:]}")
-    return done.stdout
 
 
 class Relay:
@@ -128,30 +120,6 @@ def ours(path):
     return read
 
 
-def start(folder):
-    (folder / "controller.yaml").write_text(
-        f"state: {folder}/state\nsocket: {folder}/controller.sock\ntoken_socket: {folder}/token.sock\nmetrics_address: 'off'\n"
-        f"hosts:\n- {{name: web-1, address: 'unix://{folder}/nobody.sock'}}\n")
-    with open(folder / "log", "wb") as log:
-        controller = subprocess.Popen([f"{BUILD}/controller/slipway-controller", "--config", f"{folder}/controller.yaml"],
-                                      stdout=subprocess.PIPE, stderr=log)
-    return controller
-
-
-def await_ready(folder, controller):
-    while "controller ready" not in (folder / "log").read_text():
-        if controller.poll() is not None:
-            raise AssertionError((folder / "log").read_text())
-
-
-def apply_good(folder):
-    (folder / "app").mkdir()
-    (folder / "app" / "slipway.yaml").write_text(
-        "app: gifty\nhosts: [web-1]\ncompose: {slotted: [api]}\nslots: {blue: 8000, green: 8001}\n"
-        "health: {http: {path: /health}}\nnginx: {upstream: gifty_backend}\n")
-    run(f"{BUILD}/clients/cli/slipway", "--controller", f"unix://{folder}/controller.sock", "apply", cwd=folder / "app")
-
-
 def check_one(language, call, folder):
     """What is wrong with its reading; empty when nothing is."""
     problems = []
@@ -173,25 +141,17 @@ def check_one(language, call, folder):
 
 
 def main():
-    with tempfile.TemporaryDirectory(prefix="slipway-languages-") as name:
-        folder = pathlib.Path(name)
-        controller = start(folder)
-        try:
-            await_ready(folder, controller)
-            apply_good(folder)
-            problems, readings = [], {}
-            for make in (node, go, java, ruby):
-                found, readings[make.__name__] = check_one(make.__name__, make(folder), folder)
-                problems += found
-                print(f"{make.__name__}: {'reads them all' if not found else 'FAILED'}", flush=True)
-            if len({json.dumps(reading, sort_keys=True) for reading in readings.values()}) != 1:
-                problems.append(f"the languages do not read the same: {json.dumps(readings, indent=1)}")
-            own = ours(folder)
-            if own != [("NO_IDENTITY", True), ("NO_PREVIOUS_RELEASE", "applications/gifty")]:
-                problems.append(f"our Python client reads {own}")
-        finally:
-            controller.terminate()
-            controller.wait(20)
+    with lone_controller.controller() as folder:
+        problems, readings = [], {}
+        for make in (node, go, java, ruby):
+            found, readings[make.__name__] = check_one(make.__name__, make(folder), folder)
+            problems += found
+            print(f"{make.__name__}: {'reads them all' if not found else 'FAILED'}", flush=True)
+        if len({json.dumps(reading, sort_keys=True) for reading in readings.values()}) != 1:
+            problems.append(f"the languages do not read the same: {json.dumps(readings, indent=1)}")
+        own = ours(folder)
+        if own != [("NO_IDENTITY", True), ("NO_PREVIOUS_RELEASE", "applications/gifty")]:
+            problems.append(f"our Python client reads {own}")
     for problem in problems:
         print(problem, file=sys.stderr)
     good = 4 - len({re.match(r"\w+", problem)[0] for problem in problems} & {"node", "go", "java", "ruby"})

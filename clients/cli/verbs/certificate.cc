@@ -22,7 +22,7 @@ struct Options {
 int Create(Session& session, const Options& options) {
   const std::filesystem::path folder = options.folder;
   const auto key_file = folder / absl::StrCat(options.subject, ".key");
-  if (std::filesystem::exists(key_file)) {
+  if (std::error_code error; std::filesystem::exists(key_file, error)) {
     session.output.Error(absl::StrCat("slipway: ", key_file.string(),
                                       " is there already\n  what to do: move it away first"));
     return kExitUsage;

@@ -21,7 +21,7 @@ struct Options {
 
 std::string CommitOf(const Session& session, const Options& options) {
   if (!options.commit.empty()) return options.commit;
-  return ReadCommit(std::filesystem::absolute(session.file).parent_path()).id;
+  return ReadCommit(FolderOf(session.file)).id;
 }
 
 int Report(Session& session, const Options& options) {

@@ -40,9 +40,10 @@ struct Guess {
 
 std::string FindComposeFile(const std::string& named) {
   if (!named.empty()) return named;
+  std::error_code error;
   for (const char* name :
        {"compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml"}) {
-    if (fs::exists(name)) return name;
+    if (fs::exists(name, error)) return name;
   }
   return "docker-compose.yml";
 }
@@ -123,7 +124,8 @@ absl::StatusOr<Guess> ReadComposeFile(const std::string& path) {
 }
 
 std::string DefaultName() {
-  std::string name = fs::current_path().filename().string();
+  std::error_code error;
+  std::string name = fs::current_path(error).filename().string();
   absl::AsciiStrToLower(&name);
   for (char& c : name) {
     if (!absl::ascii_isalnum(static_cast<unsigned char>(c))) c = '-';
@@ -232,7 +234,7 @@ int Write(Session& session, const std::string& text, const std::string& what) {
 }
 
 int Init(Session& session, const Options& options) {
-  if (fs::exists(session.file)) {
+  if (std::error_code error; fs::exists(session.file, error)) {
     return Fail(session,
                 Error(absl::StatusCode::kAlreadyExists, "FILE_EXISTS",
                       absl::StrCat(session.file, " is there already and was left as it is"),

@@ -8,6 +8,7 @@
 #include "clients/cli/plan_text.h"
 #include "clients/cli/verb.h"
 #include "common/names.h"
+#include "common/status.h"
 
 namespace slipway::cli {
 namespace {
@@ -23,8 +24,16 @@ struct Options {
 
 int Rollback(Session& session, const Options& options) {
   session.override_policy = options.override_policy;
-  const auto app = ApplicationOf(options.app, session.file);
-  if (!app.ok()) return Fail(session, app.status());
+  const auto subject = SubjectOf(options.app, "", session.file);
+  if (!subject.ok()) return Fail(session, subject.status());
+  if (!subject->deployment.empty()) {
+    // It could be taken for the one to go back to, or for the one to undo.
+    return Fail(session, Error(absl::StatusCode::kInvalidArgument, "BAD_NAME",
+                               "rollback takes an application, not a deployment",
+                               absl::StrCat("`slipway rollback ", subject->app,
+                                            "`, with `--to RELEASE` for another release")));
+  }
+  const std::string* app = &subject->app;
   const auto controller = session.Controller();
   if (!controller.ok()) return Fail(session, controller.status());
   pb::RollbackApplicationRequest request;
@@ -54,11 +63,11 @@ absl::StatusOr<std::string> NameOf(client::ControllerClient& controller, const s
 }
 
 int Cancel(Session& session, const std::string& named, const std::string& deployment) {
-  const auto app = ApplicationOf(named, session.file);
-  if (!app.ok()) return Fail(session, app.status());
+  const auto subject = SubjectOf(deployment, named, session.file);
+  if (!subject.ok()) return Fail(session, subject.status());
   const auto controller = session.Controller();
   if (!controller.ok()) return Fail(session, controller.status());
-  const auto name = NameOf(**controller, *app, deployment);
+  const auto name = NameOf(**controller, subject->app, subject->deployment);
   if (!name.ok()) return Fail(session, name.status());
   const auto cancelled = (*controller)->Cancel(*name);
   if (!cancelled.ok()) return Fail(session, cancelled.status());
@@ -72,11 +81,11 @@ int Cancel(Session& session, const std::string& named, const std::string& deploy
 }
 
 int Resume(Session& session, const std::string& named, const std::string& deployment) {
-  const auto app = ApplicationOf(named, session.file);
-  if (!app.ok()) return Fail(session, app.status());
+  const auto subject = SubjectOf(deployment, named, session.file);
+  if (!subject.ok()) return Fail(session, subject.status());
   const auto controller = session.Controller();
   if (!controller.ok()) return Fail(session, controller.status());
-  const auto name = NameOf(**controller, *app, deployment);
+  const auto name = NameOf(**controller, subject->app, subject->deployment);
   if (!name.ok()) return Fail(session, name.status());
   const auto resumed = (*controller)->Resume(*name);
   if (!resumed.ok()) return Fail(session, resumed.status());
@@ -91,7 +100,8 @@ std::function<std::function<int(Session&)>(CommandLine&)> ForOneDeployment(
   return [verb](CommandLine& app) -> std::function<int(Session&)> {
     auto deployment = std::make_shared<std::string>();
     auto named = std::make_shared<std::string>();
-    app.AddOption("DEPLOYMENT", *deployment, "Default: the one that runs, else the newest");
+    app.AddOption("DEPLOYMENT", *deployment,
+                  "Or an application. Default: the one that runs, else the newest");
     app.AddOption("--app", *named, "Default: the application of slipway.yaml");
     return [=](Session& session) { return verb(session, *named, *deployment); };
   };

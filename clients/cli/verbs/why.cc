@@ -47,11 +47,12 @@ void ShowFleet(const Output& output, const pb::Deployment& deployment) {
 
 int Why(Session& session, const std::string& deployment_id, const std::string& named,
         const std::string& only) {
-  const auto app = ApplicationOf(named, session.file);
-  if (!app.ok()) return Fail(session, app.status());
+  const auto subject = SubjectOf(deployment_id, named, session.file);
+  if (!subject.ok()) return Fail(session, subject.status());
   const auto controller = session.Controller();
   if (!controller.ok()) return Fail(session, controller.status());
-  const auto deployment = (*controller)->GetDeployment(DeploymentNameOf(*app, deployment_id));
+  const auto deployment =
+      (*controller)->GetDeployment(DeploymentNameOf(subject->app, subject->deployment));
   if (!deployment.ok()) return Fail(session, deployment.status());
   if (session.output.json) {
     session.output.Json(*deployment);
@@ -88,11 +89,13 @@ int Why(Session& session, const std::string& deployment_id, const std::string& n
 Verb WhyVerb() {
   return {"why",
           "What each step of a deployment saw, and why it failed",
-          {"slipway why", "slipway why 20261122-3f2c1a", "slipway why --host web-17"},
+          {"slipway why", "slipway why gifty", "slipway why 20261122-3f2c1a",
+           "slipway why --host web-17"},
           [](CommandLine& app) -> std::function<int(Session&)> {
             auto deployment = std::make_shared<std::string>();
             auto name = std::make_shared<std::string>();
-            app.AddOption("DEPLOYMENT", *deployment, "Default: the newest");
+            app.AddOption("DEPLOYMENT", *deployment,
+                          "Or an application: its newest. Default: the newest of slipway.yaml's");
             auto host = std::make_shared<std::string>();
             app.AddOption("--app", *name, "Default: the application of slipway.yaml");
             app.AddOption("--host", *host, "One host; default all, of a large fleet what failed");
@@ -107,14 +110,16 @@ Verb WatchVerb() {
           [](CommandLine& app) -> std::function<int(Session&)> {
             auto deployment = std::make_shared<std::string>();
             auto named = std::make_shared<std::string>();
-            app.AddOption("DEPLOYMENT", *deployment, "Default: the newest");
+            app.AddOption("DEPLOYMENT", *deployment,
+                          "Or an application: its newest. Default: the newest of slipway.yaml's");
             app.AddOption("--app", *named, "Default: the application of slipway.yaml");
             return [=](Session& session) {
-              const auto name = ApplicationOf(*named, session.file);
-              if (!name.ok()) return Fail(session, name.status());
+              const auto subject = SubjectOf(*deployment, *named, session.file);
+              if (!subject.ok()) return Fail(session, subject.status());
               const auto controller = session.Controller();
               if (!controller.ok()) return Fail(session, controller.status());
-              const auto found = (*controller)->GetDeployment(DeploymentNameOf(*name, *deployment));
+              const auto found =
+                  (*controller)->GetDeployment(DeploymentNameOf(subject->app, subject->deployment));
               if (!found.ok()) return Fail(session, found.status());
               return FollowDeployment(session, **controller, *found, {});
             };

@@ -22,12 +22,17 @@ TEST(Address, ReadsEveryForm) {
   EXPECT_EQ(*ParseAddress("tls://deploy.example.org"),
             (Address{Scheme::kTls, "", "deploy.example.org", 9781, ""}));
   EXPECT_EQ(*ParseAddress("tls://[::1]:1/"), (Address{Scheme::kTls, "", "::1", 1, ""}));
+  EXPECT_EQ(*ParseAddress("https://deploy.example.org"),
+            (Address{Scheme::kHttps, "", "deploy.example.org", 443, ""}));
+  // No executor stands behind a web server.
+  EXPECT_FALSE(ParseAddress("https://web-1.example.org", Peer::kExecutor).ok());
 }
 
 TEST(Address, WritesWhatItReads) {
   for (const char* text :
        {"unix:///run/x.sock", "ssh://deploy@203.0.113.7:2222/run/x.sock", "ssh://web-1:22/s",
-        "ssh://u@[2001:db8::1]:22/s", "tls://deploy.example.org:9781", "tls://[::1]:1"}) {
+        "ssh://u@[2001:db8::1]:22/s", "tls://deploy.example.org:9781", "tls://[::1]:1",
+        "https://deploy.example.org:443"}) {
     EXPECT_EQ(ToString(*ParseAddress(text)), text);
   }
 }

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <filesystem>
 #include <fstream>
+#include <mutex>
 #include <netinet/in.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -279,6 +280,33 @@ TEST_F(GrpcServerTest, AUnixSocketServesAndGoesWithItsServer) {
   EXPECT_TRUE(Check(channel).ok());
   server->reset();
   EXPECT_FALSE(std::filesystem::exists(path));
+}
+
+// By the kernel's word, whatever a client says.
+TEST_F(GrpcServerTest, EachUserOfASocketHasServicesOfItsOwn) {
+  const testing::TemporaryFolder folder;
+  std::filesystem::permissions(folder.path(), std::filesystem::perms(0755));
+  GrpcServerOptions options;
+  options.socket = folder.path() / "x.sock";
+  options.socket_mode = 0666;
+  std::mutex mutex;
+  std::vector<uid_t> users;
+  options.for_user = [&](uid_t user) {
+    const std::lock_guard<std::mutex> lock(mutex);
+    users.push_back(user);
+    return UserServices();
+  };
+  auto server = StartGrpcServer(options, {});
+  ASSERT_TRUE(server.ok()) << server.status();
+  for (int i = 0; i < 3; ++i) {
+    grpc::ChannelArguments arguments;
+    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    EXPECT_TRUE(Check(grpc::CreateCustomChannel("unix:" + options.socket,
+                                                grpc::InsecureChannelCredentials(), arguments))
+                    .ok());
+  }
+  const std::lock_guard<std::mutex> lock(mutex);
+  EXPECT_THAT(users, ::testing::ElementsAre(getuid()));
 }
 
 TEST_F(GrpcServerTest, APortThatIsTakenIsAnErrorWithAHint) {

@@ -9,6 +9,7 @@
 #include "common/digest.h"
 #include "common/file.h"
 #include "common/tls.h"
+#include "common/user.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/unit/controller/access_fixture.h"
 
@@ -138,6 +139,22 @@ TEST_F(AccessTest, TheTlsPortAsksForACertificateUnlessToldOtherwise) {
   EXPECT_TRUE(Whoami(ann->Dial(port_, kController)).ok());
   EXPECT_TRUE(Whoami(ann->Dial(port_, kController), token).ok());
   EXPECT_TRUE(Whoami(open_, token).ok());
+}
+
+// Who may open the socket is an operator, and the kernel says which; what the client says of itself is marked as that.
+TEST_F(AccessTest, TheSocketNamesItsUserAndMarksWhatAClientClaims) {
+  const auto name = [&](const std::string& claim) {
+    const auto response =
+        Call(local_, "", &pb::AccessService::Stub::GetIdentity, pb::GetIdentityRequest(),
+             claim.empty() ? std::map<std::string, std::string>()
+                           : std::map<std::string, std::string>{{"x-slipway-actor", claim}});
+    return response.ok() ? response->identity().name() : response.status().ToString();
+  };
+  const std::string user = absl::StrCat("user:", UserName());
+  EXPECT_EQ(name(""), user);
+  EXPECT_EQ(name(UserName()), user);
+  EXPECT_EQ(name("certificate:bob"), absl::StrCat(user, ", says certificate:bob"));
+  EXPECT_EQ(name("%C3%85dne"), absl::StrCat(user, ", says Ådne"));
 }
 
 TEST_F(AccessTest, ReflectionIsForThoseWithAnIdentity) {

@@ -79,6 +79,27 @@ TEST(Decide, PreparesEveryHostBeforeItSwitchesAny) {
   EXPECT_THAT(world.State().message, HasSubstr("was not touched: web-1 serves release aaaa"));
 }
 
+// Nobody may read of an outage that nobody has seen.
+TEST(Decide, SaysThatNothingServesOnlyWhereThatWasSeen) {
+  World unseen(NewState(1));
+  unseen.ServeEverywhere();
+  unseen.Host(0).Fail("preflight", pb::FAILURE_REASON_PREFLIGHT);
+  unseen.Run();
+  EXPECT_EQ(unseen.State().state, pb::DEPLOYMENT_STATE_FAILED);
+  EXPECT_THAT(unseen.State().message, Not(HasSubstr("Nothing serves")));
+  EXPECT_THAT(unseen.State().message, HasSubstr("What served before was not touched"));
+
+  World half_seen(NewState(2));
+  half_seen.Host(1).Fail("preflight", pb::FAILURE_REASON_PREFLIGHT);
+  half_seen.Run();
+  EXPECT_THAT(half_seen.State().message, Not(HasSubstr("Nothing serves")));
+
+  World seen(NewState(1));
+  seen.Host(0).Fail("health", pb::FAILURE_REASON_UNHEALTHY);
+  seen.Run();
+  EXPECT_THAT(seen.State().message, HasSubstr("Nothing serves this application yet"));
+}
+
 TEST(Decide, SwitchesBackOnEveryHostInReverseWhenABakeFails) {
   World world(NewState(2));
   world.ServeEverywhere();

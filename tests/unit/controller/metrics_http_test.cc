@@ -1,7 +1,9 @@
 // The real listener, asked by a real HTTP client.
 #include "controller/metrics_http.h"
 
+#include <chrono>
 #include <filesystem>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <vector>
 
@@ -120,6 +122,31 @@ TEST_F(MetricsHttpTest, RefusesWhatIsNoAddressAndOneThatIsTaken) {
   MetricsHttpOptions second;
   second.address = absl::StrCat("127.0.0.1:", http_->Port());
   EXPECT_EQ(DetailOf(MetricsHttp::Start(second).status()).reason(), "CANNOT_LISTEN");
+}
+
+// Who writes half a request and no more.
+TEST_F(MetricsHttpTest, SlowClientsKeepTheScraperWaitingForSecondsAtMost) {
+  ASSERT_TRUE(Start("127.0.0.1:0", false).ok());
+  std::vector<UniqueFd> crowd;
+  const auto crowd_of = [&](int count) {
+    for (int i = 0; i < count; ++i) {
+      UniqueFd fd(socket(AF_INET, SOCK_STREAM, 0));
+      sockaddr_in address{};
+      address.sin_family = AF_INET;
+      address.sin_port = htons(static_cast<uint16_t>(http_->Port()));
+      address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+      ASSERT_EQ(connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+      ASSERT_EQ(send(fd.get(), "GET /metr", 9, MSG_NOSIGNAL), 9);
+      crowd.push_back(std::move(fd));
+    }
+  };
+  crowd_of(8);
+  const auto start = std::chrono::steady_clock::now();
+  EXPECT_EQ(Get("").first, 200);
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(1));
+  crowd_of(16);
+  EXPECT_EQ(Get("").first, 200);
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(4));
 }
 
 }  // namespace

@@ -29,6 +29,8 @@ from slipway.v1 import (
     releases_pb2_grpc,
 )
 
+# Longer names are cut off: servers refuse large metadata as a whole.
+_LONGEST_TEXT = 200
 LOCAL_CONTROLLER = "unix:///run/slipway/controller.sock"
 _CALL_SECONDS = 60.0
 _UPLOAD_SECONDS = 3600.0
@@ -49,13 +51,13 @@ class Client:
     def __init__(self, address: str = LOCAL_CONTROLLER, *, token: str = "", tls: TlsFiles | None = None, actor: str = ""):
         """`address` names one controller, or several that share a state, separated by commas: the client finds the one that leads, and
         goes on with the next when one does not answer. `actor` is a name for the history where nothing proves another one. ValueError
-        for a bad address."""
+        for a bad address or token."""
         self._controllers = Controllers(address, tls)
         self._metadata: list[tuple[str, str]] = []
-        if token:
+        if token := _clean(token):
             self._metadata.append(("authorization", f"Bearer {token}"))
         if actor:
-            self._metadata.append(("x-slipway-actor", actor))
+            self._metadata.append(("x-slipway-actor", _encode(actor)))
         self._access = self._controllers.stub(access_pb2_grpc.AccessServiceStub)
         self._applications = self._controllers.stub(applications_pb2_grpc.ApplicationServiceStub)
         self._deployments = self._controllers.stub(deployments_pb2_grpc.DeploymentServiceStub)
@@ -375,3 +377,18 @@ def _blobs(
         if entry.digest in wanted:
             wanted.remove(entry.digest)
             yield from tree.chunks(tree.pieces_of(root / entry.path), entry.digest, entry.size)
+
+
+def _encode(text: str) -> str:
+    """As metadata may have it, which is printable ASCII: everything else percent-encoded."""
+    cut = text.encode()[:_LONGEST_TEXT].decode(errors="ignore")
+    encoded = "".join(chr(byte) if 0x20 < byte < 0x7F and byte != 0x25 else f"%{byte:02X}" for byte in cut.encode())
+    return encoded
+
+
+def _clean(token: str) -> str:
+    """A token as it was pasted, without white space around it. ValueError when there is any within, or what no token has."""
+    token = token.strip()
+    if len(token) > 4096 or not all("!" <= character <= "~" for character in token):
+        raise ValueError("the token holds a space, a line break or another character that no token has; copy it anew")
+    return token

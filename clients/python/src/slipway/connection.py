@@ -2,6 +2,7 @@
 
 unix:///run/slipway/controller.sock   a socket of this machine
 tls://deploy.example.org:9781         TLS with a certificate of one's own, or with a token
+https://deploy.example.org            through a web server with a certificate of its own, with a token
 """
 from __future__ import annotations
 
@@ -16,6 +17,7 @@ import grpc
 # The name in the controller's certificate, wherever it runs; no other certificate of its authority has one.
 CONTROLLER = "slipway-controller"
 TLS_PORT = 9781
+HTTPS_PORT = 443
 
 _OPTIONS = [
     ("grpc.keepalive_time_ms", 20_000),
@@ -44,17 +46,23 @@ def dial(address: str, tls: TlsFiles | None = None) -> grpc.Channel:
     """
     if match := re.fullmatch(r"unix://(/[^\x00-\x1f]{1,106})", address):
         return grpc.insecure_channel(f"unix:{match[1]}", options=_OPTIONS)
-    match = re.fullmatch(r"tls://([A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?/?", address)
+    match = re.fullmatch(r"(tls|https)://([A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?/?", address)
     if match is None:
-        raise ValueError(f"'{address}' is no address of a controller: write unix:///SOCKET or tls://HOST:PORT")
+        raise ValueError(f"'{address}' is no address of a controller: write unix:///SOCKET, tls://HOST:PORT or https://HOST")
+    scheme, host, port = match.groups()
+    if scheme == "https":
+        roots = tls.authority.read_bytes() if tls else None
+        return grpc.secure_channel(f"{host}:{port or HTTPS_PORT}", grpc.ssl_channel_credentials(roots), options=_OPTIONS)
     if tls is None:
         raise ValueError(f"{address} needs the certificate of the controller's authority (SLIPWAY_AUTHORITY)")
+    if (tls.certificate is None) != (tls.key is None):
+        raise ValueError("a certificate and its key go together: one of them is missing")
     credentials = grpc.ssl_channel_credentials(
         tls.authority.read_bytes(),
         tls.key.read_bytes() if tls.key else None,
         tls.certificate.read_bytes() if tls.certificate else None,
     )
-    target = f"{match[1]}:{match[2] or TLS_PORT}"
+    target = f"{host}:{port or TLS_PORT}"
     return grpc.secure_channel(target, credentials, options=[*_OPTIONS, ("grpc.ssl_target_name_override", CONTROLLER)])
 
 
