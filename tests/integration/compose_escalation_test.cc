@@ -159,15 +159,16 @@ TEST_P(ComposeEscalation, EveryKeyThatReachesOutIsRefusedBeforeAnythingStarts) {
     ComposeHost::Files files = attack.files;
     files["Dockerfile"] = "FROM scratch\n";
     files["docker-compose.yml"] =
-        absl::StrCat("services:\n  web:\n    ports: [\"127.0.0.1:8000:8000\"]\n",
+        absl::StrCat(absl::StartsWith(attack.top, "x-") ? absl::StrCat(attack.top, "\n") : "",
+                     "services:\n  web:\n    ports: [\"127.0.0.1:8000:8000\"]\n",
                      images ? "" : absl::StrCat("    image: ", ComposeHost::Image(), "\n"), "    ",
-                     attack.web, "\n", attack.top, "\n");
+                     attack.web, "\n",
+                     absl::StartsWith(attack.top, "x-") ? "" : absl::StrCat(attack.top, "\n"));
     for (auto& [path, text] : files) text = absl::StrReplaceAll(text, {{"EVIL", evil}});
     std::string release;
     const xpb::StepResult staged = host_.Stage(files, attack.env, &release);
     const bool by_us = staged.reason() == pb::FAILURE_REASON_POLICY ||
                        staged.reason() == pb::FAILURE_REASON_INVALID_COMPOSE_FILE;
-    std::printf("  %s: %s\n", attack.name.c_str(), staged.summary().c_str());
     EXPECT_TRUE(!staged.succeeded() && by_us) << attack.name << ": " << staged.summary();
     if (!staged.succeeded() && by_us) ++refused;
   }
