@@ -43,6 +43,8 @@ inline constexpr char kLabelHook[] = "slipway.hook";
 // Digest of a shared service's definition, to see that it has changed, and its parts, to say what has.
 inline constexpr char kLabelDefinition[] = "slipway.definition";
 inline constexpr char kLabelParts[] = "slipway.parts";
+// Seconds that the compose file lets a container end in; compose 1 tells Docker nothing of them.
+inline constexpr char kLabelGrace[] = "slipway.stop_grace";
 // Compose's own.
 inline constexpr char kLabelProject[] = "com.docker.compose.project";
 inline constexpr char kLabelService[] = "com.docker.compose.service";

@@ -189,6 +189,8 @@ class Cutter {
     SetLabel(service, kLabelApp, input_.release.app);
     SetLabel(service, kLabelRole, std::string(role));
     SetLabel(service, kLabelRelease, input_.release.release);
+    if (const auto grace = StopGraceOf(service))
+      SetLabel(service, kLabelGrace, absl::StrCat(grace->count()));
     return service;
   }
 

@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "absl/time/time.h"
 
 #include "common/status.h"
 #include "common/yaml_document.h"
@@ -188,6 +189,17 @@ absl::StatusOr<json> ParseComposeDocument(absl::string_view text) {
     return Failure(pb::FAILURE_REASON_INVALID_COMPOSE_FILE, "the compose file has no services");
   }
   return document;
+}
+
+std::optional<std::chrono::seconds> StopGraceOf(const json& service) {
+  const auto found = service.find("stop_grace_period");
+  if (found == service.end()) return std::nullopt;
+  if (found->is_number()) return std::chrono::seconds(static_cast<int64_t>(found->get<double>()));
+  absl::Duration duration;
+  if (!found->is_string() || !absl::ParseDuration(found->get<std::string>(), &duration))
+    return std::nullopt;
+  // Docker counts whole seconds.
+  return std::chrono::seconds(absl::ToInt64Seconds(absl::Ceil(duration, absl::Seconds(1))));
 }
 
 std::string RealName(const json& document, const char* section, const std::string& key,

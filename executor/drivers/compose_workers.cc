@@ -16,7 +16,6 @@ namespace {
 
 using std::chrono::steady_clock;
 
-constexpr std::chrono::seconds kStopGrace{10};
 // A worker that is still the same process after this long has started.
 constexpr std::chrono::milliseconds kSettled{1000};
 constexpr int kTailLines = 40;
@@ -76,9 +75,10 @@ absl::StatusOr<pb::WorkersEvidence> ComposeWorkload::ReplaceWorkers(const Staged
     for (const std::string& name : names) evidence.add_unchanged(name);
     return evidence;
   }
+  SLIPWAY_ASSIGN_OR_RETURN(const CutResult cut, LoadCut(release.app, release.release));
+  SLIPWAY_RETURN_IF_ERROR(StopAll(old, &cut.workers));
   std::vector<DockerContainer> adopted;
   for (const DockerContainer& container : old) {
-    SLIPWAY_RETURN_IF_ERROR(engine_.Stop(container.id, kStopGrace));
     if (container.Label(kLabelProject) == WorkersProject(release.app)) {
       SLIPWAY_RETURN_IF_ERROR(engine_.Remove(container.id));
     } else {
@@ -162,7 +162,7 @@ absl::StatusOr<pb::HookEvidence> ComposeWorkload::RunHook(const StagedRelease& r
   // closed it.
   const absl::StatusOr<int> exit_code = engine_.Wait(container.id, &stop.cancellation());
   if (stop.cancellation().IsCancelled()) {
-    SLIPWAY_RETURN_IF_ERROR(engine_.Stop(container.id, kStopGrace));
+    SLIPWAY_RETURN_IF_ERROR(engine_.Stop(container.id, GraceOf(container)));
     return Failure(pb::FAILURE_REASON_HOOK,
                    absl::StrCat("hook ", hook.name(), " was stopped: out of time or cancelled"));
   }

@@ -105,6 +105,10 @@ class ComposeWorkload final : public Workload {
   // Waits until a container of the project ends; nothing when told to stop.
   std::optional<Death> AwaitDeathIn(const std::string& project, Cancellation& stop);
 
+  // All at once, each with its own grace.
+  absl::Status StopAll(const std::vector<DockerContainer>& containers,
+                       const nlohmann::json* file = nullptr);
+
   absl::Status JoinNetworks(const std::vector<DockerContainer>& containers, const CutResult& cut);
 
   // compose_plan.cc
@@ -146,6 +150,11 @@ class ComposeWorkload final : public Workload {
   const Paths paths_;
   const std::string address_;
 };
+
+// How long a container may take to end: as its compose file says, else as Docker was told, else 10 s.
+// `file` is a document that may define the service, for one that an adopted installation started; may
+// be null.
+std::chrono::seconds GraceOf(const DockerContainer& container, const nlohmann::json* file = nullptr);
 
 ObservedContainer ToObserved(const DockerContainer& container);
 
