@@ -75,7 +75,8 @@ absl::Status CheckCompose(const pb::ComposeSpec& compose) {
   }
   for (const std::string& service : compose.jobs()) {
     if (!IsServiceName(service) || seen.contains(service)) {
-      return Wrong("compose.jobs", absl::StrCat("'", service, "' must be a service that is neither "
+      return Wrong("compose.jobs", absl::StrCat("'", service,
+                                                "' must be a service that is neither "
                                                 "slotted nor a worker"));
     }
   }

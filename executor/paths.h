@@ -93,6 +93,7 @@ std::string EncodedPath(absl::string_view relative);
 std::string SlotProject(absl::string_view app, pb::Slot slot);
 std::string WorkersProject(absl::string_view app);
 std::string HooksProject(absl::string_view app);
+std::string JobsProject(absl::string_view app);
 // The network on which only the serving slot answers to its services' names.
 std::string FrontNetwork(absl::string_view app);
 // The image of a build, named by the digest of everything that goes into it.

@@ -137,6 +137,28 @@ absl::StatusOr<DockerContainer> ComposeWorkload::CreateHookContainer(const Stage
   return created.front();
 }
 
+absl::StatusOr<int> ComposeWorkload::RunToEnd(const DockerContainer& container,
+                                              absl::string_view what, const CallContext& call) {
+  if (container.state == "created") SLIPWAY_RETURN_IF_ERROR(engine_.Start(container.id));
+  CallStop stop(call);
+  // Without a log driver that can be read there are no lines, and the exit code is the same.
+  const absl::Status followed = engine_.StreamLogs(
+      container.id, /*follow=*/true, -1, &stop.cancellation(), [&](absl::string_view line) {
+        if (call.on_line) call.on_line(line);
+        return true;
+      });
+  static_cast<void>(followed);
+  // The output ends a moment before the engine has the exit code, or long before, when the program
+  // closed it.
+  const absl::StatusOr<int> exit_code = engine_.Wait(container.id, &stop.cancellation());
+  if (stop.cancellation().IsCancelled()) {
+    SLIPWAY_RETURN_IF_ERROR(engine_.Stop(container.id, GraceOf(container)));
+    return Failure(pb::FAILURE_REASON_HOOK,
+                   absl::StrCat(what, " was stopped: out of time or cancelled"));
+  }
+  return exit_code;
+}
+
 absl::StatusOr<pb::HookEvidence> ComposeWorkload::RunHook(const StagedRelease& release,
                                                           const pb::Hook& hook,
                                                           const std::string& key,
@@ -151,24 +173,9 @@ absl::StatusOr<pb::HookEvidence> ComposeWorkload::RunHook(const StagedRelease& r
     container = known.front();
     evidence.set_already_ran(container.state != "created");
   }
-  if (container.state == "created") SLIPWAY_RETURN_IF_ERROR(engine_.Start(container.id));
-  CallStop stop(call);
-  const absl::Status followed = engine_.StreamLogs(
-      container.id, /*follow=*/true, -1, &stop.cancellation(), [&](absl::string_view line) {
-        if (call.on_line) call.on_line(line);
-        return true;
-      });
-  // The output ends a moment before the engine has the exit code, or long before, when the hook
-  // closed it.
-  const absl::StatusOr<int> exit_code = engine_.Wait(container.id, &stop.cancellation());
-  if (stop.cancellation().IsCancelled()) {
-    SLIPWAY_RETURN_IF_ERROR(engine_.Stop(container.id, GraceOf(container)));
-    return Failure(pb::FAILURE_REASON_HOOK,
-                   absl::StrCat("hook ", hook.name(), " was stopped: out of time or cancelled"));
-  }
-  SLIPWAY_RETURN_IF_ERROR(followed);
-  SLIPWAY_RETURN_IF_ERROR(exit_code.status());
-  evidence.set_exit_code(*exit_code);
+  SLIPWAY_ASSIGN_OR_RETURN(const int exit_code,
+                           RunToEnd(container, absl::StrCat("hook ", hook.name()), call));
+  evidence.set_exit_code(exit_code);
   for (const std::string& line : Tail(container.id, kTailLines))
     evidence.add_output_tail(EvidenceText(line));
   return evidence;

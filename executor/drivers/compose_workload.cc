@@ -156,7 +156,11 @@ absl::Status ComposeWorkload::AnswerToNames(const StagedRelease& release, pb::Sl
                            engine_.List({{kLabelProject, SlotProject(release.app, slot)}}));
   for (const DockerContainer& container : serving) {
     if (container.networks.contains(front)) continue;
-    SLIPWAY_RETURN_IF_ERROR(engine_.Connect(front, container.id, {container.Label(kLabelService)}));
+    std::vector<std::string> names = {container.Label(kLabelService)};
+    const auto aliases = cut.aliases.find(names.front());
+    if (aliases != cut.aliases.end())
+      names.insert(names.end(), aliases->second.begin(), aliases->second.end());
+    SLIPWAY_RETURN_IF_ERROR(engine_.Connect(front, container.id, names));
   }
   SLIPWAY_ASSIGN_OR_RETURN(
       const auto other, engine_.List({{kLabelProject, SlotProject(release.app, OtherSlot(slot))}}));
@@ -245,7 +249,9 @@ absl::Status ComposeWorkload::CheckProjects(const pb::ApplicationSpec& spec) {
   const std::set<std::string> ours = {spec.compose().project(),
                                       SlotProject(spec.app(), pb::SLOT_BLUE),
                                       SlotProject(spec.app(), pb::SLOT_GREEN),
-                                      WorkersProject(spec.app()), HooksProject(spec.app())};
+                                      WorkersProject(spec.app()),
+                                      HooksProject(spec.app()),
+                                      JobsProject(spec.app())};
   SLIPWAY_ASSIGN_OR_RETURN(const auto containers, engine_.List({{kLabelApp, ""}}));
   for (const DockerContainer& container : containers) {
     const std::string owner = container.Label(kLabelApp);

@@ -72,17 +72,16 @@ absl::StatusOr<std::string> DockerEngine::ChooseApi(absl::string_view oldest,
                                                     absl::string_view newest) {
   const auto minor = [](absl::string_view version) {
     int number = 0;
-    const bool known =
-        absl::ConsumePrefix(&version, "1.") && absl::SimpleAtoi(version, &number);
+    const bool known = absl::ConsumePrefix(&version, "1.") && absl::SimpleAtoi(version, &number);
     return known ? number : 0;
   };
   // An Engine that does not say is older than both fields, or speaks what it always did.
   if (newest.empty()) return absl::StrCat("/v1.", kApiMinor);
   if (minor(newest) < kApiMinor) {
-    return Error(absl::StatusCode::kFailedPrecondition, "OLD_DOCKER",
-                 absl::StrCat("the Docker Engine speaks API ", newest, ", and 1.", kApiMinor,
-                              " is needed"),
-                 "install Docker Engine 20.10 or newer");
+    return Error(
+        absl::StatusCode::kFailedPrecondition, "OLD_DOCKER",
+        absl::StrCat("the Docker Engine speaks API ", newest, ", and 1.", kApiMinor, " is needed"),
+        "install Docker Engine 20.10 or newer");
   }
   return absl::StrCat("/v1.", std::max(kApiMinor, minor(oldest)));
 }

@@ -49,9 +49,8 @@ EnvRedactor::EnvRedactor(const Environment& environment, const EnvTokens& tokens
       Add(form, absl::StrCat("${", name, "}"), lower);
     }
   }
-  std::stable_sort(needles_.begin(), needles_.end(), [](const Needle& a, const Needle& b) {
-    return a.text.size() > b.text.size();
-  });
+  std::stable_sort(needles_.begin(), needles_.end(),
+                   [](const Needle& a, const Needle& b) { return a.text.size() > b.text.size(); });
   for (size_t at = 0; at + kRun <= lower.size(); ++at) runs_.erase(lower.substr(at, kRun));
 }
 

@@ -177,8 +177,8 @@ StepOutcome Steps::Prune(const std::string& app, const xpb::PruneCommand& comman
   outcome.summary = absl::StrCat(evidence.removed_releases_size(), " releases removed, ",
                                  kept.size() - kept.count(""), " kept");
   if (!evidence.kept_mounted().empty()) {
-    absl::StrAppend(&outcome.summary, "; mounted by containers: ",
-                    absl::StrJoin(evidence.kept_mounted(), ", "));
+    absl::StrAppend(&outcome.summary,
+                    "; mounted by containers: ", absl::StrJoin(evidence.kept_mounted(), ", "));
   }
   return outcome;
 }

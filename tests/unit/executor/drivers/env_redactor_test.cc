@@ -39,9 +39,9 @@ TEST(EnvRedactor, HidesTokens) {
 }
 
 TEST(EnvRedactor, ShowsWhatTheReaderSentAndWhatIsTooShortToBeASecret) {
-  EXPECT_EQ(Hidden({{"DB", "postgres"}, {"DEBUG", "1"}}, "postgres:16 on port 1",
-                   "image: postgres:16"),
-            "postgres:16 on port 1");
+  EXPECT_EQ(
+      Hidden({{"DB", "postgres"}, {"DEBUG", "1"}}, "postgres:16 on port 1", "image: postgres:16"),
+      "postgres:16 on port 1");
 }
 
 TEST(EnvRedactor, KeepsTheReasonOfAStatus) {
