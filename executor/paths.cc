@@ -65,6 +65,7 @@ std::string SlotProject(absl::string_view app, pb::Slot slot) {
 }
 std::string WorkersProject(absl::string_view app) { return absl::StrCat(app, "-workers"); }
 std::string HooksProject(absl::string_view app) { return absl::StrCat(app, "-hooks"); }
+std::string JobsProject(absl::string_view app) { return absl::StrCat(app, "-jobs"); }
 std::string FrontNetwork(absl::string_view app) { return absl::StrCat(app, "_front"); }
 std::string BuiltImage(absl::string_view app, absl::string_view digest) {
   return absl::StrCat("slipway/", app, ":b-", digest);

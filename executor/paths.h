@@ -43,6 +43,8 @@ inline constexpr char kLabelHook[] = "slipway.hook";
 // Digest of a shared service's definition, to see that it has changed, and its parts, to say what has.
 inline constexpr char kLabelDefinition[] = "slipway.definition";
 inline constexpr char kLabelParts[] = "slipway.parts";
+// Seconds that the compose file lets a container end in; compose 1 tells Docker nothing of them.
+inline constexpr char kLabelGrace[] = "slipway.stop_grace";
 // Compose's own.
 inline constexpr char kLabelProject[] = "com.docker.compose.project";
 inline constexpr char kLabelService[] = "com.docker.compose.service";
@@ -91,6 +93,7 @@ std::string EncodedPath(absl::string_view relative);
 std::string SlotProject(absl::string_view app, pb::Slot slot);
 std::string WorkersProject(absl::string_view app);
 std::string HooksProject(absl::string_view app);
+std::string JobsProject(absl::string_view app);
 // The network on which only the serving slot answers to its services' names.
 std::string FrontNetwork(absl::string_view app);
 // The image of a build, named by the digest of everything that goes into it.

@@ -1,7 +1,6 @@
 #include "executor/remove_release.h"
 
 #include <cstdio>
-#include <dirent.h>
 #include <fcntl.h>
 #include <iostream>
 #include <linux/openat2.h>
@@ -13,6 +12,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include <dirent.h>
 
 #include "common/file.h"
 #include "common/names.h"
@@ -32,8 +32,7 @@ constexpr int kMostLevels = 64;
 UniqueFd OpenFolder(int root, const std::string& path) {
   open_how how{};
   how.flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
-  how.resolve =
-      RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV;
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV;
   return UniqueFd(static_cast<int>(syscall(SYS_openat2, root, path.c_str(), &how, sizeof(how))));
 }
 
@@ -119,9 +118,9 @@ absl::Status RemoveReleaseBeneath(const fs::path& state, DockerEngine& engine,
     return absl::InvalidArgumentError("not the names of an application and a release");
   const Paths paths(state);
   SLIPWAY_ASSIGN_OR_RETURN(const std::vector<DockerMount> mounts, engine.Mounts());
-  const auto mounted =
-      FindMounted(mounts, {paths.Release(app, release), paths.Generated(app, release),
-                           paths.Detached(app, release)});
+  const auto mounted = FindMounted(
+      mounts,
+      {paths.Release(app, release), paths.Generated(app, release), paths.Detached(app, release)});
   if (mounted) {
     return absl::FailedPreconditionError(
         absl::StrCat("container ", mounted->container, " has ", mounted->source, " mounted"));

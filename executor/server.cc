@@ -153,8 +153,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const config::v1::Executor
   SLIPWAY_RETURN_IF_ERROR(MakeFolders(paths.Sites(), 0755));
   auto runner = std::make_unique<SystemProcessRunner>();
   if (!config.remove_release().empty()) {
-    releases->SetRemover(RemoverBy(
-        *runner, {config.remove_release().begin(), config.remove_release().end()}));
+    releases->SetRemover(
+        RemoverBy(*runner, {config.remove_release().begin(), config.remove_release().end()}));
   }
   SLIPWAY_ASSIGN_OR_RETURN(const ComposeCli compose,
                            ComposeCli::Detect(*runner, config.docker_socket(),

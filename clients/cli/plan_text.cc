@@ -38,6 +38,7 @@ void ShowNames(const Output& output, absl::string_view what, Tone tone,
 std::string ActionText(const pb::ServicePlan& service, pb::Slot to) {
   switch (service.action()) {
     case pb::SERVICE_ACTION_START:
+      if (service.role() == pb::SERVICE_ROLE_JOB) return "runs to its end before the start";
       return service.role() == pb::SERVICE_ROLE_SLOTTED ? absl::StrCat("starts on ", SlotWord(to))
                                                         : "starts";
     case pb::SERVICE_ACTION_REPLACE:

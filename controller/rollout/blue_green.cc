@@ -31,14 +31,17 @@ std::vector<StepDefinition> BlueGreen(const pb::ApplicationSpec& spec) {
   const nanoseconds bake = FromProto(spec.rollout().bake()) + kMargin;
   const nanoseconds drain = FromProto(spec.rollout().drain()) + kMargin;
 
+  // Containers end in the time that their compose file gives them, which hosts cut off at ten minutes.
+  const nanoseconds stopping = minutes(10);
+
   // Get the new release up beside the one that serves. Nothing a visitor could notice.
   std::vector<StepDefinition> steps = {
       {"preflight", kPrepare, kUndo, minutes(1), command::Preflight},
       {"stage", kPrepare, kUndo, minutes(10), command::Stage, when::NotWarm},
       {"build", kPrepare, kUndo, minutes(30), command::Build, when::NotWarm},
       {"shared", kPrepare, kUndo, minutes(10), command::Shared, when::NotWarm},
-      {"start", kPrepare, kUndo, minutes(5), command::Start, when::NotWarm, UndoWhen::kBegun,
-       command::RemoveCandidate},
+      {"start", kPrepare, kUndo, minutes(5) + stopping, command::Start, when::NotWarm,
+       UndoWhen::kBegun, command::RemoveCandidate},
       {"health", kPrepare, kUndo, health, command::Health, when::NotWarm},
   };
   for (const pb::Hook& hook : spec.hooks().before_switch()) {
@@ -52,9 +55,10 @@ std::vector<StepDefinition> BlueGreen(const pb::ApplicationSpec& spec) {
 
   // The new release serves: nothing below is reason enough to take it away again.
   steps.push_back({"drain", kFinish, kWarn, drain, command::Drain, when::NeedsDrain});
+  steps.push_back({"retire", kFinish, kWarn, minutes(2) + stopping, command::Retire,
+                   when::SomethingServedBefore});
   steps.push_back(
-      {"retire", kFinish, kWarn, minutes(2), command::Retire, when::SomethingServedBefore});
-  steps.push_back({"workers", kFinish, kAttention, minutes(5), command::Workers, when::HasWorkers});
+      {"workers", kFinish, kAttention, minutes(5) + stopping, command::Workers, when::HasWorkers});
   for (const pb::Hook& hook : spec.hooks().after_switch()) {
     steps.push_back(HookStep(hook, kFinish, kAttention));
   }

@@ -81,10 +81,10 @@ absl::StatusOr<BindPlan> BindPlan::Make(const BindInput& input) {
   }
   SLIPWAY_RETURN_IF_ERROR(plan.CollectVolumes());
   if (!plan.missing_.empty()) {
-    return Failure(pb::FAILURE_REASON_INVALID_COMPOSE_FILE,
-                   absl::StrCat(absl::StrJoin(plan.missing_, "; ")),
-                   "add it to the release (is it ignored?); a directory that the application writes "
-                   "is named in compose.state of slipway.yaml");
+    return Failure(
+        pb::FAILURE_REASON_INVALID_COMPOSE_FILE, absl::StrCat(absl::StrJoin(plan.missing_, "; ")),
+        "add it to the release (is it ignored?); a directory that the application writes "
+        "is named in compose.state of slipway.yaml");
   }
   SLIPWAY_RETURN_IF_ERROR(plan.Place());
   SLIPWAY_RETURN_IF_ERROR(plan.CheckAdopted());
@@ -171,17 +171,19 @@ absl::Status BindPlan::CollectVolumes() {
                      absl::StrCat("volumes.", item.key(), ": ./", relative.status().message()));
     }
     // A volume keeps the options that it was created with, so it must outlive the release.
-    const bool has_content =
-        input_.content->KindOf(*relative) != ReleaseContent::Kind::kAbsent &&
-        !input_.content->IsPlaceholder(*relative) && !input_.state.contains(*relative);
+    const bool has_content = input_.content->KindOf(*relative) != ReleaseContent::Kind::kAbsent &&
+                             !input_.content->IsPlaceholder(*relative) &&
+                             !input_.state.contains(*relative);
     if (has_content) {
-      return Failure(pb::FAILURE_REASON_INVALID_COMPOSE_FILE,
-                     absl::StrCat("volumes.", item.key(), ".driver_opts: ./", *relative,
-                                  " is a directory of the release, and the volume would outlive it"),
-                     "mount it as a bind, or name it in compose.state of slipway.yaml");
+      return Failure(
+          pb::FAILURE_REASON_INVALID_COMPOSE_FILE,
+          absl::StrCat("volumes.", item.key(), ".driver_opts: ./", *relative,
+                       " is a directory of the release, and the volume would outlive it"),
+          "mount it as a bind, or name it in compose.state of slipway.yaml");
     }
     Source& noted = sources_[*relative];
-    for (const Realm realm : {kOfRelease, kOfShared}) noted.used[realm] = noted.writable[realm] = true;
+    for (const Realm realm : {kOfRelease, kOfShared})
+      noted.used[realm] = noted.writable[realm] = true;
   }
   return absl::OkStatus();
 }
@@ -189,9 +191,9 @@ absl::Status BindPlan::CollectVolumes() {
 absl::Status BindPlan::Place() {
   for (auto& [path, source] : sources_) {
     const auto kind = input_.content->KindOf(path);
-    const bool state = !path.empty() &&
-                       (kind == ReleaseContent::Kind::kAbsent || input_.state.contains(path) ||
-                        input_.content->IsPlaceholder(path));
+    const bool state =
+        !path.empty() && (kind == ReleaseContent::Kind::kAbsent || input_.state.contains(path) ||
+                          input_.content->IsPlaceholder(path));
     for (const Realm realm : {kOfRelease, kOfShared}) {
       PlannedBind& place = source.places[realm];
       place.path = path;
@@ -200,9 +202,8 @@ absl::Status BindPlan::Place() {
       const auto adopted = input_.adopted.find(path);
       place.place = BindPlace::kState;
       place.adopted = adopted != input_.adopted.end();
-      place.source = place.adopted
-                         ? adopted->second
-                         : (input_.paths.Data(input_.app) / EncodedPath(path)).string();
+      place.source = place.adopted ? adopted->second
+                                   : (input_.paths.Data(input_.app) / EncodedPath(path)).string();
     }
   }
   for (auto& [path, source] : sources_) {
@@ -219,11 +220,11 @@ void BindPlan::PlaceContent(const std::string& path, Source& source) {
       });
   PlannedBind& own = source.places[kOfRelease];
   own.place = inside_writable ? BindPlace::kDetached : BindPlace::kRelease;
-  own.source = inside_writable ? (input_.paths.Detached(input_.app, input_.release) /
-                                  EncodedPath(path))
-                                     .string()
-               : path.empty() ? input_.release_folder.string()
-                              : (input_.release_folder / path).string();
+  own.source =
+      inside_writable
+          ? (input_.paths.Detached(input_.app, input_.release) / EncodedPath(path)).string()
+      : path.empty() ? input_.release_folder.string()
+                     : (input_.release_folder / path).string();
   PlannedBind& shared = source.places[kOfShared];
   shared.place = BindPlace::kShared;
   shared.source = (input_.paths.SharedFiles(input_.app) / EncodedPath(path)).string();
@@ -313,7 +314,8 @@ void BindPlan::Rewrite(const std::string& service, json& definition) const {
     if (place == nullptr) continue;
     const std::string source = Escaped(place->source);
     if (entry.is_string()) {
-      entry = absl::StrCat(source, entry.get_ref<const std::string&>().substr(mount->source.size()));
+      entry =
+          absl::StrCat(source, entry.get_ref<const std::string&>().substr(mount->source.size()));
     } else {
       entry["source"] = source;
     }

@@ -2,11 +2,11 @@
 // release that needs them.
 #include <algorithm>
 #include <set>
-#include <stdlib.h>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include <stdlib.h>
 
 #include "common/file.h"
 #include "common/status.h"
@@ -41,8 +41,8 @@ absl::StatusOr<std::string> ComposeWorkload::BuildImage(const StagedRelease& rel
   SLIPWAY_RETURN_IF_ERROR(releases_.UnpackInto(context, manifest, plan.context));
   section["context"] = context.string();
   size_t others = 0;
-  for (const auto& [text, path] : LocalContextsIn(
-           section, paths_.Release(release.app, release.release).string())) {
+  for (const auto& [text, path] :
+       LocalContextsIn(section, paths_.Release(release.app, release.release).string())) {
     const fs::path other = folder / absl::StrCat("context-", ++others);
     SLIPWAY_RETURN_IF_ERROR(releases_.UnpackInto(other, manifest, path));
     *text = absl::StrCat(text->substr(0, text->find('/')), other.string());
@@ -85,7 +85,13 @@ absl::StatusOr<pb::BuildEvidence> ComposeWorkload::Build(const StagedRelease& re
       if (!running.empty()) continue;
     }
     const bool slotted = cut.blue["services"].contains(service);
-    wanted[image] = {service, shared ? "shared.json" : slotted ? "blue.json" : "workers.json"};
+    const bool job = cut.jobs["services"].contains(service);
+    // One of a profile that is not active has hooks alone, and those fetch it when they run.
+    if (!shared && !slotted && !job && !cut.workers["services"].contains(service)) continue;
+    wanted[image] = {service, shared    ? "shared.json"
+                              : slotted ? "blue.json"
+                              : job     ? "jobs.json"
+                                        : "workers.json"};
   }
   for (const auto& [image, from] : wanted) {
     SLIPWAY_ASSIGN_OR_RETURN(const bool exists, engine_.ImageExists(image));

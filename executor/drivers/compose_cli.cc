@@ -95,8 +95,12 @@ absl::StatusOr<nlohmann::json> ComposeCli::Config(
   if (Generation() == 2) arguments.insert(arguments.end(), {"--format", "json"});
   CallContext quiet = call;
   quiet.on_line = nullptr;
+  // All of them: compose 1 prints every service in any case, and a hook may run one of a profile that
+  // is not active.
+  std::map<std::string, std::string> environment = variables;
+  environment["COMPOSE_PROFILES"] = "*";
   SLIPWAY_ASSIGN_OR_RETURN(const ProcessResult result,
-                           Run(project, arguments, {}, variables, env_file, quiet));
+                           Run(project, arguments, {}, std::move(environment), env_file, quiet));
   if (!result.ok()) {
     return Failure(pb::FAILURE_REASON_INVALID_COMPOSE_FILE,
                    absl::StrCat("compose refuses the file: ", LastLines(result)));

@@ -10,6 +10,7 @@
 #include "common/spec.h"
 #include "executor/drivers/compose_definition.h"
 #include "executor/drivers/compose_document.h"
+#include "executor/drivers/compose_kinds.h"
 #include "executor/drivers/compose_port.h"
 #include "executor/failure.h"
 #include "executor/paths.h"
@@ -26,18 +27,6 @@ absl::Status Wrong(absl::string_view service, absl::string_view what, absl::stri
 json ServiceList(const json& service, const char* key) {
   const auto found = service.find(key);
   return found != service.end() && found->is_array() ? *found : json::array();
-}
-
-std::set<std::string> NamesIn(const json& service, const char* key) {
-  std::set<std::string> names;
-  const auto found = service.find(key);
-  if (found == service.end()) return names;
-  if (found->is_object()) {
-    for (const auto& item : found->items()) names.insert(item.key());
-  } else if (found->is_array()) {
-    for (const auto& item : *found) names.insert(item.get<std::string>());
-  }
-  return names;
 }
 
 // The networks a service is on by their keys in the file; compose's default network when it names
@@ -77,38 +66,40 @@ void DropOurLabels(json& service) {
   *labels = std::move(kept);
 }
 
+// One container that nothing starts again.
+void RunOnce(json& service) {
+  const auto deploy = service.find("deploy");
+  if (deploy == service.end() || !deploy->is_object()) return;
+  for (const char* key : {"replicas", "restart_policy", "mode"}) deploy->erase(key);
+}
+
 class Cutter {
  public:
-  explicit Cutter(const CutInput& input)
-      : input_(input),
-        spec_(input.release.spec),
-        content_(*input.manifest, spec_.compose().env_file(), input.env_digest),
-        slotted_(spec_.compose().slotted().begin(), spec_.compose().slotted().end()),
-        workers_(spec_.compose().workers().begin(), spec_.compose().workers().end()) {}
+  explicit Cutter(CutInput input)
+      : input_(std::move(input)),
+        spec_(input_.release.spec),
+        content_(*input_.manifest, spec_.compose().env_file(), input_.env_digest) {}
 
   absl::StatusOr<CutResult> Cut() {
-    for (const auto* names : {&slotted_, &workers_}) {
-      for (const std::string& name : *names) {
-        if (!Services().contains(name)) {
-          return Wrong(name,
-                       "slipway.yaml names this service; the compose file has none of that name");
-        }
-      }
+    auto kinds = KindsOf(input_);
+    if (!kinds.ok()) return kinds.status();
+    kinds_ = *std::move(kinds);
+    for (json* document : {&input_.document, &input_.green_document}) {
+      if (document->is_null()) continue;
+      if (absl::Status status = SettleReferences(kinds_, *document); !status.ok()) return status;
     }
     if (absl::Status status = PlanImages(input_, result_); !status.ok()) return status;
     if (absl::Status status = PlanBinds(); !status.ok()) return status;
     CutShared();
     if (absl::Status status = CutSlots(); !status.ok()) return status;
     CutWorkers();
+    CutJobs();
     if (absl::Status status = CutHooks(); !status.ok()) return status;
     return std::move(result_);
   }
 
  private:
   const json& Services() const { return input_.document["services"]; }
-  bool IsShared(const std::string& name) const {
-    return !slotted_.contains(name) && !workers_.contains(name);
-  }
 
   std::string RealName(const char* section, const std::string& key) const {
     return executor::RealName(input_.document, section, key, spec_.compose().project());
@@ -162,9 +153,7 @@ class Cutter {
       const auto resolved = content_.Resolve(path);
       if (resolved.ok()) binds.state.insert(*resolved);
     }
-    for (const auto& item : Services().items()) {
-      if (IsShared(item.key())) binds.shared_services.insert(item.key());
-    }
+    binds.shared_services = kinds_.shared;
     binds.adopted = input_.adopted;
     binds.paths = input_.paths;
     auto plan = BindPlan::Make(binds);
@@ -180,7 +169,9 @@ class Cutter {
   json CopyService(const json& services, const std::string& name, absl::string_view role) const {
     json service = services[name];
     service.erase("build");
-    service.erase("container_name");
+    service.erase("profiles");
+    // Two slots cannot have it; there it is an alias of the one that serves.
+    if (role != "shared" && role != "worker") service.erase("container_name");
     // Its variables are in `environment` already; read again, the file might have been changed.
     service.erase("env_file");
     binds_->Rewrite(name, service);
@@ -189,6 +180,8 @@ class Cutter {
     SetLabel(service, kLabelApp, input_.release.app);
     SetLabel(service, kLabelRole, std::string(role));
     SetLabel(service, kLabelRelease, input_.release.release);
+    if (const auto grace = StopGraceOf(service))
+      SetLabel(service, kLabelGrace, absl::StrCat(grace->count()));
     return service;
   }
 
@@ -228,10 +221,7 @@ class Cutter {
   }
 
   void CutShared() {
-    std::set<std::string> kept;
-    for (const auto& item : Services().items()) {
-      if (IsShared(item.key())) kept.insert(item.key());
-    }
+    const std::set<std::string>& kept = kinds_.shared;
     json services = json::object();
     for (const std::string& name : kept) {
       json service = CopyService(Services(), name, "shared");
@@ -250,11 +240,13 @@ class Cutter {
       services[name] = std::move(service);
     }
     result_.shared_services = kept;
+    result_.after_jobs = kinds_.after_jobs;
     json networks = input_.document.value("networks", json::object());
     PlanResources();
     result_.shared = Project(std::move(services), std::move(networks), volumes_, /*shared=*/true);
-    for (const auto* names : {&slotted_, &workers_}) {
-      for (const std::string& name : *names) {
+    const std::set<std::string> jobs(kinds_.jobs.begin(), kinds_.jobs.end());
+    for (const auto& names : {kinds_.slotted, kinds_.workers, jobs}) {
+      for (const std::string& name : names) {
         const json depends = KeepDependencies(Services()[name], kept);
         for (const auto& item : depends.items()) {
           if (item.value()["condition"] == "service_healthy")
@@ -294,7 +286,7 @@ class Cutter {
   // port while compose normalised the file), else the only one there is.
   absl::StatusOr<std::pair<std::string, size_t>> FindSlotPort() const {
     std::vector<std::pair<std::string, size_t>> published;
-    for (const std::string& name : slotted_) {
+    for (const std::string& name : kinds_.slotted) {
       const json ports = ServiceList(Services()[name], "ports");
       for (size_t i = 0; i < ports.size(); ++i) {
         const auto port = ParseComposePort(ports[i]);
@@ -310,7 +302,7 @@ class Cutter {
       }
     }
     if (published.size() == 1) return published.front();
-    return Wrong(*slotted_.begin(),
+    return Wrong(*kinds_.slotted.begin(),
                  absl::StrCat("the slotted services publish ", published.size(),
                               " ports where one is needed, the slot's"),
                  spec_.port_variable().empty() ? "set port_variable in slipway.yaml"
@@ -335,16 +327,19 @@ class Cutter {
   absl::StatusOr<json> SlotServices(const json& document, pb::Slot slot,
                                     const std::pair<std::string, size_t>& slot_port) {
     json services = json::object();
-    for (const std::string& name : slotted_) {
+    for (const std::string& name : kinds_.slotted) {
       json service = CopyService(document["services"], name, "slot");
       if (service.contains("network_mode")) {
         return Wrong(name, "network_mode does not go with two slots",
                      "remove it from this service");
       }
-      json depends = KeepDependencies(service, slotted_);
+      json depends = KeepDependencies(service, kinds_.slotted);
       result_.ordered_start |= !depends.empty();
       SetDependencies(service, std::move(depends));
+      const std::vector<std::string> aliases = AliasesOf(document["services"][name]);
+      if (!aliases.empty()) result_.aliases[name] = aliases;
       service["networks"] = json::array({"default"});
+      if (!aliases.empty()) service["networks"] = {{"default", {{"aliases", aliases}}}};
       if (result_.leaves_slot_network) NameItself(service, name);
       SetLabel(service, kLabelSlot, SlotWord(slot));
       services[name] = std::move(service);
@@ -367,14 +362,14 @@ class Cutter {
     const auto slot_port = FindSlotPort();
     if (!slot_port.ok()) return slot_port.status();
     std::set<std::string> networks;
-    for (const std::string& name : slotted_) {
+    for (const std::string& name : kinds_.slotted) {
       const std::set<std::string> of_service = NetworksOf(Services()[name]);
       networks.insert(of_service.begin(), of_service.end());
     }
     for (const std::string& network : networks) {
       result_.slot_networks.push_back(RealName("networks", network));
     }
-    result_.leaves_slot_network = slotted_.size() == 1 &&
+    result_.leaves_slot_network = kinds_.slotted.size() == 1 &&
                                   networks == std::set<std::string>{"default"} &&
                                   !DeclaresNetwork("default") &&
                                   result_.slot_networks.front() < FrontNetwork(input_.release.app);
@@ -416,15 +411,31 @@ class Cutter {
   void CutWorkers() {
     json services = json::object();
     std::set<std::string> used;
-    for (const std::string& name : workers_) {
+    for (const std::string& name : kinds_.workers) {
       json service = CopyService(Services(), name, "worker");
-      SetDependencies(service, KeepDependencies(service, workers_));
+      SetDependencies(service, KeepDependencies(service, kinds_.workers));
       ListToObject(service);
       if (!service.contains("network_mode")) JoinNetworks(service, used);
       services[name] = std::move(service);
     }
     json volumes = VolumesOf(services);
     result_.workers = Project(std::move(services), NetworksWithFront(used), std::move(volumes));
+  }
+
+  void CutJobs() {
+    json services = json::object();
+    std::set<std::string> used;
+    for (const std::string& name : kinds_.jobs) {
+      json service = CopyService(Services(), name, "job");
+      for (const char* key : {"ports", "depends_on", "restart", "scale"}) service.erase(key);
+      RunOnce(service);
+      ListToObject(service);
+      if (!service.contains("network_mode")) JoinNetworks(service, used);
+      services[name] = std::move(service);
+    }
+    result_.job_order = kinds_.jobs;
+    json volumes = VolumesOf(services);
+    result_.jobs = Project(std::move(services), NetworksWithFront(used), std::move(volumes));
   }
 
   absl::Status CutHooks() {
@@ -437,8 +448,9 @@ class Cutter {
                        absl::StrCat("hook ", hook.name(), " names this service; there is none"));
         }
         json service = CopyService(Services(), hook.service(), "hook");
-        for (const char* key : {"ports", "depends_on", "restart", "healthcheck", "expose"})
+        for (const char* key : {"ports", "depends_on", "restart", "healthcheck", "expose", "scale"})
           service.erase(key);
+        RunOnce(service);
         service["command"] =
             json(std::vector<std::string>(hook.command().begin(), hook.command().end()));
         for (json& word : service["command"]) {
@@ -457,11 +469,10 @@ class Cutter {
     return absl::OkStatus();
   }
 
-  const CutInput& input_;
+  CutInput input_;
   const pb::ApplicationSpec& spec_;
   const ReleaseContent content_;
-  const std::set<std::string> slotted_;
-  const std::set<std::string> workers_;
+  ServiceKinds kinds_;
   std::optional<BindPlan> binds_;
   // The file's `volumes`, binds of the release's directories replaced.
   json volumes_;

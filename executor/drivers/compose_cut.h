@@ -10,6 +10,7 @@
 // - workers: project APP-workers; on the shared networks and on the front network.
 // - hooks: project APP-hooks; one service `hook-NAME` per hook, a copy of its service with another
 //   command.
+// - jobs: project APP-jobs; services that run to their end before the candidate starts.
 // - builds: one service per distinct build, named by the digest of its inputs.
 #pragma once
 
@@ -43,6 +44,8 @@ struct CutInput {
   std::filesystem::path release_folder;
   // For the digests of build inputs.
   const pb::Manifest* manifest = nullptr;
+  // COMPOSE_PROFILES of the env file.
+  std::string profiles = {};
   // Puts values in place of tokens, where the document still has them: definitions and builds are
   // named by what they really are.
   std::function<void(nlohmann::json&)> restore = {};
@@ -71,6 +74,13 @@ struct CutResult {
   nlohmann::json green;
   nlohmann::json workers;
   nlohmann::json hooks;
+  nlohmann::json jobs;
+  // In the order in which they run.
+  std::vector<std::string> job_order;
+  // Shared services that start after the jobs, for they wait for one.
+  std::set<std::string> after_jobs;
+  // What the serving slot's services are called on the front network, beside their own names.
+  std::map<std::string, std::vector<std::string>> aliases;
   std::vector<BuildPlan> builds;
   // Image per service of any kind.
   std::map<std::string, std::string> images;

@@ -25,16 +25,18 @@ json ToJson(const CutResult& result) {
   }
   json mount_points = json::array();
   for (const MountPoint& point : result.mount_points) {
-    mount_points.push_back({{"base", point.base},
-                            {"path", point.path},
-                            {"file", point.file},
-                            {"place", point.place}});
+    mount_points.push_back(
+        {{"base", point.base}, {"path", point.path}, {"file", point.file}, {"place", point.place}});
   }
   return {{"shared", result.shared},
           {"blue", result.blue},
           {"green", result.green},
           {"workers", result.workers},
           {"hooks", result.hooks},
+          {"jobs", result.jobs},
+          {"job_order", result.job_order},
+          {"after_jobs", result.after_jobs},
+          {"aliases", result.aliases},
           {"builds", builds},
           {"images", result.images},
           {"shared_services", result.shared_services},
@@ -62,6 +64,10 @@ absl::StatusOr<CutResult> CutFromJson(const json& document) {
     result.green = document.at("green");
     result.workers = document.at("workers");
     result.hooks = document.at("hooks");
+    result.jobs = document.at("jobs");
+    document.at("job_order").get_to(result.job_order);
+    document.at("after_jobs").get_to(result.after_jobs);
+    document.at("aliases").get_to(result.aliases);
     for (const json& plan : document.at("builds")) {
       result.builds.push_back(
           {plan.at("image"), plan.at("digest"), plan.at("context"), plan.at("section")});

@@ -50,7 +50,7 @@ std::string DigestOf(const CutInput& input, const BuildPlan& plan) {
 }
 
 absl::Status PlanImage(const CutInput& input, const std::string& name, const json& service,
-                     CutResult& result) {
+                       CutResult& result) {
   const auto build = service.find("build");
   if (build == service.end() || build->is_null()) {
     result.images[name] = service.value("image", "");
@@ -65,7 +65,7 @@ absl::Status PlanImage(const CutInput& input, const std::string& name, const jso
   absl::string_view context = plan.section["context"].get_ref<const std::string&>();
   if (context != root && !absl::StartsWith(context, absl::StrCat(root, "/"))) {
     return WrongService(name, absl::StrCat("the build context ", context, " is not in the release"),
-                 "move what it needs into the application's folder");
+                        "move what it needs into the application's folder");
   }
   context.remove_prefix(root.size());
   while (absl::ConsumePrefix(&context, "/")) {
@@ -121,8 +121,8 @@ json DefinitionParts(const CutInput& input, const ReleaseContent& content, const
                      const std::string& service) {
   json definition = input.document["services"][service];
   if (input.restore) input.restore(definition);
-  json parts = {{"text", ShortDigest(absl::StrReplaceAll(
-                             Text(definition), {{input.release_folder.string(), "."}}))},
+  json parts = {{"text", ShortDigest(absl::StrReplaceAll(Text(definition),
+                                                         {{input.release_folder.string(), "."}}))},
                 {"files", json::object()}};
   if (definition.contains("build")) parts["image"] = result.images.at(service);
   const auto paths = result.shared_paths.find(service);
@@ -161,8 +161,8 @@ SharedState CompareShared(const DockerContainer& container, const CutResult& cut
   const json before = part(known, "files");
   for (const auto& file : parts["files"].items()) {
     if (!before.is_object() || before.value(file.key(), json()) == file.value()) continue;
-    found.push_back(absl::StrCat("bound ", file.key().empty() ? "release" : "file ",
-                                 file.key(), " changed"));
+    found.push_back(
+        absl::StrCat("bound ", file.key().empty() ? "release" : "file ", file.key(), " changed"));
   }
   if (changes != nullptr) *changes = std::move(found);
   return SharedState::kChanged;

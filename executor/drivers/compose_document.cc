@@ -6,7 +6,9 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "absl/time/time.h"
 
 #include "common/status.h"
 #include "common/yaml_document.h"
@@ -188,6 +190,67 @@ absl::StatusOr<json> ParseComposeDocument(absl::string_view text) {
     return Failure(pb::FAILURE_REASON_INVALID_COMPOSE_FILE, "the compose file has no services");
   }
   return document;
+}
+
+bool IsInactive(const json& service, absl::string_view active) {
+  const auto profiles = service.find("profiles");
+  if (profiles == service.end() || !profiles->is_array() || profiles->empty()) return false;
+  const std::set<std::string> names =
+      absl::StrSplit(active, absl::ByAnyChar(", "), absl::SkipEmpty());
+  return !names.contains("*") &&
+         std::none_of(profiles->begin(), profiles->end(), [&names](const json& profile) {
+           return profile.is_string() && names.contains(profile.get<std::string>());
+         });
+}
+
+void DropInactiveServices(json& document, absl::string_view active,
+                          const std::set<std::string>& kept) {
+  json& services = document["services"];
+  for (auto at = services.begin(); at != services.end();) {
+    at = IsInactive(at.value(), active) && !kept.contains(at.key()) ? services.erase(at) : ++at;
+  }
+}
+
+void ExpandVolumesFrom(json& document) {
+  json& services = document["services"];
+  for (auto& item : services.items()) {
+    json& service = item.value();
+    if (!service.contains("volumes_from") || !service["volumes_from"].is_array()) continue;
+    json left = json::array();
+    for (const json& entry : service["volumes_from"]) {
+      const std::vector<std::string> words =
+          absl::StrSplit(entry.is_string() ? entry.get<std::string>() : "", ':');
+      const std::string& name = words.front();
+      if (name == "container" || name == item.key() || !services.contains(name)) {
+        left.push_back(entry);
+        continue;
+      }
+      const bool read_only = words.size() > 1 && words[1] == "ro";
+      for (json mount : services[name].value("volumes", json::array())) {
+        if (read_only && mount.is_string()) {
+          const std::vector<std::string> parts = absl::StrSplit(mount.get<std::string>(), ':');
+          if (parts.size() > 1) mount = absl::StrCat(parts[0], ":", parts[1], ":ro");
+        } else if (read_only && mount.is_object()) {
+          mount["read_only"] = true;
+        }
+        if (!service["volumes"].is_array()) service["volumes"] = json::array();
+        service["volumes"].push_back(std::move(mount));
+      }
+    }
+    service.erase("volumes_from");
+    if (!left.empty()) service["volumes_from"] = std::move(left);
+  }
+}
+
+std::optional<std::chrono::seconds> StopGraceOf(const json& service) {
+  const auto found = service.find("stop_grace_period");
+  if (found == service.end()) return std::nullopt;
+  if (found->is_number()) return std::chrono::seconds(static_cast<int64_t>(found->get<double>()));
+  absl::Duration duration;
+  if (!found->is_string() || !absl::ParseDuration(found->get<std::string>(), &duration))
+    return std::nullopt;
+  // Docker counts whole seconds.
+  return std::chrono::seconds(absl::ToInt64Seconds(absl::Ceil(duration, absl::Seconds(1))));
 }
 
 std::string RealName(const json& document, const char* section, const std::string& key,

@@ -2,6 +2,7 @@
 // what `compose config` prints.
 #pragma once
 
+#include <chrono>
 #include <optional>
 #include <set>
 #include <string>
@@ -33,6 +34,19 @@ absl::StatusOr<std::vector<ComposeReference>> ReferencesOf(absl::string_view com
 // What `compose config` prints, as JSON: compose 2 prints JSON, compose 1 prints YAML.
 // INVALID_COMPOSE_FILE when it is neither.
 absl::StatusOr<nlohmann::json> ParseComposeDocument(absl::string_view text);
+
+// Takes out the services whose profiles are all inactive, but for those that `kept` names. `active` is
+// what COMPOSE_PROFILES says: names with commas between them, or `*`.
+void DropInactiveServices(nlohmann::json& document, absl::string_view active,
+                          const std::set<std::string>& kept);
+bool IsInactive(const nlohmann::json& service, absl::string_view active);
+
+// Replaces `volumes_from` of services by the volumes of the services that it names, which may end up in
+// another project.
+void ExpandVolumesFrom(nlohmann::json& document);
+
+// `stop_grace_period` of a normalised service: `1m30s`, `45s`, or a number of seconds.
+std::optional<std::chrono::seconds> StopGraceOf(const nlohmann::json& service);
 
 // What Docker calls an entry of `networks` or `volumes`. Compose 2 says it; compose 1 leaves it to the rule, PROJECT_KEY.
 std::string RealName(const nlohmann::json& document, const char* section, const std::string& key,

@@ -32,8 +32,8 @@ absl::Status ComposeFindings::Verdict(const std::vector<std::string>& allowances
       pb::FAILURE_REASON_POLICY,
       absl::StrCat("the compose file reaches out of its containers, which hosts refuse: ",
                    absl::StrJoin(keys, "; ")),
-      absl::StrCat("take it out, or let an operator say `slipway allow ",
-                   absl::StrJoin(cures, " "), "`"));
+      absl::StrCat("take it out, or let an operator say `slipway allow ", absl::StrJoin(cures, " "),
+                   "`"));
 }
 
 nlohmann::json ComposeFindings::ToJson(

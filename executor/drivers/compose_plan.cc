@@ -17,6 +17,7 @@ using nlohmann::json;
 
 pb::ServiceRole RoleOf(const std::string& service, const CutResult& cut) {
   if (cut.shared_services.contains(service)) return pb::SERVICE_ROLE_SHARED;
+  if (cut.jobs["services"].contains(service)) return pb::SERVICE_ROLE_JOB;
   return cut.workers["services"].contains(service) ? pb::SERVICE_ROLE_WORKER
                                                    : pb::SERVICE_ROLE_SLOTTED;
 }
@@ -108,6 +109,10 @@ absl::Status ComposeWorkload::FindServices(const StagedRelease& release, pb::Hos
 
   std::map<std::string, pb::ServicePlan> plans;
   for (const auto& [service, image] : cut.images) {
+    const bool runs =
+        cut.shared_services.contains(service) || cut.blue["services"].contains(service) ||
+        cut.jobs["services"].contains(service) || cut.workers["services"].contains(service);
+    if (!runs) continue;
     pb::ServicePlan& one = plans[service];
     one.set_role(RoleOf(service, cut));
     const auto found = running.find(service);
@@ -119,8 +124,9 @@ absl::Status ComposeWorkload::FindServices(const StagedRelease& release, pb::Hos
     if (one.action() == pb::SERVICE_ACTION_KEEP) continue;
     SLIPWAY_ASSIGN_OR_RETURN(const bool exists, engine_.ImageExists(image));
     if (exists) continue;
-    const bool built = std::any_of(cut.builds.begin(), cut.builds.end(),
-                                   [&](const BuildPlan& build) { return build.image == one.image(); });
+    const bool built =
+        std::any_of(cut.builds.begin(), cut.builds.end(),
+                    [&](const BuildPlan& build) { return build.image == one.image(); });
     one.set_image_action(built ? pb::IMAGE_ACTION_BUILD : pb::IMAGE_ACTION_PULL);
   }
   for (const auto& [service, container] : running) {

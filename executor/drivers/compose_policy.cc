@@ -96,8 +96,9 @@ void CheckLogging(const std::string& service, const json& definition, ComposeFin
   for (const auto& option : options.items()) {
     const std::string value = Text(options, option.key().c_str());
     if (!absl::StartsWith(value, "/") && !absl::StrContains(value, "unix")) continue;
-    findings.Add(service, "logging", value,
-                 absl::StrCat("services.", service, ".logging.options.", option.key(), ": ", value));
+    findings.Add(
+        service, "logging", value,
+        absl::StrCat("services.", service, ".logging.options.", option.key(), ": ", value));
   }
 }
 

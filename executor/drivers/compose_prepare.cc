@@ -137,8 +137,8 @@ absl::Status ComposeWorkload::Prepare(const StagedRelease& release, const pb::Ma
   SLIPWAY_RETURN_IF_ERROR(MakeFolders(generated, 0700));
   SLIPWAY_RETURN_IF_ERROR(WriteFileAtomically(generated / "env", env_file, 0600));
   SLIPWAY_ASSIGN_OR_RETURN(const EnvRedactor redactor, RedactorOf(release));
-  return redactor.Hide(PrepareWith(release, manifest, env_file, environment,
-                                   EnvTokens(environment), redactor, call));
+  return redactor.Hide(PrepareWith(release, manifest, env_file, environment, EnvTokens(environment),
+                                   redactor, call));
 }
 
 absl::Status ComposeWorkload::CheckAllowances(const StagedRelease& release) {
@@ -151,8 +151,8 @@ absl::Status ComposeWorkload::CheckAllowances(const StagedRelease& release) {
   return findings.Verdict(release.allowances);
 }
 
-absl::Status ComposeWorkload::PrepareWith(const StagedRelease& release, const pb::Manifest& manifest,
-                                          absl::string_view env_file,
+absl::Status ComposeWorkload::PrepareWith(const StagedRelease& release,
+                                          const pb::Manifest& manifest, absl::string_view env_file,
                                           const Environment& environment, const EnvTokens& tokens,
                                           const EnvRedactor& redactor, const CallContext& call) {
   const auto folder = paths_.Release(release.app, release.release);
@@ -181,6 +181,20 @@ absl::Status ComposeWorkload::PrepareWith(const StagedRelease& release, const pb
     SLIPWAY_ASSIGN_OR_RETURN(input.green_document, Normalise(release, manifest, tokens.CleanFile(),
                                                              release.spec.slots().green(), call));
   }
+  const auto profiles = environment.find("COMPOSE_PROFILES");
+  input.profiles = profiles == environment.end() ? "" : profiles->second;
+  std::set<std::string> kept(release.spec.compose().slotted().begin(),
+                             release.spec.compose().slotted().end());
+  kept.insert(release.spec.compose().workers().begin(), release.spec.compose().workers().end());
+  for (const auto* hooks :
+       {&release.spec.hooks().before_switch(), &release.spec.hooks().after_switch()}) {
+    for (const pb::Hook& hook : *hooks) kept.insert(hook.service());
+  }
+  for (json* document : {&input.document, &input.green_document}) {
+    if (document->is_null()) continue;
+    DropInactiveServices(*document, input.profiles, kept);
+    ExpandVolumesFrom(*document);
+  }
   // Judged is what will run. What people read of it has no value in it, see env_redactor.h.
   json restored = input.document;
   tokens.Restore(restored);
@@ -204,6 +218,7 @@ absl::Status ComposeWorkload::PrepareWith(const StagedRelease& release, const pb
   const std::pair<const char*, const json&> files[] = {{"shared.json", cut.shared},
                                                        {"blue.json", cut.blue},
                                                        {"green.json", cut.green},
+                                                       {"jobs.json", cut.jobs},
                                                        {"workers.json", cut.workers}};
   for (const auto& [name, document] : files) {
     SLIPWAY_RETURN_IF_ERROR(WriteFileAtomically(generated / name, Dump(document), 0600));

@@ -145,27 +145,50 @@ absl::StatusOr<pb::SharedEvidence> ComposeWorkload::EnsureShared(
     }
   }
   SLIPWAY_RETURN_IF_ERROR(UpdateShared(release, updated, previous, call));
-  if (!absent.empty()) {
-    SLIPWAY_RETURN_IF_ERROR(RefreshShared(release, cut, absent));
-    const absl::Status started =
-        compose_.Up(ProjectFor(release, project, "shared.json"), absent, call);
-    if (!started.ok()) {
-      return Failure(pb::FAILURE_REASON_SHARED_SERVICE, started.message(),
-                     "when a port is taken by an installation of your own, name its project in "
-                     "compose.project to adopt it");
-    }
-  }
+  std::vector<std::string> later;
+  std::erase_if(absent, [&](const std::string& service) {
+    if (cut.after_jobs.contains(service)) later.push_back(service);
+    return cut.after_jobs.contains(service);
+  });
+  SLIPWAY_RETURN_IF_ERROR(StartShared(release, cut, absent, call));
   SLIPWAY_RETURN_IF_ERROR(EnsureResources(release, cut));
-  SLIPWAY_ASSIGN_OR_RETURN(const auto now, engine_.List({{kLabelProject, project}}));
+  SLIPWAY_RETURN_IF_ERROR(JoinFront(release, cut));
+  std::set<std::string> awaited = cut.awaited_healthy;
+  for (const std::string& service : later) awaited.erase(service);
+  SLIPWAY_RETURN_IF_ERROR(AwaitHealthy(project, awaited, call));
+  SLIPWAY_RETURN_IF_ERROR(RunJobs(release, cut, evidence, call));
+  if (later.empty()) return evidence;
+  SLIPWAY_RETURN_IF_ERROR(StartShared(release, cut, later, call));
+  SLIPWAY_RETURN_IF_ERROR(JoinFront(release, cut));
+  SLIPWAY_RETURN_IF_ERROR(AwaitHealthy(project, cut.awaited_healthy, call));
+  return evidence;
+}
+
+absl::Status ComposeWorkload::StartShared(const StagedRelease& release, const CutResult& cut,
+                                          const std::vector<std::string>& absent,
+                                          const CallContext& call) {
+  if (absent.empty()) return absl::OkStatus();
+  SLIPWAY_RETURN_IF_ERROR(RefreshShared(release, cut, absent));
+  const absl::Status started = compose_.Up(
+      ProjectFor(release, release.spec.compose().project(), "shared.json"), absent, call);
+  if (started.ok()) return absl::OkStatus();
+  return Failure(pb::FAILURE_REASON_SHARED_SERVICE, started.message(),
+                 "when a port is taken by an installation of your own, name its project in "
+                 "compose.project to adopt it");
+}
+
+// Shared services find the serving slot by name there.
+absl::Status ComposeWorkload::JoinFront(const StagedRelease& release, const CutResult& cut) {
+  SLIPWAY_ASSIGN_OR_RETURN(const auto now,
+                           engine_.List({{kLabelProject, release.spec.compose().project()}}));
   for (const DockerContainer& container : now) {
     if (!cut.shared_services.contains(container.Label(kLabelService))) continue;
     if (container.networks.contains(FrontNetwork(release.app)) ||
-        container.networks.contains("host"))
+        container.networks.contains("host") || container.networks.contains("none"))
       continue;
     SLIPWAY_RETURN_IF_ERROR(engine_.Connect(FrontNetwork(release.app), container.id, {}));
   }
-  SLIPWAY_RETURN_IF_ERROR(AwaitHealthy(project, cut.awaited_healthy, call));
-  return evidence;
+  return absl::OkStatus();
 }
 
 absl::Status ComposeWorkload::AwaitHealthy(const std::string& project,

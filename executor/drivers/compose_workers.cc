@@ -16,7 +16,6 @@ namespace {
 
 using std::chrono::steady_clock;
 
-constexpr std::chrono::seconds kStopGrace{10};
 // A worker that is still the same process after this long has started.
 constexpr std::chrono::milliseconds kSettled{1000};
 constexpr int kTailLines = 40;
@@ -76,9 +75,10 @@ absl::StatusOr<pb::WorkersEvidence> ComposeWorkload::ReplaceWorkers(const Staged
     for (const std::string& name : names) evidence.add_unchanged(name);
     return evidence;
   }
+  SLIPWAY_ASSIGN_OR_RETURN(const CutResult cut, LoadCut(release.app, release.release));
+  SLIPWAY_RETURN_IF_ERROR(StopAll(old, &cut.workers));
   std::vector<DockerContainer> adopted;
   for (const DockerContainer& container : old) {
-    SLIPWAY_RETURN_IF_ERROR(engine_.Stop(container.id, kStopGrace));
     if (container.Label(kLabelProject) == WorkersProject(release.app)) {
       SLIPWAY_RETURN_IF_ERROR(engine_.Remove(container.id));
     } else {
@@ -137,6 +137,32 @@ absl::StatusOr<DockerContainer> ComposeWorkload::CreateHookContainer(const Stage
   return created.front();
 }
 
+absl::StatusOr<int> ComposeWorkload::RunToEnd(const DockerContainer& container,
+                                              absl::string_view what, const CallContext& call) {
+  if (container.state == "created") SLIPWAY_RETURN_IF_ERROR(engine_.Start(container.id));
+  CallStop stop(call);
+  // Without a log driver that can be read there are no lines, and the exit code is the same.
+  const absl::Status followed = engine_.StreamLogs(
+      container.id, /*follow=*/true, -1, &stop.cancellation(), [&](absl::string_view line) {
+        if (call.on_line) call.on_line(line);
+        return true;
+      });
+  static_cast<void>(followed);
+  // The output ends a moment before the engine has the exit code, or long before, when the program
+  // closed it.
+  const absl::StatusOr<int> exit_code = engine_.Wait(container.id, &stop.cancellation());
+  if (call.cancellation != nullptr && call.cancellation->IsSuspended()) {
+    // The container is the record of the run: after the restart it is followed to its end.
+    return absl::CancelledError(absl::StrCat(what, " continues"));
+  }
+  if (stop.cancellation().IsCancelled()) {
+    SLIPWAY_RETURN_IF_ERROR(engine_.Stop(container.id, GraceOf(container)));
+    return Failure(pb::FAILURE_REASON_HOOK,
+                   absl::StrCat(what, " was stopped: out of time or cancelled"));
+  }
+  return exit_code;
+}
+
 absl::StatusOr<pb::HookEvidence> ComposeWorkload::RunHook(const StagedRelease& release,
                                                           const pb::Hook& hook,
                                                           const std::string& key,
@@ -151,29 +177,9 @@ absl::StatusOr<pb::HookEvidence> ComposeWorkload::RunHook(const StagedRelease& r
     container = known.front();
     evidence.set_already_ran(container.state != "created");
   }
-  if (container.state == "created") SLIPWAY_RETURN_IF_ERROR(engine_.Start(container.id));
-  CallStop stop(call);
-  const absl::Status followed = engine_.StreamLogs(
-      container.id, /*follow=*/true, -1, &stop.cancellation(), [&](absl::string_view line) {
-        if (call.on_line) call.on_line(line);
-        return true;
-      });
-  // The output ends a moment before the engine has the exit code, or long before, when the hook
-  // closed it.
-  const absl::StatusOr<int> exit_code = engine_.Wait(container.id, &stop.cancellation());
-  if (call.cancellation != nullptr && call.cancellation->IsSuspended()) {
-    // The container is the record of the run: after the restart the same hook is followed to its
-    // end.
-    return absl::CancelledError(absl::StrCat("hook ", hook.name(), " continues"));
-  }
-  if (stop.cancellation().IsCancelled()) {
-    SLIPWAY_RETURN_IF_ERROR(engine_.Stop(container.id, kStopGrace));
-    return Failure(pb::FAILURE_REASON_HOOK,
-                   absl::StrCat("hook ", hook.name(), " was stopped: out of time or cancelled"));
-  }
-  SLIPWAY_RETURN_IF_ERROR(followed);
-  SLIPWAY_RETURN_IF_ERROR(exit_code.status());
-  evidence.set_exit_code(*exit_code);
+  SLIPWAY_ASSIGN_OR_RETURN(const int exit_code,
+                           RunToEnd(container, absl::StrCat("hook ", hook.name()), call));
+  evidence.set_exit_code(exit_code);
   for (const std::string& line : Tail(container.id, kTailLines))
     evidence.add_output_tail(EvidenceText(line));
   return evidence;

@@ -5,18 +5,24 @@
 #include <set>
 #include <thread>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 
 #include "common/mutex.h"
 #include "common/spec.h"
 #include "common/status.h"
+#include "executor/drivers/compose_document.h"
 #include "executor/failure.h"
 
 namespace slipway::executor {
 namespace {
 
+using nlohmann::json;
+
 // What `docker stop` gives a container that says nothing else.
 constexpr std::chrono::seconds kStopGrace{10};
+// A longer time in a compose file is taken for this: the steps that wait for it have deadlines.
+constexpr std::chrono::seconds kLongestGrace{10 * 60};
 
 bool AllRun(const std::vector<DockerContainer>& containers, const CutResult& cut,
             const std::string& release) {
@@ -44,6 +50,36 @@ pb::StartEvidence EvidenceOf(const std::vector<DockerContainer>& containers, pb:
 }
 
 }  // namespace
+
+std::chrono::seconds GraceOf(const DockerContainer& container, const json* file) {
+  int64_t seconds = 0;
+  if (absl::SimpleAtoi(container.Label(kLabelGrace), &seconds))
+    return std::min(std::chrono::seconds(seconds), kLongestGrace);
+  if (container.stop_timeout) return std::min(*container.stop_timeout, kLongestGrace);
+  if (file != nullptr) {
+    const auto services = file->find("services");
+    const std::string name = container.Label(kLabelService);
+    if (services != file->end() && services->contains(name)) {
+      const auto grace = StopGraceOf((*services)[name]);
+      if (grace) return std::min(*grace, kLongestGrace);
+    }
+  }
+  return kStopGrace;
+}
+
+absl::Status ComposeWorkload::StopAll(const std::vector<DockerContainer>& containers,
+                                      const json* file) {
+  std::vector<absl::Status> stopped(containers.size());
+  std::vector<std::thread> threads;
+  threads.reserve(containers.size());
+  for (size_t i = 0; i < containers.size(); ++i) {
+    threads.emplace_back(
+        [&, i] { stopped[i] = engine_.Stop(containers[i].id, GraceOf(containers[i], file)); });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const absl::Status& status : stopped) SLIPWAY_RETURN_IF_ERROR(status);
+  return absl::OkStatus();
+}
 
 ObservedContainer ToObserved(const DockerContainer& container) {
   return {container.id,
@@ -120,7 +156,11 @@ absl::Status ComposeWorkload::AnswerToNames(const StagedRelease& release, pb::Sl
                            engine_.List({{kLabelProject, SlotProject(release.app, slot)}}));
   for (const DockerContainer& container : serving) {
     if (container.networks.contains(front)) continue;
-    SLIPWAY_RETURN_IF_ERROR(engine_.Connect(front, container.id, {container.Label(kLabelService)}));
+    std::vector<std::string> names = {container.Label(kLabelService)};
+    const auto aliases = cut.aliases.find(names.front());
+    if (aliases != cut.aliases.end())
+      names.insert(names.end(), aliases->second.begin(), aliases->second.end());
+    SLIPWAY_RETURN_IF_ERROR(engine_.Connect(front, container.id, names));
   }
   SLIPWAY_ASSIGN_OR_RETURN(
       const auto other, engine_.List({{kLabelProject, SlotProject(release.app, OtherSlot(slot))}}));
@@ -135,10 +175,10 @@ absl::StatusOr<std::vector<std::string>> ComposeWorkload::RemoveSlot(const std::
                                                                      pb::Slot slot,
                                                                      const CallContext&) {
   SLIPWAY_ASSIGN_OR_RETURN(const auto containers,
-                           engine_.List({{kLabelProject, SlotProject(app, slot)}}));
+                           engine_.InspectAll({{kLabelProject, SlotProject(app, slot)}}));
+  SLIPWAY_RETURN_IF_ERROR(StopAll(containers));
   std::vector<std::string> removed;
   for (const DockerContainer& container : containers) {
-    SLIPWAY_RETURN_IF_ERROR(engine_.Stop(container.id, kStopGrace));
     SLIPWAY_RETURN_IF_ERROR(engine_.Remove(container.id));
     removed.push_back(container.id);
   }
@@ -209,7 +249,9 @@ absl::Status ComposeWorkload::CheckProjects(const pb::ApplicationSpec& spec) {
   const std::set<std::string> ours = {spec.compose().project(),
                                       SlotProject(spec.app(), pb::SLOT_BLUE),
                                       SlotProject(spec.app(), pb::SLOT_GREEN),
-                                      WorkersProject(spec.app()), HooksProject(spec.app())};
+                                      WorkersProject(spec.app()),
+                                      HooksProject(spec.app()),
+                                      JobsProject(spec.app())};
   SLIPWAY_ASSIGN_OR_RETURN(const auto containers, engine_.List({{kLabelApp, ""}}));
   for (const DockerContainer& container : containers) {
     const std::string owner = container.Label(kLabelApp);
@@ -224,9 +266,10 @@ absl::Status ComposeWorkload::CheckProjects(const pb::ApplicationSpec& spec) {
 }
 
 absl::Status ComposeWorkload::StopContainer(const std::string& id, const CallContext&) {
-  const absl::Status stopped = engine_.Stop(id, kStopGrace);
-  if (absl::IsNotFound(stopped)) return absl::OkStatus();
-  SLIPWAY_RETURN_IF_ERROR(stopped);
+  const auto container = engine_.Inspect(id);
+  if (absl::IsNotFound(container.status())) return absl::OkStatus();
+  SLIPWAY_RETURN_IF_ERROR(container.status());
+  SLIPWAY_RETURN_IF_ERROR(engine_.Stop(id, GraceOf(*container)));
   // Left there, a restart policy of `always` would bring it back with the next start of Docker.
   return engine_.Remove(id);
 }

@@ -105,6 +105,10 @@ class ComposeWorkload final : public Workload {
   // Waits until a container of the project ends; nothing when told to stop.
   std::optional<Death> AwaitDeathIn(const std::string& project, Cancellation& stop);
 
+  // All at once, each with its own grace.
+  absl::Status StopAll(const std::vector<DockerContainer>& containers,
+                       const nlohmann::json* file = nullptr);
+
   absl::Status JoinNetworks(const std::vector<DockerContainer>& containers, const CutResult& cut);
 
   // compose_plan.cc
@@ -136,6 +140,21 @@ class ComposeWorkload final : public Workload {
   // compose_workers.cc
   absl::StatusOr<std::vector<DockerContainer>> RunningWorkers(const StagedRelease& release);
   absl::Status StartWorkers(const StagedRelease& release, const CallContext& call);
+  // Starts the services of the shared project that `absent` names and that are not there.
+  absl::Status StartShared(const StagedRelease& release, const CutResult& cut,
+                           const std::vector<std::string>& absent, const CallContext& call);
+  absl::Status JoinFront(const StagedRelease& release, const CutResult& cut);
+  // compose_jobs.cc
+  // Runs the release's jobs that have not ended well yet.
+  absl::Status RunJobs(const StagedRelease& release, const CutResult& cut,
+                       pb::SharedEvidence& evidence, const CallContext& call);
+  absl::StatusOr<DockerContainer> CreateJobContainer(const StagedRelease& release,
+                                                     const CutResult& cut, const std::string& job,
+                                                     const CallContext& call);
+  // Starts the container unless it was started before, hands on its lines, and waits for its end. `what`
+  // names it when it is stopped for the call's end.
+  absl::StatusOr<int> RunToEnd(const DockerContainer& container, absl::string_view what,
+                               const CallContext& call);
   absl::StatusOr<DockerContainer> CreateHookContainer(const StagedRelease& release,
                                                       const pb::Hook& hook, const std::string& key,
                                                       const CallContext& call);
@@ -146,6 +165,12 @@ class ComposeWorkload final : public Workload {
   const Paths paths_;
   const std::string address_;
 };
+
+// How long a container may take to end: as its compose file says, else as Docker was told, else 10 s.
+// `file` is a document that may define the service, for one that an adopted installation started; may
+// be null.
+std::chrono::seconds GraceOf(const DockerContainer& container,
+                             const nlohmann::json* file = nullptr);
 
 ObservedContainer ToObserved(const DockerContainer& container);
 

@@ -4,8 +4,10 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/strip.h"
 
 #include "common/status.h"
 #include "executor/drivers/docker_json.h"
@@ -16,7 +18,8 @@
 namespace slipway::executor {
 namespace {
 
-constexpr absl::string_view kApi = "/v1.41";
+// The API that everything here was written for.
+constexpr int kApiMinor = 41;
 constexpr std::chrono::hours kForever{24 * 365};
 constexpr size_t kMaxExecOutput = 64 << 10;
 // An inspect of a container with many mounts, a list of some thousand containers.
@@ -65,11 +68,49 @@ absl::Status TransportError(const absl::Status& status) {
 
 }  // namespace
 
-HttpRequest DockerEngine::MakeRequest(const std::string& method, const std::string& path) const {
+absl::StatusOr<std::string> DockerEngine::ChooseApi(absl::string_view oldest,
+                                                    absl::string_view newest) {
+  const auto minor = [](absl::string_view version) {
+    int number = 0;
+    const bool known = absl::ConsumePrefix(&version, "1.") && absl::SimpleAtoi(version, &number);
+    return known ? number : 0;
+  };
+  // An Engine that does not say is older than both fields, or speaks what it always did.
+  if (newest.empty()) return absl::StrCat("/v1.", kApiMinor);
+  if (minor(newest) < kApiMinor) {
+    return Error(
+        absl::StatusCode::kFailedPrecondition, "OLD_DOCKER",
+        absl::StrCat("the Docker Engine speaks API ", newest, ", and 1.", kApiMinor, " is needed"),
+        "install Docker Engine 20.10 or newer");
+  }
+  return absl::StrCat("/v1.", std::max(kApiMinor, minor(oldest)));
+}
+
+absl::StatusOr<std::string> DockerEngine::Api() {
+  {
+    MutexLock lock(mutex_);
+    if (!api_.empty()) return api_;
+  }
+  HttpRequest request;
+  request.endpoint.unix_socket = socket_;
+  request.path = "/version";
+  request.timeout = timeout_;
+  request.max_body = kMaxAnswer;
+  SLIPWAY_ASSIGN_OR_RETURN(const HttpResponse response, Send(request));
+  SLIPWAY_ASSIGN_OR_RETURN(const DockerJson json, ParseDockerJson(response.body));
+  SLIPWAY_ASSIGN_OR_RETURN(
+      std::string api, ChooseApi(StringAt(json, "MinAPIVersion"), StringAt(json, "ApiVersion")));
+  MutexLock lock(mutex_);
+  return api_ = std::move(api);
+}
+
+absl::StatusOr<HttpRequest> DockerEngine::MakeRequest(const std::string& method,
+                                                      const std::string& path) {
+  SLIPWAY_ASSIGN_OR_RETURN(const std::string api, Api());
   HttpRequest request;
   request.endpoint.unix_socket = socket_;
   request.method = method;
-  request.path = absl::StrCat(kApi, path);
+  request.path = absl::StrCat(api, path);
   request.timeout = timeout_;
   request.max_body = kMaxAnswer;
   return request;
@@ -84,7 +125,7 @@ absl::StatusOr<HttpResponse> DockerEngine::Send(const HttpRequest& request) {
 
 absl::StatusOr<HttpResponse> DockerEngine::Send(const std::string& method, const std::string& path,
                                                 const std::string& json_body) {
-  HttpRequest request = MakeRequest(method, path);
+  SLIPWAY_ASSIGN_OR_RETURN(HttpRequest request, MakeRequest(method, path));
   request.body = json_body;
   if (!json_body.empty()) request.headers["Content-Type"] = "application/json";
   return Send(request);
@@ -123,7 +164,8 @@ absl::StatusOr<std::vector<DockerContainer>> DockerEngine::List(const DockerLabe
 absl::StatusOr<DockerContainer> DockerEngine::Inspect(const std::string& id,
                                                       Cancellation* cancellation) {
   SLIPWAY_ASSIGN_OR_RETURN(const std::string part, PathPart(id));
-  HttpRequest request = MakeRequest("GET", absl::StrCat("/containers/", part, "/json"));
+  SLIPWAY_ASSIGN_OR_RETURN(HttpRequest request,
+                           MakeRequest("GET", absl::StrCat("/containers/", part, "/json")));
   request.cancellation = cancellation;
   SLIPWAY_ASSIGN_OR_RETURN(const HttpResponse response, Send(request));
   SLIPWAY_ASSIGN_OR_RETURN(const DockerJson json, ParseDockerJson(response.body));
@@ -172,8 +214,9 @@ absl::Status DockerEngine::Start(const std::string& id) {
 
 absl::Status DockerEngine::Stop(const std::string& id, std::chrono::seconds grace) {
   SLIPWAY_ASSIGN_OR_RETURN(const std::string part, PathPart(id));
-  HttpRequest request =
-      MakeRequest("POST", absl::StrCat("/containers/", part, "/stop?t=", grace.count()));
+  SLIPWAY_ASSIGN_OR_RETURN(
+      HttpRequest request,
+      MakeRequest("POST", absl::StrCat("/containers/", part, "/stop?t=", grace.count())));
   request.timeout += grace;
   const absl::Status status = Send(request).status();
   return absl::IsNotFound(status) ? absl::OkStatus() : status;
@@ -181,7 +224,8 @@ absl::Status DockerEngine::Stop(const std::string& id, std::chrono::seconds grac
 
 absl::StatusOr<int> DockerEngine::Wait(const std::string& id, Cancellation* cancellation) {
   SLIPWAY_ASSIGN_OR_RETURN(const std::string part, PathPart(id));
-  HttpRequest request = MakeRequest("POST", absl::StrCat("/containers/", part, "/wait"));
+  SLIPWAY_ASSIGN_OR_RETURN(HttpRequest request,
+                           MakeRequest("POST", absl::StrCat("/containers/", part, "/wait")));
   request.timeout = kForever;
   request.cancellation = cancellation;
   SLIPWAY_ASSIGN_OR_RETURN(const HttpResponse response, Send(request));
@@ -215,10 +259,11 @@ absl::StatusOr<std::vector<std::string>> DockerEngine::Tail(const std::string& i
 absl::Status DockerEngine::StreamLogs(const std::string& id, bool follow, int tail,
                                       Cancellation* cancellation, const LineSink& sink) {
   SLIPWAY_ASSIGN_OR_RETURN(const DockerContainer container, Inspect(id));
-  HttpRequest request =
+  SLIPWAY_ASSIGN_OR_RETURN(
+      HttpRequest request,
       MakeRequest("GET", absl::StrCat("/containers/", container.id,
                                       "/logs?stdout=1&stderr=1&follow=", follow ? 1 : 0,
-                                      "&tail=", tail < 0 ? "all" : absl::StrCat(tail)));
+                                      "&tail=", tail < 0 ? "all" : absl::StrCat(tail))));
   if (follow) request.timeout = kForever;
   request.cancellation = cancellation;
   LineCutter lines(sink);
@@ -249,7 +294,8 @@ absl::StatusOr<ExecResult> DockerEngine::Exec(const std::string& id,
     absl::StrAppend(&result.output, piece.substr(0, kMaxExecOutput - result.output.size()));
     return true;
   });
-  HttpRequest start = MakeRequest("POST", absl::StrCat("/exec/", exec, "/start"));
+  SLIPWAY_ASSIGN_OR_RETURN(HttpRequest start,
+                           MakeRequest("POST", absl::StrCat("/exec/", exec, "/start")));
   start.body = R"({"Detach":false,"Tty":false})";
   start.headers["Content-Type"] = "application/json";
   start.timeout = timeout;
@@ -270,9 +316,10 @@ absl::Status DockerEngine::Events(const DockerLabels& labels, int64_t since,
                                   const std::function<bool(const DockerEvent&)>& sink) {
   DockerJson filters = LabelFilter(labels);
   filters["type"] = {"container"};
-  HttpRequest request = MakeRequest(
-      "GET",
-      absl::StrCat("/events?", Filters(filters), since == 0 ? "" : absl::StrCat("&since=", since)));
+  SLIPWAY_ASSIGN_OR_RETURN(
+      HttpRequest request,
+      MakeRequest("GET", absl::StrCat("/events?", Filters(filters),
+                                      since == 0 ? "" : absl::StrCat("&since=", since))));
   request.timeout = kForever;
   request.cancellation = cancellation;
   request.on_head = on_connected;

@@ -1,16 +1,17 @@
 // The Docker Engine over its unix socket: what compose cannot do in a millisecond (inspect, start,
-// stop), or at all (networks with aliases, events). Speaks API 1.41, the one of Docker 20.10, which
-// every later Engine still serves.
+// stop), or at all (networks with aliases, events). Speaks API 1.41, the one of Docker 20.10, where the
+// Engine still does, and else the oldest version that it speaks.
 //
 // Statuses: NOT_FOUND (404), ALREADY_EXISTS (409), INVALID_ARGUMENT (400), INTERNAL (other), each
 // with Docker's own message; UNAVAILABLE when dockerd does not listen, ABORTED when it went away in
-// the middle, DEADLINE_EXCEEDED, CANCELLED. Has no state; safe from several threads.
+// the middle, DEADLINE_EXCEEDED, CANCELLED. Safe from several threads.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,7 @@
 #include "absl/strings/string_view.h"
 
 #include "common/cancellation.h"
+#include "common/mutex.h"
 
 namespace slipway::executor {
 
@@ -53,6 +55,8 @@ struct DockerContainer {
   std::vector<DockerPort> ports;
   // Sources of its bind mounts.
   std::vector<std::string> binds;
+  // How long Docker lets it end when it is stopped, if it was created with a time of its own.
+  std::optional<std::chrono::seconds> stop_timeout;
   // Network name to the aliases there.
   std::map<std::string, std::vector<std::string>> networks;
 
@@ -136,6 +140,10 @@ class DockerEngine {
       : socket_(std::move(socket)), timeout_(timeout) {}
 
   absl::Status Ping();
+  // Which version of the API to speak with an Engine whose oldest and newest are these, as /version says
+  // them. FAILED_PRECONDITION for one that is too old.
+  static absl::StatusOr<std::string> ChooseApi(absl::string_view oldest, absl::string_view newest);
+
   // The Engine's version, as 20.10.24.
   absl::StatusOr<std::string> Version();
 
@@ -154,7 +162,7 @@ class DockerEngine {
 
   // Starting what runs, stopping what has stopped and removing what is gone is fine.
   absl::Status Start(const std::string& id);
-  // SIGTERM, and SIGKILL after `grace`.
+  // The container's stop signal, and SIGKILL after `grace`.
   absl::Status Stop(const std::string& id, std::chrono::seconds grace);
   // Waits for the end of a container that was started; answers its exit code, at once when it has
   // ended already.
@@ -203,7 +211,9 @@ class DockerEngine {
                       const std::function<bool(const DockerEvent&)>& sink);
 
  private:
-  HttpRequest MakeRequest(const std::string& method, const std::string& path) const;
+  // The version of the API to speak with this Engine, as `/v1.41`; asked once.
+  absl::StatusOr<std::string> Api();
+  absl::StatusOr<HttpRequest> MakeRequest(const std::string& method, const std::string& path);
   // Any status of 400 and above becomes an error.
   absl::StatusOr<HttpResponse> Send(const HttpRequest& request);
   absl::StatusOr<HttpResponse> Send(const std::string& method, const std::string& path,
@@ -213,6 +223,9 @@ class DockerEngine {
 
   const std::string socket_;
   const std::chrono::nanoseconds timeout_;
+  Mutex mutex_;
+  // Empty until the Engine has answered.
+  std::string api_ SLIPWAY_GUARDED_BY(mutex_);
 };
 
 }  // namespace slipway::executor

@@ -88,6 +88,8 @@ DockerContainer ContainerFromInspect(const DockerJson& json) {
   container.image_id = StringAt(json, "Image");
   container.labels = StringsAt(config, "Labels");
   container.binds = BindsIn(json);
+  if (MemberAt(config, "StopTimeout").is_number())
+    container.stop_timeout = std::chrono::seconds(IntAt(config, "StopTimeout"));
   const DockerJson& ports = MemberAt(network, "Ports");
   for (const auto& [container_port, bindings] : ports.items()) {
     for (const DockerJson& binding : bindings) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -19,11 +20,12 @@ class EnvRedactor {
   // else an image `postgres:16` would lose its name to `POSTGRES_DB=postgres`.
   EnvRedactor(const Environment& environment, const EnvTokens& tokens, absl::string_view known);
 
-  // The text with `${NAME}` in place of each token, of each value of four characters or more, also
-  // escaped, normalised as a path or cut off, and of longer parts of values. Letters match in either
-  // case.
+  // The text with `${NAME}` in place of each token, of each value of four characters or more, and of
+  // each run of eight characters that stands in a value, so that cut-off values are found as well.
+  // Values are also known escaped, as paths and as names of state directories. Letters match in
+  // either case.
   std::string Hide(absl::string_view text) const;
-  // Its message and detail.
+  // Its message and detail, each cut off after 4 KiB.
   absl::Status Hide(const absl::Status& status) const;
 
  private:
@@ -32,11 +34,13 @@ class EnvRedactor {
     std::string text;
     std::string shown;
   };
-  void Add(absl::string_view value, const std::string& name, size_t least);
+  void Add(absl::string_view value, const std::string& shown, absl::string_view known);
+  void HideRuns(std::string& text, std::string& lower) const;
 
-  std::string known_;
   // The longest first.
   std::vector<Needle> needles_;
+  // Runs of kRun characters, and what is shown in their place.
+  std::unordered_map<std::string, std::string> runs_;
 };
 
 }  // namespace slipway::executor

@@ -93,8 +93,8 @@ std::string ReleaseContent::DigestOf(const std::string& path) const {
     }
   };
   if (const auto file = entries_.find(path); file != entries_.end()) add("", file->second);
-  for (auto at = FirstBelow(path); at != entries_.end() && (path.empty() || IsBelow(at->first, path));
-       ++at) {
+  for (auto at = FirstBelow(path);
+       at != entries_.end() && (path.empty() || IsBelow(at->first, path)); ++at) {
     add(at->first.substr(path.size()), at->second);
   }
   return absl::BytesToHexString(hash.Finish()).substr(0, 16);

@@ -171,8 +171,7 @@ absl::Status ReleaseStore::Refresh(const fs::path& target, const pb::Manifest& m
   for (const pb::ManifestEntry& entry : manifest.entries()) {
     if (entry.path() != path) continue;
     SLIPWAY_RETURN_IF_ERROR(MakeFolders(target.parent_path(), 0700));
-    const UniqueFd parent(
-        open(target.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    const UniqueFd parent(open(target.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!parent) return ErrnoError(target.string());
     return UnpackEntry(*blobs_, parent.get(), entry, target.filename().string(), /*replace=*/true);
   }

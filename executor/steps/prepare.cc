@@ -98,6 +98,10 @@ StepOutcome Steps::Shared(const StagedRelease& release, const std::vector<std::s
                     "; left as they are though defined anew: ", Joined(shared->changed_services()),
                     " (", absl::StrJoin(shared->changes(), "; "), ")");
   }
+  for (const pb::JobRun& job : shared->jobs()) {
+    absl::StrAppend(&outcome.summary, "; job ", job.service(),
+                    job.already_ran() ? " had already run" : " ran");
+  }
   if (!shared->unchanged_services().empty()) {
     absl::StrAppend(&outcome.summary, "; not updated, for nothing of them changed: ",
                     Joined(shared->unchanged_services()));

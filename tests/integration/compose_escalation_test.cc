@@ -39,12 +39,16 @@ std::vector<Attack> Attacks() {
       {"bind by climbing", "volumes: [\"../../../../..:/host\"]"},
       {"bind by a variable", "volumes: [\"${D}:/host\"]", "", {}, "D=/\n"},
       {"bind by a quoted variable", "volumes: [\"${D}:/host\"]", "", {}, "D=\"/etc /x\"\n"},
-      {"bind by a variable with a relative start", "volumes: [\"./${D}:/host\"]", "", {},
+      {"bind by a variable with a relative start",
+       "volumes: [\"./${D}:/host\"]",
+       "",
+       {},
        "D=\"../../../../etc x\"\n"},
       {"Docker's socket", "volumes: [\"/var/run/docker.sock:/s\"]"},
       {"Docker's socket by use_api_socket", "use_api_socket: true"},
       {"bind of the executor's state", "volumes: [\"../:/releases\"]"},
-      {"shared propagation", "volumes: [{type: bind, source: ., target: /x, bind: {propagation: rshared}}]"},
+      {"shared propagation",
+       "volumes: [{type: bind, source: ., target: /x, bind: {propagation: rshared}}]"},
       {"shared propagation, short", "volumes: [\".:/x:rshared\"]"},
       {"a mount type of Windows", "volumes: [{type: npipe, source: a, target: /x}]"},
       {"a volume that binds", "volumes: [\"vol:/host\"]",
@@ -57,19 +61,26 @@ std::vector<Attack> Attacks() {
        "volumes: {vol: {driver_opts: {type: overlay, device: overlay, o: \"lowerdir=/etc\"}}}"},
       {"a volume by another driver", "volumes: [\"vol:/host\"]",
        "volumes: {vol: {driver: local-persist, driver_opts: {mountpoint: /etc}}}"},
-      {"another project's volume", "volumes: [\"vol:/v\"]", "volumes: {vol: {external: true, name: bank_data}}"},
-      {"another project's volume by name", "volumes: [\"vol:/v\"]", "volumes: {vol: {name: bank_data}}"},
+      {"another project's volume", "volumes: [\"vol:/v\"]",
+       "volumes: {vol: {external: true, name: bank_data}}"},
+      {"another project's volume by name", "volumes: [\"vol:/v\"]",
+       "volumes: {vol: {name: bank_data}}"},
       {"extends of a host's file", "extends: {file: EVIL, service: x}"},
       {"extends by climbing", "extends: {file: ../../../../x.yml, service: x}"},
-      {"extends by two keys", "extends: {file: safe.yml, service: x, file: EVIL}", "",
+      {"extends by two keys",
+       "extends: {file: safe.yml, service: x, file: EVIL}",
+       "",
        {{"safe.yml", "services: {x: {image: a}}"}}},
       {"extends by a merge key", "extends: {<<: *e}", "x-e: &e {file: EVIL, service: x}"},
       {"extends by a merged list", "extends: {<<: [*a, *e]}",
        "x-a: &a {service: x}\nx-e: &e {file: EVIL}"},
-      {"extends below a second key", "image: a", "services: {web: {extends: {file: EVIL, service: x}}}"},
+      {"extends below a second key", "image: a",
+       "services: {web: {extends: {file: EVIL, service: x}}}"},
       {"include of a host's file", "", "include: [EVIL]"},
       {"include of another machine", "", "include: [\"https://example.org/x.yml\"]"},
-      {"include with a project directory", "", "include: [{path: x.yml, project_directory: /etc}]",
+      {"include with a project directory",
+       "",
+       "include: [{path: x.yml, project_directory: /etc}]",
        {{"x.yml", "services: {}"}}},
       {"include by a merge key", "", "x-e: &e {path: EVIL}\ninclude: [{<<: *e}]"},
       {"env_file of the host", "env_file: /etc/environment"},
@@ -77,7 +88,8 @@ std::vector<Attack> Attacks() {
       {"env_file by an operator", "env_file: ${D:+/etc/environment}", "", {}, "D=1\n"},
       {"label_file of the host", "label_file: /etc/environment"},
       {"secret file of the host", "secrets: [s]", "secrets: {s: {file: /etc/shadow}}"},
-      {"secret file by climbing", "secrets: [s]", "secrets: {s: {file: ../../../../../../etc/shadow}}"},
+      {"secret file by climbing", "secrets: [s]",
+       "secrets: {s: {file: ../../../../../../etc/shadow}}"},
       {"config file of the host", "configs: [s]", "configs: {s: {file: /etc/shadow}}"},
       {"build context of the host", "build: /etc"},
       {"build context of another machine", "build: \"https://example.org/x.git\""},
@@ -95,7 +107,8 @@ std::vector<Attack> Attacks() {
       {"devices", "devices: [\"/dev/kmsg:/dev/kmsg\"]"},
       {"all devices", "device_cgroup_rules: [\"a *:* rwm\"]"},
       {"a block device", "device_cgroup_rules: [\"b 8:* rwm\"]"},
-      {"reserved devices", "deploy: {resources: {reservations: {devices: [{capabilities: [gpu]}]}}}"},
+      {"reserved devices",
+       "deploy: {resources: {reservations: {devices: [{capabilities: [gpu]}]}}}"},
       {"gpus", "gpus: all"},
       {"all capabilities", "cap_add: [ALL]"},
       {"SYS_ADMIN", "cap_add: [SYS_ADMIN]"},
@@ -111,10 +124,12 @@ std::vector<Attack> Attacks() {
       {"a container's memory", "ipc: \"container:bank\""},
       {"the host's network", "network_mode: host"},
       {"a container's network", "network_mode: \"container:bank\""},
-      {"another project's network", "networks: [n]", "networks: {n: {external: true, name: bank_default}}"},
+      {"another project's network", "networks: [n]",
+       "networks: {n: {external: true, name: bank_default}}"},
       {"a bridge of the host", "networks: [n]",
        "networks: {n: {driver_opts: {com.docker.network.bridge.name: lxcbr0}}}"},
-      {"the host's wire", "networks: [n]", "networks: {n: {driver: macvlan, driver_opts: {parent: eth0}}}"},
+      {"the host's wire", "networks: [n]",
+       "networks: {n: {driver: macvlan, driver_opts: {parent: eth0}}}"},
       {"the host's names", "uts: host"},
       {"the host's users", "userns_mode: host"},
       {"the host's control groups", "cgroup: host"},
@@ -128,9 +143,11 @@ std::vector<Attack> Attacks() {
       {"a provider's program", "provider: {type: evil}"},
       {"a privileged hook", "post_start: [{command: id, privileged: true}]"},
       {"a privileged hook at the end", "pre_stop: [{command: id, privileged: true}]"},
-      {"log to a socket of the host", "logging: {driver: syslog, options: {syslog-address: \"unixgram:///dev/log\"}}"},
+      {"log to a socket of the host",
+       "logging: {driver: syslog, options: {syslog-address: \"unixgram:///dev/log\"}}"},
       {"log with a file of the host",
-       "logging: {driver: syslog, options: {syslog-address: \"tcp+tls://x:1\", syslog-tls-ca-cert: /etc/shadow}}"},
+       "logging: {driver: syslog, options: {syslog-address: \"tcp+tls://x:1\", syslog-tls-ca-cert: "
+       "/etc/shadow}}"},
       {"a model runner", "models: [x]", "models: {x: {model: y}}"},
       {"a key that nobody knows", "x_evil: true"},
   };
@@ -148,9 +165,10 @@ TEST_P(ComposeEscalation, EveryKeyThatReachesOutIsRefusedBeforeAnythingStarts) {
   const slipway::testing::TemporaryFolder outside;
   const std::string evil = (outside.path() / "evil.yml").string();
   ASSERT_TRUE(WriteFileAtomically(outside.path() / "host.env", "HOST=secret\n").ok());
-  ASSERT_TRUE(WriteFileAtomically(evil, absl::StrCat("services: {x: {image: a, env_file: ",
-                                                     (outside.path() / "host.env").string(), "}}\n"))
-                  .ok());
+  ASSERT_TRUE(
+      WriteFileAtomically(evil, absl::StrCat("services: {x: {image: a, env_file: ",
+                                             (outside.path() / "host.env").string(), "}}\n"))
+          .ok());
   size_t refused = 0;
   const std::vector<Attack> attacks = Attacks();
   for (const Attack& attack : attacks) {
@@ -158,16 +176,16 @@ TEST_P(ComposeEscalation, EveryKeyThatReachesOutIsRefusedBeforeAnythingStarts) {
     const bool images = builds || absl::StrContains(attack.web, "image:");
     ComposeHost::Files files = attack.files;
     files["Dockerfile"] = "FROM scratch\n";
-    files["docker-compose.yml"] =
-        absl::StrCat("services:\n  web:\n    ports: [\"127.0.0.1:8000:8000\"]\n",
-                     images ? "" : absl::StrCat("    image: ", ComposeHost::Image(), "\n"), "    ",
-                     attack.web, "\n", attack.top, "\n");
+    files["docker-compose.yml"] = absl::StrCat(
+        absl::StartsWith(attack.top, "x-") ? absl::StrCat(attack.top, "\n") : "",
+        "services:\n  web:\n    ports: [\"127.0.0.1:8000:8000\"]\n",
+        images ? "" : absl::StrCat("    image: ", ComposeHost::Image(), "\n"), "    ", attack.web,
+        "\n", absl::StartsWith(attack.top, "x-") ? "" : absl::StrCat(attack.top, "\n"));
     for (auto& [path, text] : files) text = absl::StrReplaceAll(text, {{"EVIL", evil}});
     std::string release;
     const xpb::StepResult staged = host_.Stage(files, attack.env, &release);
     const bool by_us = staged.reason() == pb::FAILURE_REASON_POLICY ||
                        staged.reason() == pb::FAILURE_REASON_INVALID_COMPOSE_FILE;
-    std::printf("  %s: %s\n", attack.name.c_str(), staged.summary().c_str());
     EXPECT_TRUE(!staged.succeeded() && by_us) << attack.name << ": " << staged.summary();
     if (!staged.succeeded() && by_us) ++refused;
   }
@@ -237,21 +255,20 @@ TEST_P(ComposeEscalation, NoTextOfAPlanOrARefusalHasAValueOfTheEnvFileInIt) {
   const std::string plain = "skLiveQ7/wEr.ty//uiop+asdf:ghjk=zxcv@bnm99";
   const auto check = [&](const std::string& text, const std::string& place) {
     const std::string lower = absl::AsciiStrToLower(text);
-    for (const char* canary : {"sklive", "sk live", "werty", "wer.ty", "asdf", "ghjk", "zxcv", "bnm99",
-                               "with spaces", "slipwayvalue"}) {
+    for (const char* canary : {"sklive", "sk live", "werty", "wer.ty", "asdf", "ghjk", "zxcv",
+                               "bnm99", "with spaces", "slipwayvalue"}) {
       EXPECT_EQ(lower.find(canary), std::string::npos) << place << "\n" << text;
     }
   };
-  for (const std::string& env :
-       {absl::StrCat("S=", plain, "\n"), std::string("S='sk live Q7 $$ \"wErty\" with spaces'\n")}) {
+  for (const std::string& env : {absl::StrCat("S=", plain, "\n"),
+                                 std::string("S='sk live Q7 $$ \"wErty\" with spaces'\n")}) {
     const auto look = [&](const std::string& web, const std::string& top) {
       const ComposeHost::Files files = {
           {"docker-compose.yml",
-           absl::StrCat("services:\n  web:\n",
-                        absl::StartsWith(web, "image") ? "" : "    image: a\n",
-                        absl::StartsWith(web, "ports") ? ""
-                                                       : "    ports: [\"127.0.0.1:8000:8000\"]\n",
-                        "    ", web, "\n", top, "\n")},
+           absl::StrCat(
+               "services:\n  web:\n", absl::StartsWith(web, "image") ? "" : "    image: a\n",
+               absl::StartsWith(web, "ports") ? "" : "    ports: [\"127.0.0.1:8000:8000\"]\n",
+               "    ", web, "\n", top, "\n")},
           {"Dockerfile", "FROM scratch\n"}};
       const auto plan = host_.Plan(files, env);
       check(plan.ok() ? plan->DebugString() : MessageWithCure(plan.status()), web + top);
@@ -289,7 +306,8 @@ class LinkSwap : public ComposeEscalation {
   const fs::path& secret() const { return outside_.path(); }
   static std::string Web(const std::string& volumes, const std::string& more = "") {
     return absl::StrCat("services:\n  web:\n    image: ", ComposeHost::Image(),
-                        "\n    ports: [\"127.0.0.1:8000:8000\"]\n    volumes: ", volumes, "\n", more);
+                        "\n    ports: [\"127.0.0.1:8000:8000\"]\n    volumes: ", volumes, "\n",
+                        more);
   }
   static std::string Other(const std::string& name, const std::string& lines) {
     return absl::StrCat("  ", name, ":\n    image: ", ComposeHost::Image(), "\n", lines);
@@ -298,13 +316,14 @@ class LinkSwap : public ComposeEscalation {
   void Swap(const std::vector<std::string>& paths) {
     for (const std::string& path : paths) {
       const std::string link = absl::StrCat("ln -s ", secret().string(), " ", path);
-      host_.Shell("web", absl::StrCat("rm -rf ", path, "; ", link, "; mv ", path, " ", path, ".old; ", link,
-                                      "; mv $(dirname ", path, ") $(dirname ", path, ").old; mkdir -p $(dirname ",
-                                      path, "); ", link, "; true"));
+      host_.Shell("web", absl::StrCat("rm -rf ", path, "; ", link, "; mv ", path, " ", path,
+                                      ".old; ", link, "; mv $(dirname ", path, ") $(dirname ", path,
+                                      ").old; mkdir -p $(dirname ", path, "); ", link, "; true"));
     }
   }
   std::string Seen(const std::string& service, const std::string& where) {
-    return host_.Shell(service, absl::StrCat("cat ", where, "/file ", where, "/own.txt ", where, " 2>&1"));
+    return host_.Shell(service,
+                       absl::StrCat("cat ", where, "/file ", where, "/own.txt ", where, " 2>&1"));
   }
 
   const slipway::testing::TemporaryFolder outside_;
@@ -316,7 +335,9 @@ TEST_P(LinkSwap, OfABindBelowAWritableOneReachesNoWorkerNorTheSameOneAfterAResta
   host_.spec().mutable_compose()->add_workers("worker");
   const ComposeHost::Files files = {
       {"docker-compose.yml",
-       Web("[\".:/app\"]", Other("worker", "    volumes: [\"./data:/host\", \"./conf/x:/conf\", \"./f.txt:/f.txt\"]\n"))},
+       Web("[\".:/app\"]",
+           Other("worker",
+                 "    volumes: [\"./data:/host\", \"./conf/x:/conf\", \"./f.txt:/f.txt\"]\n"))},
       {"conf/x/own.txt", "ours"},
       {"f.txt", "ours"}};
   std::string release;
@@ -343,8 +364,9 @@ TEST_P(LinkSwap, InStateReachesNoServiceThatMountsADirectoryOfIt) {
   host_.spec().mutable_compose()->add_workers("worker");
   const ComposeHost::Files files = {
       {"docker-compose.yml",
-       Web("[\"./data:/data\"]", absl::StrCat(Other("worker", "    volumes: [\"./data/inner:/host\"]\n"),
-                                              Other("db", "    volumes: [\"./data/inner/deep:/host\"]\n")))}};
+       Web("[\"./data:/data\"]",
+           absl::StrCat(Other("worker", "    volumes: [\"./data/inner:/host\"]\n"),
+                        Other("db", "    volumes: [\"./data/inner/deep:/host\"]\n")))}};
   const xpb::StepResult first = host_.Deploy(files);
   ASSERT_TRUE(first.succeeded()) << first.summary();
   Swap({"/data/inner", "/data/inner/deep"});
@@ -359,18 +381,22 @@ TEST_P(LinkSwap, InFilesOfASharedServiceReachesNeitherItsNextUpdateNorSecrets) {
   const auto files = [](const std::string& version) {
     return ComposeHost::Files{
         {"docker-compose.yml",
-         Web("[\".:/app\"]", absl::StrCat(Other("db", "    volumes: [\".:/all\", \"./conf:/conf\"]\n    secrets: [key]\n"),
-                                          "secrets: {key: {file: ./conf/own.txt}}\n"))},
+         Web("[\".:/app\"]",
+             absl::StrCat(
+                 Other("db", "    volumes: [\".:/all\", \"./conf:/conf\"]\n    secrets: [key]\n"),
+                 "secrets: {key: {file: ./conf/own.txt}}\n"))},
         {"conf/own.txt", version},
         {"conf/sub/file", version}};
   };
   const xpb::StepResult first = host_.Deploy(files("one"));
   ASSERT_TRUE(first.succeeded()) << first.summary();
   for (const char* place : {"/all/conf/sub", "/conf/sub", "/conf/own.txt", "/all/conf"}) {
-    host_.Shell("db", absl::StrCat("rm -rf ", place, "; ln -s ", secret().string(), " ", place, "; true"));
+    host_.Shell(
+        "db", absl::StrCat("rm -rf ", place, "; ln -s ", secret().string(), " ", place, "; true"));
   }
   const xpb::StepResult second = host_.Deploy(files("two"), "", {"db"});
-  EXPECT_EQ(*ReadFile(secret() / "file"), "the host's secret") << "nothing is written through a link";
+  EXPECT_EQ(*ReadFile(secret() / "file"), "the host's secret")
+      << "nothing is written through a link";
   EXPECT_EQ(*ReadFile(secret() / "own.txt"), "the host's secret");
   const std::string seen =
       host_.Shell("db", "cat /run/secrets/key /conf/own.txt /conf/sub/file /all/conf/file 2>&1");

@@ -57,8 +57,8 @@ INSTANTIATE_TEST_SUITE_P(Composes, ComposeState, ::testing::ValuesIn(ComposeProg
                          [](const auto& of) { return absl::StrCat("Compose", of.index + 1); });
 
 TEST_P(ComposeState, ADatabaseBesideTheFileAndItsConfigurationOutliveTenDeploymentsAndARestart) {
-  const std::string compose =
-      Compose("", Service("db", "    volumes: [\"./pgdata:/data\", \"./conf/db.conf:/etc/db.conf:ro\"]\n"));
+  const std::string compose = Compose(
+      "", Service("db", "    volumes: [\"./pgdata:/data\", \"./conf/db.conf:/etc/db.conf:ro\"]\n"));
   for (int version = 1; version <= 10; ++version) {
     Deploy({{"docker-compose.yml", compose},
             {"conf/db.conf", "settings"},
@@ -86,8 +86,9 @@ TEST_P(ComposeState, AnyUserOfTheImageReadsTheReleaseAndTheEnvFileAndWritesState
   const std::string compose =
       Compose("    user: \"12345:54321\"\n    volumes: [\".:/app\", \"./uploads:/uploads\"]\n");
   Deploy({{"docker-compose.yml", compose}, {"src/main.py", "code"}}, "SECRET=s3cret value\n");
-  EXPECT_EQ(host_.Shell("web", "cat /app/src/main.py /app/.env; echo x >/uploads/a && echo written"),
-            "codeSECRET=s3cret value\nwritten\n");
+  EXPECT_EQ(
+      host_.Shell("web", "cat /app/src/main.py /app/.env; echo x >/uploads/a && echo written"),
+      "codeSECRET=s3cret value\nwritten\n");
   struct stat info {};
   ASSERT_EQ(stat(host_.paths().Apps().c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0700u) << "nobody else on the host gets to the files";
@@ -97,7 +98,9 @@ TEST_P(ComposeState, AnUpdatedSharedServiceGetsTheFilesOfTheReleaseAndKeepsItsOw
   const auto files = [](const std::string& settings) {
     return ComposeHost::Files{
         {"docker-compose.yml",
-         Compose("", Service("prometheus", "    volumes: [\"./deploy/p.yml:/etc/p.yml\", \"./rules:/rules\"]\n"))},
+         Compose("",
+                 Service("prometheus",
+                         "    volumes: [\"./deploy/p.yml:/etc/p.yml\", \"./rules:/rules\"]\n"))},
         {"deploy/p.yml", settings},
         {"rules/a.yml", settings}};
   };
@@ -142,8 +145,7 @@ TEST_P(ComposeState, ASharedServiceIsReplacedOnRequestWhenItsImageIsBuiltFromOth
 
 TEST_P(ComposeState, AnAdoptedInstallationKeepsItsDirectoriesAndItsServicesCanBeUpdated) {
   const slipway::testing::TemporaryFolder checkout;
-  const std::string compose =
-      Compose("", Service("db", "    volumes: [\"./pgdata:/data\"]\n"));
+  const std::string compose = Compose("", Service("db", "    volumes: [\"./pgdata:/data\"]\n"));
   ASSERT_TRUE(WriteFileAtomically(checkout.path() / "docker-compose.yml", compose).ok());
   ComposeHost::Run({GetParam(), "-p", "states-old", "up", "-d", "db"}, checkout.path());
   host_.Shell("db", "echo row >/data/rows");
@@ -164,12 +166,14 @@ TEST_P(ComposeState, AnAdoptedInstallationKeepsItsDirectoriesAndItsServicesCanBe
   EXPECT_NE(host_.Container("db").id, before);
   EXPECT_EQ(host_.Shell("db", "cat /data/rows"), "row\n");
   Deploy({{"docker-compose.yml", compose}, {"VERSION", "2"}}, "A=b\n");
-  EXPECT_EQ(host_.Shell("db", "cat /data/rows"), "row\n") << "and is remembered without the old container";
+  EXPECT_EQ(host_.Shell("db", "cat /data/rows"), "row\n")
+      << "and is remembered without the old container";
 }
 
 TEST_P(ComposeState, PruneKeepsWhateverAContainerOfAnybodyHasMounted) {
   const auto files = [](int version) {
-    return ComposeHost::Files{{"docker-compose.yml", Compose("")}, {"VERSION", absl::StrCat(version)}};
+    return ComposeHost::Files{{"docker-compose.yml", Compose("")},
+                              {"VERSION", absl::StrCat(version)}};
   };
   Deploy(files(1));
   const std::string first = host_.release();
@@ -187,8 +191,8 @@ TEST_P(ComposeState, PruneKeepsWhateverAContainerOfAnybodyHasMounted) {
 }
 
 TEST_P(ComposeState, PlanNamesWhatGoesWithTheSlot) {
-  const auto plan =
-      host_.Plan({{"docker-compose.yml", Compose("    volumes: [\"/cache\", \"./up:/up\"]\n")}}, "");
+  const auto plan = host_.Plan(
+      {{"docker-compose.yml", Compose("    volumes: [\"/cache\", \"./up:/up\"]\n")}}, "");
   ASSERT_TRUE(plan.ok()) << plan.status();
   EXPECT_THAT(plan->notes(), ElementsAre(HasSubstr("services.web: what it writes to /cache")));
   ASSERT_EQ(plan->state_size(), 1);
@@ -201,8 +205,7 @@ TEST_P(ComposeState, EqualBuildsOfTwoApplicationsAtOnceDoNotShareAContext) {
   ComposeHost::Files files = {
       {"docker-compose.yml",
        absl::StrCat("services:\n  web:\n    build: ./src\n    ports: [\"127.0.0.1:8000:8000\"]\n")},
-      {"src/Dockerfile",
-       absl::StrCat("FROM ", ComposeHost::Image(), "\nCOPY . /src\n")}};
+      {"src/Dockerfile", absl::StrCat("FROM ", ComposeHost::Image(), "\nCOPY . /src\n")}};
   for (int i = 0; i < 1000; ++i) files[absl::StrCat("src/", i)] = absl::StrCat(i);
   std::string releases[2];
   ASSERT_TRUE(host_.Stage(files, "", &releases[0]).succeeded());
@@ -218,6 +221,72 @@ TEST_P(ComposeState, EqualBuildsOfTwoApplicationsAtOnceDoNotShareAContext) {
     EXPECT_EQ(ComposeHost::Run({"docker", "run", "--rm", image, "sh", "-c", "ls /src | wc -l"}),
               "1001\n");
   }
+}
+
+TEST_P(ComposeState,
+       AJobRunsOncePerReleaseInItsImageBeforeTheCandidateAndItsFailureEndsTheDeployment) {
+  const auto files = [](const std::string& version, int exit_code) {
+    return ComposeHost::Files{
+        {"docker-compose.yml",
+         absl::StrCat(
+             "services:\n  web:\n    build: .\n    ports: [\"127.0.0.1:8000:8000\"]\n"
+             "    volumes: [\"./log:/log\"]\n"
+             "    command: [sh, -c, \"echo web $$(cat /v) >>/log/all; sleep 100000\"]\n"
+             "    depends_on: {migrate: {condition: service_completed_successfully}}\n"
+             "  migrate:\n    build: .\n    volumes: [\"./log:/log\"]\n    restart: \"no\"\n"
+             "    command: [sh, -c, \"sleep 1; echo migrate $$(cat /v) | tee -a /log/all; exit ",
+             exit_code, "\"]\n")},
+        {"Dockerfile", absl::StrCat("FROM ", ComposeHost::Image(), "\nCOPY v /v\n")},
+        {"v", version}};
+  };
+  Deploy(files("1", 0));
+  Deploy(files("2", 0));
+  EXPECT_EQ(host_.Shell("web", "cat /log/all"), "migrate 1\nweb 1\nmigrate 2\nweb 2\n");
+  const xpb::StepResult failed = host_.Deploy(files("3", 7));
+  EXPECT_FALSE(failed.succeeded());
+  EXPECT_EQ(failed.reason(), pb::FAILURE_REASON_HOOK);
+  EXPECT_THAT(failed.summary(), HasSubstr("job migrate ended with exit code 7: migrate 3"));
+  EXPECT_EQ(host_.Shell("web", "cat /log/all"), "migrate 1\nweb 1\nmigrate 2\nweb 2\nmigrate 3\n");
+  // Back to a release that has run: its job does not run again.
+  const xpb::StepResult again = host_.Shared(host_.release());
+  EXPECT_TRUE(again.succeeded()) << again.summary();
+  EXPECT_TRUE(again.evidence().shared().jobs(0).already_ran());
+}
+
+TEST_P(ComposeState, AWorkerGetsTheTimeToEndThatItsFileGivesIt) {
+  host_.spec().mutable_compose()->add_workers("worker");
+  const auto files = [](int version) {
+    return ComposeHost::Files{
+        {"docker-compose.yml",
+         Compose(
+             "",
+             Service("worker",
+                     "    stop_grace_period: 40s\n    stop_signal: SIGTERM\n"
+                     "    volumes: [\"./log:/log\"]\n"
+                     "    command: [sh, -c, \"trap 'sleep 12; echo finished >>/log/all; exit 0' "
+                     "TERM; while true; do sleep 0.1; done\"]\n"))},
+        {"VERSION", absl::StrCat(version)}};
+  };
+  Deploy(files(1));
+  Deploy(files(2));
+  EXPECT_EQ(host_.Shell("worker", "cat /log/all"), "finished\n");
+}
+
+TEST_P(ComposeState, ServicesOfInactiveProfilesAreNotThere) {
+  const ComposeHost::Files files = {
+      {"docker-compose.yml",
+       Compose(
+           "    profiles: [production]\n",
+           absl::StrCat(
+               Service("debug", "    profiles: [debug]\n    volumes: [\"./gone.yml:/gone.yml\"]\n"),
+               Service("cache", "    profiles: [production]\n")))}};
+  std::string release;
+  const xpb::StepResult without = host_.Stage(files, "", &release);
+  EXPECT_THAT(without.summary(),
+              HasSubstr("services.web: is in profile \"production\", which is not active"));
+  Deploy(files, "COMPOSE_PROFILES=production,other\n");
+  host_.Container("cache");
+  EXPECT_THAT(*host_.engine().List({{kLabelService, "debug"}}), IsEmpty());
 }
 
 // The executor as the package runs it: a plain user, who may run one command as root.
@@ -254,8 +323,9 @@ TEST(RemoveRelease, APlainUserRemovesWhatAContainerWroteAsRoot) {
   ComposeHost::Run({"docker", "create", "--name", "states-stranger", "-v",
                     absl::StrCat(folder.string(), ":/app"), ComposeHost::Image()});
   DockerEngine engine;
-  EXPECT_THAT(std::string(RemoveReleaseBeneath(host.paths().State(), engine, app, release).message()),
-              HasSubstr("container states-stranger has"));
+  EXPECT_THAT(
+      std::string(RemoveReleaseBeneath(host.paths().State(), engine, app, release).message()),
+      HasSubstr("container states-stranger has"));
   EXPECT_TRUE(fs::exists(deep));
   ComposeHost::Run({"docker", "rm", "states-stranger"});
   for (const auto& [bad_app, bad_release] :

@@ -83,6 +83,14 @@ TEST_F(Docker, TellsItsVersion) {
   EXPECT_THAT(*version, HasSubstr("."));
 }
 
+TEST_F(Docker, IsSpokenWithInTheApiThatItStillHas) {
+  EXPECT_EQ(*DockerEngine::ChooseApi("1.12", "1.41"), "/v1.41");
+  EXPECT_EQ(*DockerEngine::ChooseApi("1.24", "1.48"), "/v1.41");
+  EXPECT_EQ(*DockerEngine::ChooseApi("1.44", "1.52"), "/v1.44");
+  EXPECT_EQ(*DockerEngine::ChooseApi("", ""), "/v1.41");
+  EXPECT_FALSE(DockerEngine::ChooseApi("1.12", "1.40").ok());
+}
+
 TEST_F(Docker, ThatDoesNotListenIsUnavailable) {
   EXPECT_TRUE(absl::IsUnavailable(DockerEngine("/nonexistent/docker.sock").Ping()));
 }

@@ -1,7 +1,6 @@
 #include "tests/support/compose_host.h"
 
 #include <filesystem>
-#include <stdlib.h>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
@@ -9,6 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include <gtest/gtest.h>
+#include <stdlib.h>
 
 #include "common/digest.h"
 #include "common/file.h"
@@ -74,9 +74,9 @@ ComposeHost::ComposeHost(const std::string& compose, const std::string& app,
   nginx.pid_file = (folder_.path() / "nginx.pid").string();
   nginx_ = std::make_unique<executor::NginxDriver>(runner_, SystemClock(), nginx);
   health_ = std::make_unique<executor::HealthGate>(*workload_, SystemClock());
-  steps_ = std::make_unique<executor::Steps>(executor::StepParts{
-      *journal_, *releases_, *workload_, *site_, *nginx_, *health_, SystemClock(), paths_,
-      executor::ProcReader(), executor::HostSettings()});
+  steps_ = std::make_unique<executor::Steps>(
+      executor::StepParts{*journal_, *releases_, *workload_, *site_, *nginx_, *health_,
+                          SystemClock(), paths_, executor::ProcReader(), executor::HostSettings()});
   spec_.set_app(app);
   spec_.mutable_compose()->add_slotted("web");
   spec_.mutable_slots()->set_blue(21810);
@@ -241,8 +241,8 @@ DockerContainer ComposeHost::Container(const std::string& service) {
 }
 
 std::string ComposeHost::Shell(const std::string& service, const std::string& command) {
-  const auto done = engine_.Exec(Container(service).id, {"sh", "-c", command},
-                                 std::chrono::seconds(20));
+  const auto done =
+      engine_.Exec(Container(service).id, {"sh", "-c", command}, std::chrono::seconds(20));
   EXPECT_TRUE(done.ok()) << done.status();
   return done.ok() ? done->output : "";
 }

@@ -34,7 +34,8 @@ class Binds : public ::testing::Test {
   }
 
   // `mounts` as in a compose file, sources relative to it.
-  void Service(const std::string& name, const std::vector<std::string>& mounts, bool shared = false) {
+  void Service(const std::string& name, const std::vector<std::string>& mounts,
+               bool shared = false) {
     json volumes = json::array();
     for (const std::string& mount : mounts) {
       volumes.push_back(mount.starts_with(".") ? absl::StrCat(kRelease, mount.substr(1)) : mount);
@@ -66,7 +67,8 @@ class Binds : public ::testing::Test {
 
 TEST_F(Binds, MountsTheReleasesContentFromTheRelease) {
   Service("web", {".:/app", "data:/data", "/var/run/x:/x:ro"});
-  EXPECT_THAT(Mounts("web"), ElementsAre("/s/apps/shop/releases/r1:/app", "data:/data", "/var/run/x:/x:ro"));
+  EXPECT_THAT(Mounts("web"),
+              ElementsAre("/s/apps/shop/releases/r1:/app", "data:/data", "/var/run/x:/x:ro"));
 }
 
 TEST_F(Binds, KeepsWhatTheApplicationWritesOutsideOfReleases) {
@@ -89,13 +91,12 @@ TEST_F(Binds, GivesStateTheSamePlaceForEveryService) {
 TEST_F(Binds, ShowsStateWhereTheReleaseIsMountedAroundIt) {
   Service("web", {".:/app"});
   Service("worker", {"./data/pg:/pg", "./uploads:/app/uploads"});
-  EXPECT_THAT(Mounts("web"),
-              ElementsAre("/s/apps/shop/releases/r1:/app", "/s/apps/shop/data/data%2Fpg:/app/data/pg:rw",
-                          "/s/apps/shop/data/uploads:/app/uploads:rw"));
+  EXPECT_THAT(Mounts("web"), ElementsAre("/s/apps/shop/releases/r1:/app",
+                                         "/s/apps/shop/data/data%2Fpg:/app/data/pg:rw",
+                                         "/s/apps/shop/data/uploads:/app/uploads:rw"));
   Service("web", {".:/app:ro", "cache:/app/uploads"});
-  EXPECT_THAT(Mounts("web"),
-              ElementsAre("/s/apps/shop/releases/r1:/app:ro", "cache:/app/uploads",
-                          "/s/apps/shop/data/data%2Fpg:/app/data/pg:ro"));
+  EXPECT_THAT(Mounts("web"), ElementsAre("/s/apps/shop/releases/r1:/app:ro", "cache:/app/uploads",
+                                         "/s/apps/shop/data/data%2Fpg:/app/data/pg:ro"));
   const auto plan = BindPlan::Make(input_);
   ASSERT_TRUE(plan.ok());
   std::vector<std::string> points;
@@ -109,9 +110,10 @@ TEST_F(Binds, DetachesWhatLiesInASourceThatAContainerMayWrite) {
   Service("proxy", {"./conf:/etc/nginx:ro", "./prometheus.yml:/p.yml:ro"});
   EXPECT_THAT(Mounts("proxy"), ElementsAre("/s/apps/shop/detached/r1/conf:/etc/nginx:ro",
                                            "/s/apps/shop/detached/r1/prometheus.yml:/p.yml:ro"));
-  EXPECT_THAT(Mounts("web"),
-              ElementsAre("/s/apps/shop/releases/r1:/app", "/s/apps/shop/detached/r1/conf:/app/conf:rw",
-                          "/s/apps/shop/detached/r1/prometheus.yml:/app/prometheus.yml:rw"));
+  EXPECT_THAT(
+      Mounts("web"),
+      ElementsAre("/s/apps/shop/releases/r1:/app", "/s/apps/shop/detached/r1/conf:/app/conf:rw",
+                  "/s/apps/shop/detached/r1/prometheus.yml:/app/prometheus.yml:rw"));
   // Read-only all around, nobody can change it.
   Service("web", {".:/app:ro"});
   EXPECT_THAT(Mounts("proxy"), ElementsAre("/s/apps/shop/releases/r1/conf:/etc/nginx:ro",
@@ -122,8 +124,9 @@ TEST_F(Binds, DetachesWhatLiesInASourceThatAContainerMayWrite) {
 TEST_F(Binds, KeepsWhatSharedServicesMountBesideTheReleases) {
   Service("web", {".:/app"});
   Service("prometheus", {"./prometheus.yml:/etc/p.yml", "./conf:/conf:ro"}, /*shared=*/true);
-  EXPECT_THAT(Mounts("prometheus"), ElementsAre("/s/apps/shop/shared-files/prometheus.yml:/etc/p.yml",
-                                                "/s/apps/shop/shared-files/conf:/conf:ro"));
+  EXPECT_THAT(Mounts("prometheus"),
+              ElementsAre("/s/apps/shop/shared-files/prometheus.yml:/etc/p.yml",
+                          "/s/apps/shop/shared-files/conf:/conf:ro"));
   EXPECT_THAT(Mounts("web"), ElementsAre("/s/apps/shop/releases/r1:/app"));
   const auto plan = BindPlan::Make(input_);
   ASSERT_TRUE(plan.ok());
@@ -149,14 +152,16 @@ TEST_F(Binds, FollowsTheReleasesOwnLinks) {
 }
 
 TEST_F(Binds, NamesEveryBoundFileThatTheReleaseDoesNotHave) {
-  Service("web", {"./app.ini:/etc/app.ini:ro", "./Caddyfile:/etc/caddy/Caddyfile", "./var:/var/lib/x"});
+  Service("web",
+          {"./app.ini:/etc/app.ini:ro", "./Caddyfile:/etc/caddy/Caddyfile", "./var:/var/lib/x"});
   document_["services"]["web"]["secrets"] = {"db"};
   document_["secrets"]["db"] = {{"file", absl::StrCat(kRelease, "/secrets/db.txt")}};
   const absl::Status refused = Refusal();
   EXPECT_EQ(ReasonOf(refused), pb::FAILURE_REASON_INVALID_COMPOSE_FILE);
-  EXPECT_EQ(refused.message(),
-            "services.web.volumes: ./app.ini is not in the release; services.web.volumes: ./Caddyfile is "
-            "not in the release; secrets.db.file: ./secrets/db.txt is not in the release");
+  EXPECT_EQ(
+      refused.message(),
+      "services.web.volumes: ./app.ini is not in the release; services.web.volumes: ./Caddyfile is "
+      "not in the release; secrets.db.file: ./secrets/db.txt is not in the release");
   input_.state = {"app.ini", "Caddyfile", "secrets/db.txt"};
   EXPECT_TRUE(Refusal().ok());
 }
@@ -226,9 +231,9 @@ TEST_F(Binds, ReadsBothSpellingsOfAMount) {
 
 // Whatever a file binds: no directory above a source can be written by any container.
 TEST_F(Binds, NoContainerMayWriteAboveASource) {
-  const std::vector<std::string> paths = {"",           "/conf",    "/conf/more", "/conf/site.conf",
-                                          "/uploads",   "/var",     "/var/log",   "/media",
-                                          "/.env",      "/app.py",  "/conf/more/x.conf"};
+  const std::vector<std::string> paths = {
+      "",         "/conf",  "/conf/more", "/conf/site.conf", "/uploads",         "/var",
+      "/var/log", "/media", "/.env",      "/app.py",         "/conf/more/x.conf"};
   std::mt19937 random(7);
   for (int round = 0; round < 2000; ++round) {
     document_["services"] = json::object();

@@ -95,7 +95,8 @@ TEST(ComposeCli, AsksEachGenerationForTheFormatItHas) {
     ASSERT_EQ(runner.commands.size(), 1u);
     EXPECT_EQ(runner.commands[0].argv, expected);
     EXPECT_THAT(runner.commands[0].environment,
-                ElementsAre(std::pair("APP_PORT", "8000"), std::pair("DOCKER_BUILDKIT", "0"),
+                ElementsAre(std::pair("APP_PORT", "8000"), std::pair("COMPOSE_PROFILES", "*"),
+                            std::pair("DOCKER_BUILDKIT", "0"),
                             std::pair("DOCKER_HOST", "unix:///run/docker.sock")));
     // What it prints is the whole file with its values: nobody's log line.
     EXPECT_FALSE(static_cast<bool>(runner.commands[0].on_line));

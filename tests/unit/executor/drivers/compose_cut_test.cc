@@ -72,8 +72,7 @@ class ComposeCut : public ::testing::TestWithParam<const char*> {
   json& Service(const char* name) { return input_.document["services"][name]; }
 
   std::string text_;
-  pb::Manifest manifest_ = 
-      FileTree({{"Dockerfile", "FROM x"}, {"app.py", "1"}, kPrometheus});
+  pb::Manifest manifest_ = FileTree({{"Dockerfile", "FROM x"}, {"app.py", "1"}, kPrometheus});
   CutInput input_;
 };
 
@@ -226,7 +225,8 @@ TEST_P(ComposeCut, GivesTheSameImagesAndDefinitionsInAnotherReleaseFolder) {
 
 TEST_P(ComposeCut, CountsOnlyTheFilesOfTheContext) {
   Service("api")["build"]["context"] = "/release/web";
-  pb::Manifest manifest = FileTree({{"other", "1"}, {"web-old/x", "1"}, {"web/Dockerfile", "1"}, kPrometheus});
+  pb::Manifest manifest =
+      FileTree({{"other", "1"}, {"web-old/x", "1"}, {"web/Dockerfile", "1"}, kPrometheus});
   input_.manifest = &manifest;
   const CutResult before = Cut();
   ASSERT_EQ(before.builds.size(), 2u);
@@ -331,6 +331,59 @@ TEST_P(ComposeCut, NamesTheServiceThatIsWrong) {
   input_.release.spec.clear_hooks();
   input_.release.spec.mutable_compose()->add_workers("typo");
   EXPECT_THAT(Refusal(), HasSubstr("services.typo: slipway.yaml names this service"));
+}
+
+TEST_P(ComposeCut, RefusesNamespacesAndLinksAcrossItsPieces) {
+  Service("bot")["network_mode"] = "service:redis";
+  EXPECT_THAT(Refusal(), HasSubstr("services.bot: network_mode of redis, which is shared"));
+  Service("bot").erase("network_mode");
+  Service("bot")["pid"] = "service:api";
+  EXPECT_THAT(Refusal(), HasSubstr("services.bot: pid of api, which is slotted"));
+  Service("bot").erase("pid");
+  Service("api")["links"] = {"redis:cache"};
+  EXPECT_THAT(Refusal(), HasSubstr("services.api: the link `cache` of redis"));
+  Service("api")["links"] = {"redis", "postgres:postgres"};
+  EXPECT_FALSE(Cut().blue["services"]["api"].contains("links")) << "their names are known anyway";
+}
+
+TEST_P(ComposeCut, LetsTheServingSlotHaveTheNamesThatTheFileGivesItsService) {
+  Service("api")["networks"] = {{"default", {{"aliases", {"api.internal"}}}}};
+  Service("api")["container_name"] = "shop-api";
+  Service("redis")["container_name"] = "shop-redis";
+  Service("bot")["container_name"] = "shop-bot";
+  const CutResult cut = Cut();
+  EXPECT_THAT(cut.aliases.at("api"), ElementsAre("api.internal", "shop-api"));
+  EXPECT_FALSE(cut.blue["services"]["api"].contains("container_name"));
+  EXPECT_EQ(cut.blue["services"]["api"]["networks"]["default"]["aliases"],
+            json({"api.internal", "shop-api"}));
+  EXPECT_EQ(cut.shared["services"]["redis"]["container_name"], "shop-redis");
+  EXPECT_EQ(cut.workers["services"]["bot"]["container_name"], "shop-bot");
+  Service("api")["networks"]["default"]["ipv4_address"] = "10.0.0.5";
+  EXPECT_THAT(Refusal(), HasSubstr("networks.default.ipv4_address cannot be that of two slots"));
+}
+
+TEST_P(ComposeCut, MakesJobsOfServicesThatOthersAwaitToEnd) {
+  Service("migrate") = {{"image", "x"},
+                        {"depends_on", {{"postgres", {{"condition", "service_healthy"}}}}}};
+  Service("seed") = {
+      {"image", "x"},
+      {"restart", "no"},
+      {"depends_on", {{"migrate", {{"condition", "service_completed_successfully"}}}}}};
+  Service("api")["depends_on"]["seed"] = {{"condition", "service_completed_successfully"}};
+  Service("grafana") = {
+      {"image", "x"},
+      {"depends_on", {{"seed", {{"condition", "service_completed_successfully"}}}}}};
+  const CutResult cut = Cut();
+  EXPECT_THAT(cut.job_order, ElementsAre("migrate", "seed"));
+  EXPECT_THAT(cut.after_jobs, UnorderedElementsAre("grafana"));
+  EXPECT_FALSE(cut.shared_services.contains("migrate"));
+  EXPECT_FALSE(cut.jobs["services"]["seed"].contains("depends_on"));
+  EXPECT_EQ(cut.jobs["services"]["seed"]["labels"][kLabelRole], "job");
+  input_.release.spec.mutable_compose()->add_workers("seed");
+  EXPECT_THAT(Refusal(), HasSubstr("services.seed: runs to its end before others start"));
+  input_.release.spec.mutable_compose()->mutable_workers()->RemoveLast();
+  Service("seed")["restart"] = "always";
+  EXPECT_TRUE(Cut().shared_services.contains("seed"));
 }
 
 TEST_P(ComposeCut, ComesBackFromItsFileAsItWentIn) {

@@ -94,5 +94,43 @@ TEST(ComposeDocument, TellsWhichEnvFilesComposeReads) {
   EXPECT_EQ(EnvFilesOf("services: ["), std::nullopt);
 }
 
+TEST(ComposeDocument, ReadsTheTimeThatAContainerMayTakeToEnd) {
+  EXPECT_EQ(StopGraceOf({{"stop_grace_period", "1m30s"}}), std::chrono::seconds(90));
+  EXPECT_EQ(StopGraceOf({{"stop_grace_period", "1.2s"}}), std::chrono::seconds(2));
+  EXPECT_EQ(StopGraceOf({{"stop_grace_period", 45}}), std::chrono::seconds(45));
+  EXPECT_EQ(StopGraceOf({{"image", "x"}}), std::nullopt);
+}
+
+TEST(ComposeDocument, DropsServicesWhoseProfilesAreAllInactive) {
+  nlohmann::json document = {{"services",
+                              {{"web", {{"image", "x"}}},
+                               {"debug", {{"profiles", {"debug"}}}},
+                               {"tools", {{"profiles", {"tools"}}}},
+                               {"jobs", {{"profiles", {"a", "production"}}}}}}};
+  DropInactiveServices(document, "b, production", {"tools"});
+  EXPECT_EQ(document["services"].size(), 3u);
+  EXPECT_FALSE(document["services"].contains("debug"));
+  EXPECT_FALSE(IsInactive(document["services"]["tools"], "*"));
+}
+
+TEST(ComposeDocument, GivesAServiceTheVolumesOfTheOneThatItNames) {
+  nlohmann::json document = {{"services",
+                              {{"web", {{"volumes", {"/r:/app:rw", "data:/data"}}}},
+                               {"proxy", {{"volumes_from", {"web:ro", "container:x"}}}}}}};
+  ExpandVolumesFrom(document);
+  EXPECT_EQ(document["services"]["proxy"]["volumes"],
+            nlohmann::json({"/r:/app:ro", "data:/data:ro"}));
+  EXPECT_EQ(document["services"]["proxy"]["volumes_from"], nlohmann::json({"container:x"}));
+}
+
+TEST(ComposeDocument, FindsFilesBehindMergeKeysAndRefusesKeysThatComeTwice) {
+  const auto merged =
+      ReferencesOf("x: &e {file: evil.yml}\nservices: {web: {extends: {<<: *e}}}\n", "f");
+  ASSERT_TRUE(merged.ok()) << merged.status();
+  ASSERT_EQ(merged->size(), 1u);
+  EXPECT_EQ(merged->front().target, "evil.yml");
+  EXPECT_FALSE(ReferencesOf("services: {web: {extends: {file: a.yml, file: b.yml}}}\n", "f").ok());
+}
+
 }  // namespace
 }  // namespace slipway::executor
