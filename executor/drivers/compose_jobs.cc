@@ -70,10 +70,10 @@ absl::Status ComposeWorkload::RunJobs(const StagedRelease& release, const CutRes
     for (const std::string& line : tail) run.add_output_tail(EvidenceText(line));
     if (exit_code != 0) {
       const auto first = tail.end() - std::min<long>(kLastWords, static_cast<long>(tail.size()));
-      return Failure(pb::FAILURE_REASON_HOOK,
-                     absl::StrCat("job ", job, " ended with exit code ", exit_code,
-                                  tail.empty() ? "" : ": ",
-                                  EvidenceText(absl::StrJoin(first, tail.end(), "; "))));
+      return Failure(
+          pb::FAILURE_REASON_HOOK,
+          absl::StrCat("job ", job, " ended with exit code ", exit_code, tail.empty() ? "" : ": ",
+                       EvidenceText(absl::StrJoin(first, tail.end(), "; "))));
     }
     done[job] = true;
     SLIPWAY_RETURN_IF_ERROR(WriteFileAtomically(record, done.dump(), 0600));

@@ -29,8 +29,7 @@ std::set<std::string> AwaitedToEnd(const json& services) {
     for (const auto& item : depends->items()) {
       if (item.value().is_object() &&
           item.value().value("condition", "") == "service_completed_successfully" &&
-          services.contains(item.key()) &&
-          services[item.key()].value("restart", "no") == "no") {
+          services.contains(item.key()) && services[item.key()].value("restart", "no") == "no") {
         awaited.insert(item.key());
       }
     }
@@ -54,10 +53,10 @@ absl::Status CheckNamed(const CutInput& input, const std::string& name) {
                         "slipway.yaml names this service; the compose file has none of that name");
   }
   if (!IsInactive(services[name], input.profiles)) return absl::OkStatus();
-  return WrongService(name,
-                      absl::StrCat("is in profile ", services[name]["profiles"][0].dump(),
-                                   ", which is not active"),
-                      "set COMPOSE_PROFILES in the application's environment (`slipway env set`)");
+  return WrongService(
+      name,
+      absl::StrCat("is in profile ", services[name]["profiles"][0].dump(), ", which is not active"),
+      "set COMPOSE_PROFILES in the application's environment (`slipway env set`)");
 }
 
 }  // namespace
@@ -92,12 +91,13 @@ absl::StatusOr<ServiceKinds> KindsOf(const CutInput& input) {
   }
   for (const std::string& name : AwaitedToEnd(services)) {
     if (kinds.slotted.contains(name) || kinds.workers.contains(name)) {
-      return WrongService(name,
-                          "runs to its end before others start (service_completed_successfully), so "
-                          "it is a job, and neither slotted nor a worker",
-                          absl::StrCat("take ", name, " out of compose.",
-                                       kinds.slotted.contains(name) ? "slotted" : "workers",
-                                       " in slipway.yaml; it is run by itself"));
+      return WrongService(
+          name,
+          "runs to its end before others start (service_completed_successfully), so "
+          "it is a job, and neither slotted nor a worker",
+          absl::StrCat("take ", name, " out of compose.",
+                       kinds.slotted.contains(name) ? "slotted" : "workers",
+                       " in slipway.yaml; it is run by itself"));
     }
     jobs.insert(name);
   }
@@ -133,19 +133,19 @@ absl::Status SettleReferences(const ServiceKinds& kinds, json& document) {
     const auto across = [&](const std::string& other, absl::string_view key,
                             absl::string_view cure) -> absl::Status {
       if (!services.contains(other) || KindWord(kinds, other) == kind) return absl::OkStatus();
-      return WrongService(name,
-                          absl::StrCat(key, " of ", other, ", which is ", KindWord(kinds, other),
-                                       " where ", name, " is ", kind,
-                                       ": they run in different compose projects"),
-                          cure);
+      return WrongService(
+          name,
+          absl::StrCat(key, " of ", other, ", which is ", KindWord(kinds, other), " where ", name,
+                       " is ", kind, ": they run in different compose projects"),
+          cure);
     };
     for (const char* key : {"network_mode", "pid", "ipc"}) {
       absl::string_view value;
       if (service.contains(key) && service[key].is_string())
         value = service[key].get_ref<const std::string&>();
       if (!absl::StartsWith(value, "service:")) continue;
-      absl::Status status = across(std::string(value.substr(8)), key,
-                                   "make both of the same kind in slipway.yaml");
+      absl::Status status =
+          across(std::string(value.substr(8)), key, "make both of the same kind in slipway.yaml");
       if (!status.ok()) return status;
     }
     if (service.contains("links") && service["links"].is_array()) {
@@ -171,10 +171,10 @@ absl::Status SettleReferences(const ServiceKinds& kinds, json& document) {
     for (const auto& network : networks->items()) {
       for (const char* key : {"ipv4_address", "ipv6_address"}) {
         if (!network.value().is_object() || !network.value().contains(key)) continue;
-        return WrongService(name,
-                            absl::StrCat("networks.", network.key(), ".", key,
-                                         " cannot be that of two slots"),
-                            "leave it out; others find the service by its name");
+        return WrongService(
+            name,
+            absl::StrCat("networks.", network.key(), ".", key, " cannot be that of two slots"),
+            "leave it out; others find the service by its name");
       }
     }
   }
