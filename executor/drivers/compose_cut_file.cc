@@ -54,7 +54,17 @@ json ToJson(const CutResult& result) {
           {"shared_ports", result.shared_ports}};
 }
 
-absl::StatusOr<CutResult> CutFromJson(const json& document) {
+absl::StatusOr<CutResult> CutFromJson(const json& written) {
+  // A release that an older executor has staged has none of these, and can still be gone back to.
+  json document = {{"jobs", {{"services", json::object()}}},
+                   {"job_order", json::array()},
+                   {"after_jobs", json::array()},
+                   {"aliases", json::object()},
+                   {"parts", json::object()},
+                   {"binds", json::array()},
+                   {"mount_points", json::array()},
+                   {"shared_paths", json::object()}};
+  if (written.is_object()) document.update(written);
   // Written by ToJson() and by nobody else; anything unreadable is a damaged file, not a user's
   // mistake.
   try {

@@ -395,10 +395,14 @@ TEST_P(ComposeCut, ComesBackFromItsFileAsItWentIn) {
   const auto read = CutFromJson(json::parse(written.dump()));
   ASSERT_TRUE(read.ok()) << read.status();
   EXPECT_EQ(ToJson(*read), written);
+  // What came later is empty in the file of an older executor.
+  const std::set<std::string> later = {"jobs",  "job_order", "after_jobs",   "aliases",
+                                       "parts", "binds",     "mount_points", "shared_paths"};
   for (const auto& item : written.items()) {
-    json damaged = written;
-    damaged.erase(item.key());
-    EXPECT_EQ(CutFromJson(damaged).status().code(), absl::StatusCode::kDataLoss) << item.key();
+    json lacking = written;
+    lacking.erase(item.key());
+    const auto result = CutFromJson(lacking);
+    EXPECT_EQ(result.ok(), later.contains(item.key())) << item.key() << result.status();
   }
 }
 
