@@ -315,10 +315,12 @@ TEST_F(PostgresStore, BringsAnOlderSchemaUpToDateWhenItLeadsAndNotBefore) {
     MakeRelease(*store);
     return Leadership::Open(options_).value()->Current()->epoch;
   }();
-  // As the edition before the last step left it.
+  // As the edition before the last two steps left it.
   for (const char* column : {"canaries", "left_out", "cancel_when_abandoned", "last_transition"}) {
     server_.Ask(database_, absl::StrCat("ALTER TABLE deployments DROP COLUMN ", column));
   }
+  server_.Ask(database_, "ALTER TABLE requests DROP COLUMN create_time");
+  server_.Ask(database_, "DROP INDEX deployments_by_end");
   server_.Ask(database_, "UPDATE schema_version SET version=4");
   const auto store = Open();
   EXPECT_EQ(server_.Ask(database_, "SELECT version::text FROM schema_version"), "4");
@@ -326,7 +328,7 @@ TEST_F(PostgresStore, BringsAnOlderSchemaUpToDateWhenItLeadsAndNotBefore) {
   EXPECT_FALSE(store->ListDeployments("gifty", "", 1).ok());
   EXPECT_TRUE(store->GetApplication("gifty").ok());
   ASSERT_TRUE(store->Lead(epoch).ok());
-  EXPECT_EQ(server_.Ask(database_, "SELECT version::text FROM schema_version"), "5");
+  EXPECT_EQ(server_.Ask(database_, "SELECT version::text FROM schema_version"), "6");
   EXPECT_TRUE(store->CreateDeployment(DeploymentOf("gifty", "aaaaaaaaaaaa"), {}).ok());
   EXPECT_THAT(*store->ListDeployments("gifty", "", 9), SizeIs(1));
 }
