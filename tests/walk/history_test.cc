@@ -14,8 +14,6 @@ using std::chrono::minutes;
 
 class History : public ::testing::Test {
  protected:
-  // Addresses apart from those of random walks.
-  History() : walk_(60'000) {}
   void TearDown() override {
     walk_.CheckQuiet();
     EXPECT_TRUE(walk_.InOrder()) << walk_.Report();
@@ -33,7 +31,7 @@ class History : public ::testing::Test {
     app_.spec.mutable_slots()->set_green(blue + 1);
   }
 
-  Walk walk_;
+  Walk walk_{1};
   Walk::Application& app_ = walk_.App(0);
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <unistd.h>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -27,9 +28,10 @@ void Put(BlobStore& blobs, const std::string& content) {
   (*writer)->Commit().IgnoreError();
 }
 
-// A loopback address of its own for every walk, so that walks do not share ports.
+// A loopback address of its own for every walk of every process, so that walks do not share ports.
 std::string AddressFor(uint64_t seed) {
-  return absl::StrCat("127.88.", seed / 250 % 250, ".", 1 + seed % 250);
+  const auto process = static_cast<uint64_t>(getpid());
+  return absl::StrCat("127.", 90 + process / 250 % 100, ".", process % 250, ".", 1 + seed % 250);
 }
 
 }  // namespace

@@ -402,7 +402,7 @@ TEST_F(OperationsTest, LetsNobodyAttachToWhatRunsLocally) {
     return xpb::StepResult();
   });
   EXPECT_TRUE(local.ok());
-  EXPECT_EQ(DetailOf(attached).reason(), "OPERATION_RUNNING");
+  EXPECT_EQ(DetailOf(attached).reason(), "OPERATION_ID_REUSED");
 }
 
 TEST_F(OperationsTest, TakesATimeoutOfAnyLength) {
