@@ -52,6 +52,21 @@ SwitchRequest Steps::RequestOf(const xpb::SwitchIntent& intent,
   return request;
 }
 
+// The file on disk as long as it is what nginx has loaded. One that was edited, removed or written
+// without effect is no way back: then it is what nginx has loaded, written once more.
+absl::StatusOr<std::string> Steps::TextToGoBackTo(const xpb::ApplicationFacts& facts,
+                                                  const LoadedConfig& loaded,
+                                                  absl::StatusOr<std::string> on_disk) const {
+  if (loaded.generation == 0) return on_disk;
+  const auto file = on_disk.ok() ? ParseManagedFile(*on_disk) : on_disk.status();
+  const bool marker = file.ok() && file->mode == pb::SWITCH_MODE_MARKER;
+  if (file.ok() && file->generation == loaded.generation && (marker || file->slot == loaded.slot)) {
+    return on_disk;
+  }
+  const NginxSite site = SiteOf(facts.spec(), facts);
+  return RenderManagedFile(site.FileFor(loaded.generation, loaded.slot, parts_.settings.address));
+}
+
 absl::StatusOr<xpb::SwitchIntent> Steps::PlanSwitch(const xpb::ApplicationFacts& facts,
                                                     const std::string& release, pb::Slot to,
                                                     const LoadedConfig& loaded) {
@@ -64,7 +79,7 @@ absl::StatusOr<xpb::SwitchIntent> Steps::PlanSwitch(const xpb::ApplicationFacts&
     const NginxSite site = SiteOf(SpecOf(facts, release), facts);
     intent.set_blue_port(site.blue_port);
     intent.set_green_port(site.green_port);
-    const auto text = ReadFile(site.file);
+    const auto text = TextToGoBackTo(facts, loaded, ReadFile(site.file));
     if (!text.ok() && !absl::IsNotFound(text.status())) return text.status();
     intent.set_absent(!text.ok());
     intent.set_old_text(text.value_or(""));

@@ -148,6 +148,10 @@ class Steps {
   SwitchOutcome Settle(const xpb::SwitchIntent& intent, const xpb::ApplicationFacts& facts);
   StepOutcome FinishSwitch(const std::string& app, const xpb::SwitchIntent& intent,
                            const SwitchOutcome& outcome);
+  // NOT_FOUND when there was no file.
+  absl::StatusOr<std::string> TextToGoBackTo(const xpb::ApplicationFacts& facts,
+                                             const LoadedConfig& loaded,
+                                             absl::StatusOr<std::string> on_disk) const;
   absl::StatusOr<xpb::SwitchIntent> PlanSwitch(const xpb::ApplicationFacts& facts,
                                                const std::string& release, pb::Slot to,
                                                const LoadedConfig& loaded);

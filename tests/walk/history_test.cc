@@ -1,5 +1,6 @@
 // Histories in which production was once lost, told step by step.
 #include <barrier>
+#include <fstream>
 #include <set>
 #include <thread>
 
@@ -162,6 +163,21 @@ TEST_F(History, ASlotInModeMarkerIsNotStoppedBeforeTheDrainTimeIsOver) {
   EXPECT_NE(walk_.docker().OnPort(left), nullptr) << "nginx may still connect there";
   walk_.LetTimePass(minutes(1));
   EXPECT_EQ(walk_.docker().OnPort(left), nullptr);
+}
+
+// What was edited is no way back.
+TEST_F(History, ARollbackOnTheHostIsSettledAlsoWhenTheUpstreamFileWasEdited) {
+  Deploy();
+  Deploy();
+  for (int at = 1; at < 15; ++at) {
+    for (const char* text : {"edited by hand\n", ""}) {
+      std::ofstream(walk_.nginx().FileOf(app_.name)) << text;
+      walk_.CrashInRollbackOnHost(app_, at);
+      walk_.CheckQuiet();
+      ASSERT_TRUE(walk_.InOrder()) << "at " << at << ": " << walk_.Report();
+      EXPECT_NE(Serving(), "nobody");
+    }
+  }
 }
 
 TEST_F(History, AVersionThatWasTakenOverMakesWayForTheNextDeploymentAtOnce) {

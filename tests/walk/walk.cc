@@ -235,8 +235,11 @@ bool Walk::Step() {
       break;
     case 2:
     case 3:
-      if (Chance(20)) faults_.crash_at = 1 + Pick(20);
-      RollBackOnHost(app);
+      if (Chance(20)) {
+        CrashInRollbackOnHost(app, 1 + Pick(20));
+      } else {
+        RollBackOnHost(app);
+      }
       break;
     case 4:
     case 5:

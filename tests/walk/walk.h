@@ -102,6 +102,7 @@ class Walk {
   void RollBack(Application& app, const WalkFaults& faults);
   // True when it succeeded.
   bool RollBackOnHost(Application& app);
+  void CrashInRollbackOnHost(Application& app, int effect);
   void RestartExecutor();
   // An older version, started by somebody's script, serves on the first slot's port.
   void RunOlderVersion(Application& app);

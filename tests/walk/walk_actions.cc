@@ -164,6 +164,14 @@ bool Walk::RollBackOnHost(Application& app) {
   return true;
 }
 
+void Walk::CrashInRollbackOnHost(Application& app, int effect) {
+  effects_ = 0;
+  faults_ = {};
+  faults_.crash_at = effect;
+  RollBackOnHost(app);
+  faults_ = {};
+}
+
 void Walk::Reconfigure(Application& app) {
   switch (Pick(4)) {
     case 0: {
