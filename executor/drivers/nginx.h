@@ -158,8 +158,9 @@ class NginxDriver {
   SwitchOutcome Recover(const SwitchRequest& request);
 
   // When the file on disk is not what is loaded: puts back what serves, reloads and proves, so that
-  // no foreign reload can carry the switch out behind our back. `text` is what to put back; without
-  // it, it is rendered from what is loaded. True when there was something to repair.
+  // no foreign reload can carry the switch out behind our back. `text` is what to put back if it has
+  // the loaded generation; otherwise it is rendered from what is loaded. True when there was
+  // something to repair.
   absl::StatusOr<bool> RepairLatentSwitch(const NginxSite& site,
                                           const std::optional<std::string>& text = std::nullopt);
 

@@ -163,7 +163,11 @@ absl::StatusOr<bool> NginxDriver::RepairLatentSwitch(const NginxSite& site,
   if (file.ok() && file->generation == loaded.generation && (marker || file->slot == loaded.slot)) {
     return false;
   }
-  std::optional<std::string> put_back = text;
+  std::optional<std::string> put_back;
+  if (text.has_value() && !text->empty()) {
+    const auto proven = ParseManagedFile(*text);
+    if (proven.ok() && proven->generation == loaded.generation) put_back = text;
+  }
   if (!put_back.has_value() && loaded.generation != 0 &&
       (marker || loaded.slot != pb::SLOT_UNSPECIFIED)) {
     SLIPWAY_ASSIGN_OR_RETURN(put_back, RenderManagedFile(site.FileFor(

@@ -101,14 +101,15 @@ absl::StatusOr<pb::Slot> Steps::LookAtNginx(const pb::ApplicationSpec& spec,
   auto seen = parts_.nginx.Preflight(site);
   if (!seen.ok() && IsEdited(loaded_site)) {
     // Our own file is at fault, and nginx knows what stood in it.
-    SLIPWAY_ASSIGN_OR_RETURN(const bool repaired, parts_.nginx.RepairLatentSwitch(loaded_site));
+    SLIPWAY_ASSIGN_OR_RETURN(const bool repaired,
+                             parts_.nginx.RepairLatentSwitch(loaded_site, facts.managed_text()));
     evidence.set_repaired_latent_switch(repaired);
     seen = parts_.nginx.Preflight(site);
   }
   SLIPWAY_ASSIGN_OR_RETURN(const NginxPreflight found, std::move(seen));
   evidence.set_nginx_version(found.nginx_version);
   if (found.latent_switch) {
-    const auto repaired = parts_.nginx.RepairLatentSwitch(loaded_site);
+    const auto repaired = parts_.nginx.RepairLatentSwitch(loaded_site, facts.managed_text());
     if (!repaired.ok()) {
       return Annotate(repaired.status(),
                       "the upstream file is not what nginx serves, and could not be put back");

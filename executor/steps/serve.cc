@@ -63,6 +63,8 @@ absl::StatusOr<std::string> Steps::TextToGoBackTo(const xpb::ApplicationFacts& f
   if (file.ok() && file->generation == loaded.generation && (marker || file->slot == loaded.slot)) {
     return on_disk;
   }
+  const auto proven = ParseManagedFile(facts.managed_text());
+  if (proven.ok() && proven->generation == loaded.generation) return facts.managed_text();
   const NginxSite site = SiteOf(facts.spec(), facts);
   return RenderManagedFile(site.FileFor(loaded.generation, loaded.slot, parts_.settings.address));
 }
@@ -220,6 +222,11 @@ StepOutcome Steps::FinishSwitch(const std::string& app, const xpb::SwitchIntent&
   facts.set_generation(switched.loaded.generation != 0 ? switched.loaded.generation
                                                        : intent.generation());
   facts.set_active_slot(intent.to());
+  if (const auto text = ReadFile(facts.spec().nginx().file());
+      ParseManagedFile(text.value_or("")).value_or(ManagedFile()).generation ==
+      facts.generation()) {
+    facts.set_managed_text(*text);
+  }
   xpb::SlotFacts& serving = MutableSlot(facts, intent.to());
   if (!release.empty()) serving.set_release(release);
   // Its warm time, if it was warm, stays until the deployment is over: undone, the slot is warm again.

@@ -180,6 +180,27 @@ TEST_F(History, ARollbackOnTheHostIsSettledAlsoWhenTheUpstreamFileWasEdited) {
   }
 }
 
+// What is written in place of an edited file must be to the byte what nginx has loaded, or the same
+// generation would mean two things.
+TEST_F(History, ARepairThatACrashCutShortMakesNoSlotLookRight) {
+  app_.spec.mutable_nginx()->set_mode(pb::SWITCH_MODE_MARKER);
+  app_.spec.mutable_keep()->mutable_warm()->set_seconds(0);
+  Deploy();
+  Deploy();
+  walk_.LetTimePass(minutes(5));
+  for (int at = 1; at < 12; ++at) {
+    MoveSlots(20040 + static_cast<uint32_t>(at) * 2);
+    std::ofstream(walk_.nginx().FileOf(app_.name), std::ios::app) << "# by hand\n";
+    WalkFaults faults;
+    faults.crash_at = at;
+    faults.crash_after = at % 2 == 0;
+    const std::string release = Deploy({}, faults);
+    EXPECT_EQ(walk_.Last().state, pb::DEPLOYMENT_STATE_SUCCEEDED) << walk_.Last().message;
+    EXPECT_EQ(Serving(), release) << "crash at " << at;
+    walk_.LetTimePass(minutes(5));
+  }
+}
+
 TEST_F(History, AVersionThatWasTakenOverMakesWayForTheNextDeploymentAtOnce) {
   walk_.RunOlderVersion(app_);
   ASSERT_EQ(Serving(), "older");
