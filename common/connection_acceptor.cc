@@ -297,6 +297,19 @@ bool ConnectionAcceptor::IsPenalised(const std::string& group) const {
   return found != penalties_.end() && steady_clock::now() < found->second;
 }
 
+namespace {
+
+// Ends the connection at once, whatever either side has still to read: a peer that goes on sending
+// into a socket that gRPC does not read would otherwise be held, and hold it, for ever. gRPC sees the
+// end as well, and closes its own descriptor.
+void Reset(int fd) {
+  sockaddr nobody{};
+  nobody.sa_family = AF_UNSPEC;
+  if (connect(fd, &nobody, sizeof(nobody)) != 0) shutdown(fd, SHUT_RDWR);
+}
+
+}  // namespace
+
 void ConnectionAcceptor::EndStrangers() {
   const auto now = steady_clock::now();
   std::erase_if(penalties_, [now](const auto& penalty) { return penalty.second <= now; });
@@ -314,8 +327,7 @@ void ConnectionAcceptor::EndStrangers() {
     if (greedy || now - connection.opened > limits_.stranger_time ||
         IsPenalised(connection.group)) {
       Refused("it has shown no identity", connection.name);
-      // gRPC sees the end as well, and closes its own descriptor.
-      shutdown(fd, SHUT_RDWR);
+      Reset(fd);
     }
   }
 }
