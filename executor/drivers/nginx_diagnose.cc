@@ -54,7 +54,10 @@ uint32_t LocalPortOf(absl::string_view target) {
   uint32_t port = 0;
   const bool local = absl::StartsWith(host, "127.") || host == "localhost" || host == "0.0.0.0" ||
                      host == "[::1]" || host == "[::]";
-  return local && absl::SimpleAtoi(target.substr(colon + 1), &port) ? port : 0;
+  // What follows may be a variable, as in `:8000$request_uri`.
+  absl::string_view digits = target.substr(colon + 1);
+  digits = digits.substr(0, digits.find_first_not_of("0123456789"));
+  return local && absl::SimpleAtoi(digits, &port) ? port : 0;
 }
 
 }  // namespace

@@ -117,6 +117,7 @@ upstream other {
   server 10.0.0.1:8000;
 }
 server { location / { proxy_pass http://127.0.0.1:9000; fastcgi_pass 127.0.0.1:8001; } }
+server { location / { proxy_pass "http://[::1]:8000$request_uri"; } }
 )";
 
 TEST(NginxDiagnose, FindsWhatIsSentToASlotsPortPastTheUpstream) {
@@ -125,10 +126,12 @@ TEST(NginxDiagnose, FindsWhatIsSentToASlotsPortPastTheUpstream) {
        FindFixedPasses(kDump, "/etc/nginx/conf.d/gifty_upstream.conf", {8000, 8001})) {
     found.push_back(pass.place + " " + pass.directive);
   }
-  EXPECT_THAT(found, ::testing::ElementsAre(
-                         "/etc/nginx/sites-enabled/gifty:8 proxy_pass http://localhost:8001/v1",
-                         "/etc/nginx/sites-enabled/other:2 server 127.0.0.1:8000",
-                         "/etc/nginx/sites-enabled/other:5 fastcgi_pass 127.0.0.1:8001"));
+  EXPECT_THAT(found,
+              ::testing::ElementsAre(
+                  "/etc/nginx/sites-enabled/gifty:8 proxy_pass http://localhost:8001/v1",
+                  "/etc/nginx/sites-enabled/other:2 server 127.0.0.1:8000",
+                  "/etc/nginx/sites-enabled/other:5 fastcgi_pass 127.0.0.1:8001",
+                  "/etc/nginx/sites-enabled/other:6 proxy_pass http://[::1]:8000$request_uri"));
 }
 
 TEST(NginxDiagnose, LeavesOtherPortsAndHostsAlone) {
