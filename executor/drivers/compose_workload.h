@@ -209,8 +209,8 @@ bool UsesFrontNetwork(const CutResult& cut);
 
 ObservedContainer ToObserved(const DockerContainer& container);
 
-// The first mount of which the source is one of the paths, lies in one or contains one. Nothing when
-// there is none.
+// The first mount of which the source is one of the paths or lies in one; nothing when there is none. A
+// directory above them does not count: who has mounted the whole host to watch it needs none of them.
 std::optional<DockerMount> FindMounted(const std::vector<DockerMount>& mounts,
                                        const std::vector<std::filesystem::path>& paths);
 
