@@ -79,6 +79,7 @@ const std::vector<Rule>& Table() {
       {"/slipway.executor.v1.ExecutorService/UploadBlobs", kController, kNone, ""},
       {"/slipway.executor.v1.ExecutorService/Plan", kController, kNone, ""},
       {"/slipway.executor.v1.ExecutorService/Check", kController, kNone, ""},
+      {"/slipway.executor.v1.ExecutorService/PlaceUpstream", kController, kNone, ""},
       {"/slipway.executor.v1.ExecutorService/StreamLogs", kController, kNone, ""},
       {"/slipway.executor.v1.ExecutorService/Watch", kController, kNone, ""},
       {"/slipway.executor.v1.ExecutorService/Acknowledge", kController, kNone, ""},

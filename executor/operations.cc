@@ -12,6 +12,7 @@
 #include "common/failpoint.h"
 #include "common/logging.h"
 #include "common/status.h"
+#include "common/thread.h"
 #include "executor/failure.h"
 
 namespace slipway::executor {
@@ -157,19 +158,22 @@ absl::StatusOr<xpb::StepResult> Operations::Execute(
       intent.set_step(StepWord(request));
       intent.set_epoch(request.operation().epoch());
       SLIPWAY_RETURN_IF_ERROR(journal_.Append(record));
-      run = Start(request, arguments_hash);
+      SLIPWAY_ASSIGN_OR_RETURN(run, Start(request, arguments_hash));
     }
   }
   return Follow(run, on_line);
 }
 
-std::shared_ptr<Operations::Run> Operations::Start(const xpb::ExecuteRequest& request,
-                                                   const std::string& arguments_hash) {
+absl::StatusOr<std::shared_ptr<Operations::Run>> Operations::Start(
+    const xpb::ExecuteRequest& request, const std::string& arguments_hash) {
   auto run = std::make_shared<Run>();
   run->operation_id = request.operation().id();
   run->arguments_hash = arguments_hash;
+  auto thread = StartThread([this, request, run] { RunStep(request, run); });
+  // Its intent is open: the same operation, asked for again, begins when there is a thread for it.
+  if (!thread.ok()) return absl::UnavailableError(thread.status().message());
+  run->thread = *std::move(thread);
   running_[request.operation().app()] = run;
-  run->thread = std::thread([this, request, run] { RunStep(request, run); });
   return run;
 }
 

@@ -96,7 +96,9 @@ class Operations {
   void AwaitHousekeeping(const std::string& app) SLIPWAY_REQUIRES(mutex_);
   absl::Status Admit(const xpb::ExecuteRequest& request, const std::string& arguments_hash)
       SLIPWAY_REQUIRES(mutex_);
-  std::shared_ptr<Run> Start(const xpb::ExecuteRequest& request, const std::string& arguments_hash)
+  // UNAVAILABLE when the system has no thread for it.
+  absl::StatusOr<std::shared_ptr<Run>> Start(const xpb::ExecuteRequest& request,
+                                             const std::string& arguments_hash)
       SLIPWAY_REQUIRES(mutex_);
   void RunStep(const xpb::ExecuteRequest& request, const std::shared_ptr<Run>& run);
   absl::Status RecordResult(const xpb::Operation& operation, const xpb::StepResult& result);

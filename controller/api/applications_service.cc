@@ -42,7 +42,40 @@ absl::Status ApplicationsService::Apply(const Caller& caller,
       store_.ApplyApplication(spec, RequestOf(request, request.request_id()), caller.actor));
   *response.mutable_application() = ToProto(applied.application);
   response.set_changed(applied.changed);
+  PlaceUpstreams(spec, response);
   return absl::OkStatus();
+}
+
+// Sites that name the upstream can be loaded from then on, and new applications whose sites are there
+// already do not wait for each other's first deployment.
+void ApplicationsService::PlaceUpstreams(const pb::ApplicationSpec& spec,
+                                         pb::ApplyApplicationResponse& response) {
+  if (spec.has_site()) return;
+  std::vector<std::string> hosts = SelectHosts(spec.hosts(), fleet_.Labels());
+  std::erase_if(hosts, [&](const std::string& host) {
+    const HostObservation seen = fleet_.Observe(host);
+    const auto known = seen.applications.find(spec.app());
+    return !seen.connected || (known != seen.applications.end() && known->second.generation() != 0);
+  });
+  xpb::PlaceUpstreamRequest request;
+  *request.mutable_spec() = spec;
+  std::vector<absl::StatusOr<xpb::PlaceUpstreamResponse>> answers(hosts.size(),
+                                                                  absl::UnknownError(""));
+  InParallel(hosts.size(), kHostsAtATime, [&](size_t i) {
+    const auto client = fleet_.Client(hosts[i]);
+    answers[i] = client == nullptr ? absl::UnavailableError("the host was removed")
+                                   : client->PlaceUpstream(request);
+  });
+  for (size_t i = 0; i < hosts.size(); ++i) {
+    if (absl::IsUnimplemented(answers[i].status())) continue;
+    if (answers[i].ok() && !answers[i]->written()) continue;
+    pb::PlacedUpstream& placed = *response.add_placed_upstreams();
+    placed.set_host(hosts[i]);
+    placed.set_file(spec.nginx().file());
+    placed.set_loaded(answers[i].ok() && answers[i]->loaded());
+    placed.set_problem(answers[i].ok() ? answers[i]->waits_for()
+                                       : MessageWithCure(answers[i].status()));
+  }
 }
 
 // What is stored of an application, and what its hosts were last seen to run.

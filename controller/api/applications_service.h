@@ -46,6 +46,7 @@ class ApplicationsService : public pb::ApplicationService::Service {
   absl::StatusOr<pb::Application> Describe(const ApplicationRecord& record);
   absl::Status Apply(const Caller& caller, const pb::ApplyApplicationRequest& request,
                      pb::ApplyApplicationResponse& response);
+  void PlaceUpstreams(const pb::ApplicationSpec& spec, pb::ApplyApplicationResponse& response);
   absl::Status Get(const pb::GetApplicationRequest& request, pb::GetApplicationResponse& response);
   absl::Status Drift(const pb::GetDriftRequest& request, pb::GetDriftResponse& response);
   absl::Status SetAllowed(const Caller& caller, const pb::SetAllowancesRequest& request,

@@ -37,6 +37,9 @@ class ExecutorClient {
   virtual absl::StatusOr<xpb::InspectResponse> Inspect(const std::string& app, bool compare) = 0;
   virtual absl::StatusOr<pb::HostPlan> Plan(const xpb::PlanRequest& request) = 0;
   virtual absl::StatusOr<xpb::CheckResponse> Check(const xpb::CheckRequest& request) = 0;
+  // UNIMPLEMENTED from a host whose executor is too old to know of it.
+  virtual absl::StatusOr<xpb::PlaceUpstreamResponse> PlaceUpstream(
+      const xpb::PlaceUpstreamRequest& request) = 0;
   // Until the sink answers false or the stream ends.
   virtual absl::Status StreamLogs(
       const xpb::StreamLogsRequest& request,

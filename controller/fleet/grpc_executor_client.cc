@@ -17,7 +17,7 @@ namespace slipway::controller {
 namespace {
 using std::chrono::seconds;
 constexpr seconds kQuick{10};
-// Plan and Check run nginx and docker on the host.
+// Plan, Check and PlaceUpstream run nginx and docker on the host.
 constexpr seconds kThorough{60};
 constexpr seconds kTransfer{600};
 // Beyond the operation's own time, for its answer to travel.
@@ -178,6 +178,14 @@ absl::StatusOr<xpb::CheckResponse> GrpcExecutorClient::Check(const xpb::CheckReq
   Call call(*this, kThorough);
   xpb::CheckResponse response;
   SLIPWAY_RETURN_IF_ERROR(Heard(Stub()->Check(call.context(), request, &response)));
+  return response;
+}
+
+absl::StatusOr<xpb::PlaceUpstreamResponse> GrpcExecutorClient::PlaceUpstream(
+    const xpb::PlaceUpstreamRequest& request) {
+  Call call(*this, kThorough);
+  xpb::PlaceUpstreamResponse response;
+  SLIPWAY_RETURN_IF_ERROR(Heard(Stub()->PlaceUpstream(call.context(), request, &response)));
   return response;
 }
 

@@ -26,6 +26,8 @@ class GrpcExecutorClient : public ExecutorClient {
   absl::StatusOr<xpb::InspectResponse> Inspect(const std::string& app, bool compare) override;
   absl::StatusOr<pb::HostPlan> Plan(const xpb::PlanRequest& request) override;
   absl::StatusOr<xpb::CheckResponse> Check(const xpb::CheckRequest& request) override;
+  absl::StatusOr<xpb::PlaceUpstreamResponse> PlaceUpstream(
+      const xpb::PlaceUpstreamRequest& request) override;
   absl::Status StreamLogs(const xpb::StreamLogsRequest& request,
                           const std::function<bool(const xpb::StreamLogsResponse&)>& sink) override;
   void Shutdown() override;

@@ -141,6 +141,21 @@ grpc::Status ExecutorService::Check(grpc::ServerContext* context, const xpb::Che
   return grpc::Status::OK;
 }
 
+grpc::Status ExecutorService::PlaceUpstream(grpc::ServerContext* context,
+                                            const xpb::PlaceUpstreamRequest* request,
+                                            xpb::PlaceUpstreamResponse* response) {
+  SLIPWAY_ADMIT(context, *request);
+  if (absl::Status status = ValidateSpec(request->spec()); !status.ok()) return ToGrpc(status);
+  absl::StatusOr<PlacedFile> placed = PlacedFile();
+  parts_.operations.WhileIdle(request->spec().app(),
+                              [&] { placed = parts_.steps.PlaceUpstream(request->spec()); });
+  if (!placed.ok()) return ToGrpc(placed.status());
+  response->set_written(placed->written);
+  response->set_loaded(placed->loaded);
+  if (!placed->waits_for.ok()) response->set_waits_for(MessageWithCure(placed->waits_for));
+  return grpc::Status::OK;
+}
+
 grpc::Status ExecutorService::StreamLogs(grpc::ServerContext* context,
                                          const xpb::StreamLogsRequest* request,
                                          grpc::ServerWriter<xpb::StreamLogsResponse>* writer) {

@@ -50,6 +50,8 @@ class ExecutorService final : public xpb::ExecutorService::Service {
                     xpb::PlanResponse* response) override;
   grpc::Status Check(grpc::ServerContext* context, const xpb::CheckRequest* request,
                      xpb::CheckResponse* response) override;
+  grpc::Status PlaceUpstream(grpc::ServerContext* context, const xpb::PlaceUpstreamRequest* request,
+                             xpb::PlaceUpstreamResponse* response) override;
   grpc::Status StreamLogs(grpc::ServerContext* context, const xpb::StreamLogsRequest* request,
                           grpc::ServerWriter<xpb::StreamLogsResponse>* writer) override;
   grpc::Status Watch(grpc::ServerContext* context, const xpb::WatchRequest* request,

@@ -11,6 +11,7 @@
 #include "common/mutex.h"
 #include "common/spec.h"
 #include "common/status.h"
+#include "common/thread.h"
 #include "executor/drivers/compose_document.h"
 #include "executor/failure.h"
 
@@ -73,8 +74,12 @@ absl::Status ComposeWorkload::StopAll(const std::vector<DockerContainer>& contai
   std::vector<std::thread> threads;
   threads.reserve(containers.size());
   for (size_t i = 0; i < containers.size(); ++i) {
-    threads.emplace_back(
-        [&, i] { stopped[i] = engine_.Stop(containers[i].id, GraceOf(containers[i], file)); });
+    const auto stop = [&, i] {
+      stopped[i] = engine_.Stop(containers[i].id, GraceOf(containers[i], file));
+    };
+    auto thread = StartThread(stop);
+    if (thread.ok()) threads.push_back(*std::move(thread));
+    if (!thread.ok()) stop();
   }
   for (std::thread& thread : threads) thread.join();
   for (const absl::Status& status : stopped) SLIPWAY_RETURN_IF_ERROR(status);
@@ -256,8 +261,9 @@ absl::Status ComposeWorkload::StreamLogs(
   Cancellation stop;
   std::vector<std::thread> readers;
   readers.reserve(containers.size());
+  absl::Status started;
   for (const DockerContainer& container : containers) {
-    readers.emplace_back([&, container] {
+    auto reader = StartThread([&, container] {
       const std::string name = container.Label(kLabelService);
       const absl::Status streamed =
           engine_.StreamLogs(container.id, follow, tail, &stop, [&](absl::string_view line) {
@@ -268,9 +274,13 @@ absl::Status ComposeWorkload::StreamLogs(
           });
       static_cast<void>(streamed);
     });
+    started = reader.status();
+    if (!started.ok()) break;
+    readers.push_back(*std::move(reader));
   }
+  if (!started.ok()) stop.Cancel();
   for (std::thread& reader : readers) reader.join();
-  return absl::OkStatus();
+  return started;
 }
 
 }  // namespace slipway::executor

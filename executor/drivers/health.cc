@@ -7,6 +7,7 @@
 
 #include "common/durations.h"
 #include "common/mutex.h"
+#include "common/thread.h"
 #include "executor/drivers/evidence_text.h"
 #include "executor/failure.h"
 
@@ -32,7 +33,7 @@ class DeathWatch {
   DeathWatch(Workload& workload, const HealthRequest& request)
       : parent_(request.cancellation), hook_(parent_, [this] { woken_.Cancel(); }) {
     if (parent_ == nullptr) return;
-    thread_ = std::thread([this, &workload, app = request.app, slot = request.slot] {
+    auto thread = StartThread([this, &workload, app = request.app, slot = request.slot] {
       std::string death = workload.AwaitDeath(app, slot, stop_);
       {
         MutexLock lock(mutex_);
@@ -40,6 +41,8 @@ class DeathWatch {
       }
       woken_.Cancel();
     });
+    // Without it a death is noticed by the next probe.
+    if (thread.ok()) thread_ = *std::move(thread);
   }
   ~DeathWatch() {
     stop_.Cancel();

@@ -1,6 +1,8 @@
 #include "executor/drivers/nginx.h"
 
 #include <algorithm>
+#include <cerrno>
+#include <unistd.h>
 
 #include "common/file.h"
 #include "common/spec.h"
@@ -52,14 +54,30 @@ ManagedFile NginxSite::FileFor(uint64_t generation, pb::Slot slot,
   return managed;
 }
 
+ManagedFile NginxSite::Placeholder(absl::string_view address) const {
+  ManagedFile managed;
+  managed.app = app;
+  managed.upstream = upstream;
+  managed.address = std::string(address);
+  managed.proof_port = ProofPort(0);
+  managed.port = managed.proof_port;
+  managed.keepalive = keepalive;
+  return managed;
+}
+
 uint64_t NextGeneration(uint64_t loaded, uint64_t highest_written, bool adopt) {
   uint64_t next = std::max(loaded, highest_written) + (adopt ? 2 : 1);
-  if (loaded != 0 && next % 2 == loaded % 2) ++next;
+  if ((loaded != 0 || !adopt) && next % 2 == loaded % 2) ++next;
   return next;
 }
 
 NginxDriver::NginxDriver(ProcessRunner& runner, Clock& clock, NginxOptions options, ProcReader proc)
     : runner_(runner), clock_(clock), options_(std::move(options)), proc_(std::move(proc)) {}
+
+absl::Status NginxDriver::RemoveFile(const std::filesystem::path& path) {
+  if (unlink(path.c_str()) != 0 && errno != ENOENT) return ErrnoError(path.string());
+  return SyncFolder(path.parent_path());
+}
 
 uint32_t NginxDriver::OldWorkers() {
   const auto master = proc_.NginxMaster(options_.pid_file);

@@ -13,6 +13,10 @@
 // After a failed G the old text with generation L is back, and the next attempt takes G + 2.
 // NextGeneration() does this sum.
 //
+// Generation 0 means that nothing of ours serves: nothing is loaded, or the placeholder, whose server on
+// port[0] answers 503 until the first switch. That switch takes an odd generation, so it has both halves
+// of the proof too.
+//
 // The caller journals a SwitchIntent before Switch() and gives the same request to Recover() after
 // a crash. Safe from several threads for different applications; calls for one application come one
 // at a time.
@@ -75,6 +79,8 @@ struct NginxSite {
   uint32_t ProofPort(uint64_t generation) const { return proof_ports[generation % 2]; }
   // The managed file for a slot; an adopted version has none, and a port of its own.
   ManagedFile FileFor(uint64_t generation, pb::Slot slot, absl::string_view address) const;
+  // The file of an application that was never deployed, in either mode.
+  ManagedFile Placeholder(absl::string_view address) const;
 };
 
 // What nginx's workers have loaded; generation 0: nothing of ours.
@@ -82,6 +88,8 @@ struct LoadedConfig {
   bool nginx_running = false;
   uint64_t generation = 0;
   pb::Slot slot = pb::SLOT_UNSPECIFIED;
+  // Generation 0: the placeholder is loaded.
+  bool placeholder = false;
   // Something that is not our proof server answers, or holds, one of the proof ports.
   std::vector<uint32_t> strange_ports;
 };
@@ -100,6 +108,16 @@ struct NginxPreflight {
   // `nginx -t` fails for no other reason than that the managed file is not there yet; the first
   // switch cures it.
   bool waits_for_first_file = false;
+};
+
+// What became of a placeholder.
+struct PlacedFile {
+  // The placeholder is on disk.
+  bool written = false;
+  // nginx answers with it.
+  bool loaded = false;
+  // Why nginx has not loaded it, where it is written and not loaded; see Preflight().
+  absl::Status waits_for;
 };
 
 struct SwitchRequest {
@@ -128,8 +146,8 @@ struct SwitchOutcome {
   std::vector<ProcessId> old_workers;
 };
 
-// Greater than `highest_written` and of the other parity than `loaded` (0 when nothing of ours is
-// loaded). With `adopt`, leaves room for generation - 1.
+// Greater than `highest_written` and of the other parity than `loaded` (0 when nothing of ours
+// serves). With `adopt`, leaves room for generation - 1.
 uint64_t NextGeneration(uint64_t loaded, uint64_t highest_written, bool adopt = false);
 
 class ErrorLogTail;
@@ -146,6 +164,12 @@ class NginxDriver {
   // Touches nothing. Failures: FOREIGN_NGINX_FILE (the file at fault is the detail's subject),
   // PORT_TAKEN, PREFLIGHT.
   absl::StatusOr<NginxPreflight> Preflight(const NginxSite& site);
+
+  // Writes the placeholder where there is no file yet, so that sites that name the upstream can be
+  // loaded, and loads it. Where another file keeps nginx from loading it, it stays on disk: two new
+  // applications whose sites wait for each other's upstream each write theirs. On any other failure it is
+  // removed again. Does nothing where there is a file already, or where something of ours serves.
+  absl::StatusOr<PlacedFile> PlacePlaceholder(const NginxSite& site);
 
   // One local transaction: steps 6 and 7 of the protocol. It either ends with `to` proven, or puts
   // the old text back and proves that. It cannot be cancelled half way; it is bounded by its own
@@ -167,6 +191,9 @@ class NginxDriver {
   // Where the configuration on disk sends requests to one of these ports past the managed file, as
   // `FILE:LINE: DIRECTIVE`; empty also for a user who may not ask nginx for its configuration.
   std::vector<std::string> FixedPasses(const NginxSite& site, const std::vector<uint32_t>& ports);
+
+  // Removes the placeholder of `site` where its file is no longer the application's; another file stays.
+  absl::Status RemovePlaceholder(const NginxSite& site);
 
   // Workers that are shutting down, of whatever reload.
   uint32_t OldWorkers();
@@ -191,6 +218,8 @@ class NginxDriver {
     std::vector<ProcessId> retired;
     // nginx's error log since the reload, where it says that it refuses.
     const ErrorLogTail* log = nullptr;
+    // Generation 0: the placeholder must answer.
+    bool placeholder = false;
   };
   struct Proof {
     bool proven = false;
@@ -210,7 +239,12 @@ class NginxDriver {
   absl::StatusOr<ProcessResult> RunTest(absl::string_view flag);
   absl::Status Test();
   absl::Status Reload();
+  absl::Status NotRunning() const;
   absl::Status CheckIncluded(const NginxSite& site, const NginxPreflight& found);
+  // Synced; one that is not there is fine.
+  static absl::Status RemoveFile(const std::filesystem::path& path);
+  // nginx_placeholder.cc
+  absl::Status LoadPlaceholder(const NginxSite& site, PlacedFile& placed);
 
   ProcessRunner& runner_;
   Clock& clock_;

@@ -60,6 +60,42 @@ uint32_t LocalPortOf(absl::string_view target) {
   return local && absl::SimpleAtoi(digits, &port) ? port : 0;
 }
 
+// True for directives whose arguments say where requests go: in an upstream `server ADDRESS`, and
+// variables, which a `proxy_pass` elsewhere may name.
+bool ChoosesTarget(absl::string_view directive, absl::string_view block) {
+  return absl::EndsWith(directive, "_pass") || directive == "server" || directive == "set" ||
+         block == "map" || block == "geo" || block == "split_clients";
+}
+
+struct Place {
+  // Empty for a position before the first file.
+  std::string file;
+  std::ptrdiff_t line = 0;
+};
+
+// Where a position of `nginx -T`'s output lies in the configuration.
+Place PlaceOf(absl::string_view dump, size_t offset) {
+  constexpr absl::string_view kFileMark = "# configuration file ";
+  const absl::string_view before = dump.substr(0, offset);
+  const size_t mark = before.rfind(kFileMark);
+  if (mark == absl::string_view::npos) return {};
+  const size_t first_line = before.find('\n', mark);
+  if (first_line == absl::string_view::npos) return {};
+  const absl::string_view file = absl::StripSuffix(
+      before.substr(mark + kFileMark.size(), first_line - mark - kFileMark.size()), ":");
+  return {std::string(file),
+          std::count(before.begin() + static_cast<std::ptrdiff_t>(first_line), before.end(), '\n')};
+}
+
+// The upstream that nginx takes for a host name, for no file defines it; empty for another complaint.
+absl::string_view MissingUpstreamIn(absl::string_view complaint) {
+  constexpr absl::string_view kBefore = "host not found in upstream \"";
+  const size_t found = complaint.find(kBefore);
+  if (found == absl::string_view::npos) return "";
+  const absl::string_view name = complaint.substr(found + kBefore.size());
+  return name.substr(0, name.find('"'));
+}
+
 }  // namespace
 
 std::optional<NginxComplaint> ParseComplaint(absl::string_view standard_error) {
@@ -126,9 +162,15 @@ absl::Status ExplainTestFailure(absl::string_view standard_error,
         Failure(pb::FAILURE_REASON_FOREIGN_NGINX_FILE,
                 absl::StrCat("nginx -t fails because of ", place,
                              ", which is not Slipway's: ", complaint->message),
-                absl::StrCat("repair or remove ", complaint->file,
-                             " until nginx -t passes, then deploy again; no site on this host can "
-                             "reload nginx before that"));
+                MissingUpstreamIn(complaint->message).empty()
+                    ? absl::StrCat("repair or remove ", complaint->file,
+                                   " until nginx -t passes, then deploy again; no site on this "
+                                   "host can reload nginx before that")
+                    : absl::StrCat("is ", MissingUpstreamIn(complaint->message),
+                                   " the upstream of another application that was never deployed "
+                                   "here? `slipway apply` in its folder writes its file, then "
+                                   "deploy again; else repair or remove ",
+                                   complaint->file));
   }
   pb::ErrorDetail detail = DetailOf(status);
   detail.set_subject(place);
@@ -168,27 +210,30 @@ ConfigUse ParseConfigDump(absl::string_view dump, const std::filesystem::path& o
 std::vector<FixedPass> FindFixedPasses(absl::string_view dump,
                                        const std::filesystem::path& our_file,
                                        const std::vector<uint32_t>& ports) {
-  constexpr absl::string_view kFileMark = "# configuration file ";
   std::vector<FixedPass> found;
   const auto words = SplitNginxWords(dump);
   if (!words.ok()) return found;
-  for (size_t i = 0; i + 1 < words->size(); ++i) {
+  // The first words of the blocks around, and of the directive.
+  std::vector<std::string> blocks;
+  size_t first = 0;
+  for (size_t i = 0; i < words->size(); ++i) {
     const NginxWord& word = (*words)[i];
-    const NginxWord& target = (*words)[i + 1];
-    // `server ADDRESS` is a member of an upstream, `server {` a site.
-    if (!absl::EndsWith(word.text, "_pass") && !word.Is("server")) continue;
-    if (std::find(ports.begin(), ports.end(), LocalPortOf(target.text)) == ports.end()) continue;
-    const absl::string_view before = dump.substr(0, word.offset);
-    const size_t mark = before.rfind(kFileMark);
-    if (mark == absl::string_view::npos) continue;
-    const size_t first_line = before.find('\n', mark);
-    if (first_line == absl::string_view::npos) continue;
-    const absl::string_view file = absl::StripSuffix(
-        before.substr(mark + kFileMark.size(), first_line - mark - kFileMark.size()), ":");
-    if (SameFile(std::filesystem::path(std::string(file)), our_file)) continue;
-    const auto line =
-        std::count(before.begin() + static_cast<std::ptrdiff_t>(first_line), before.end(), '\n');
-    found.push_back({absl::StrCat(file, ":", line), absl::StrCat(word.text, " ", target.text)});
+    if (word.Is(";") || word.Is("{") || word.Is("}")) {
+      if (word.Is("{")) blocks.push_back(first < i ? (*words)[first].text : "");
+      if (word.Is("}") && !blocks.empty()) blocks.pop_back();
+      first = i + 1;
+      continue;
+    }
+    if (i == first ||
+        std::find(ports.begin(), ports.end(), LocalPortOf(word.text)) == ports.end() ||
+        !ChoosesTarget((*words)[first].text, blocks.empty() ? "" : blocks.back())) {
+      continue;
+    }
+    const Place place = PlaceOf(dump, (*words)[first].offset);
+    if (place.file.empty() || SameFile(std::filesystem::path(place.file), our_file)) continue;
+    std::string directive = (*words)[first].text;
+    for (size_t j = first + 1; j <= i; ++j) absl::StrAppend(&directive, " ", (*words)[j].text);
+    found.push_back({absl::StrCat(place.file, ":", place.line), std::move(directive)});
   }
   return found;
 }

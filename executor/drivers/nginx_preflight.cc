@@ -39,6 +39,12 @@ absl::Status NginxDriver::Reload() {
                  "check that nginx runs and that the executor's user may reload it");
 }
 
+absl::Status NginxDriver::NotRunning() const {
+  return Failure(pb::FAILURE_REASON_PREFLIGHT,
+                 absl::StrCat("nginx is not running (", options_.pid_file.string(), ")"),
+                 "start nginx, or set the path of its pid file in the executor's configuration");
+}
+
 absl::StatusOr<NginxPreflight> NginxDriver::Preflight(const NginxSite& site) {
   NginxPreflight found;
   SLIPWAY_ASSIGN_OR_RETURN(const ProcessResult version, RunTest("-v"));
@@ -66,14 +72,12 @@ absl::StatusOr<NginxPreflight> NginxDriver::Preflight(const NginxSite& site) {
     }
   }
   if (!proc_.NginxMaster(options_.pid_file).ok()) {
-    return Failure(pb::FAILURE_REASON_PREFLIGHT,
-                   absl::StrCat("nginx is not running (", options_.pid_file.string(), ")"),
-                   "start nginx, or set the path of its pid file in the executor's configuration");
+    return NotRunning();
   }
   SLIPWAY_ASSIGN_OR_RETURN(found.loaded, Loaded(site));
   for (const uint32_t port : site.proof_ports) {
-    const bool serves =
-        found.loaded.generation != 0 && port == site.ProofPort(found.loaded.generation);
+    const bool ours = found.loaded.generation != 0 || found.loaded.placeholder;
+    const bool serves = ours && port == site.ProofPort(found.loaded.generation);
     if (!serves && !PortIsFree(port)) {
       return Failure(pb::FAILURE_REASON_PORT_TAKEN,
                      absl::StrCat("the proof port ", options_.address, ":", port, " of ", site.app,
@@ -129,7 +133,11 @@ absl::Status NginxDriver::CheckIncluded(const NginxSite& site, const NginxPrefli
                                 ";` to the http block or beside the "
                                 "site's server block"));
   }
-  if (found.file_text.has_value() && !use.passed_to && (!marker || found.loaded.generation != 0)) {
+  // Sites may come after the file before anything serves.
+  const bool placeholder =
+      found.file_text == RenderManagedFile(site.Placeholder(options_.address)).value_or("");
+  if (found.file_text.has_value() && !placeholder && !use.passed_to &&
+      (!marker || found.loaded.generation != 0)) {
     return Failure(pb::FAILURE_REASON_PREFLIGHT,
                    absl::StrCat("no site passes its requests to the upstream ", site.upstream),
                    absl::StrCat("use `proxy_pass http://", site.upstream, marker ? "_$slot" : "",

@@ -46,6 +46,10 @@ NginxDriver::PortAnswer NginxDriver::AskPort(const NginxSite& site, uint32_t por
         answer.kind = PortAnswer::Kind::kOurs;
         answer.proof = *std::move(proof);
       }
+    } else if (response.ok() && response->status == 503 &&
+               response->body == PlaceholderAnswer(site.app)) {
+      answer.kind = PortAnswer::Kind::kOurs;
+      answer.proof.app = site.app;
     }
   }
   return answer;
@@ -78,6 +82,7 @@ absl::StatusOr<LoadedConfig> NginxDriver::Loaded(const NginxSite& site) {
         ++ours;
         loaded.generation = answer.proof.generation;
         loaded.slot = answer.proof.slot;
+        loaded.placeholder = answer.proof.generation == 0;
       } else if (answer.kind != PortAnswer::Kind::kRefused) {
         loaded.strange_ports.push_back(port);
         silent += answer.kind == PortAnswer::Kind::kSilent ? 1 : 0;
@@ -124,12 +129,13 @@ NginxDriver::Proof NginxDriver::WaitForProof(const NginxSite& site, const Expect
   std::chrono::nanoseconds pause = kFirstPause;
   Proof proof;
   while (true) {
-    bool new_half = expected.generation == 0;
+    bool new_half = expected.generation == 0 && !expected.placeholder;
     bool old_half = true;
     proof.missing.clear();
     for (const uint32_t port : site.proof_ports) {
       const PortAnswer answer = AskPort(site, port);
-      if (expected.generation != 0 && port == site.ProofPort(expected.generation)) {
+      const bool asked_for = expected.generation != 0 || expected.placeholder;
+      if (asked_for && port == site.ProofPort(expected.generation)) {
         new_half = answer.kind == PortAnswer::Kind::kOurs &&
                    answer.proof.generation == expected.generation &&
                    answer.proof.slot == expected.slot;
@@ -138,8 +144,12 @@ NginxDriver::Proof NginxDriver::WaitForProof(const NginxSite& site, const Expect
                           expected.generation, "; ");
       } else {
         // A stranger's answer is as good as a refusal here: the port is not our workers'.
-        old_half &=
-            answer.kind == PortAnswer::Kind::kRefused || answer.kind == PortAnswer::Kind::kStranger;
+        // So is the placeholder's, where nothing of ours is to serve.
+        const bool placeholder = expected.generation == 0 &&
+                                 answer.kind == PortAnswer::Kind::kOurs &&
+                                 answer.proof.generation == 0;
+        old_half &= answer.kind == PortAnswer::Kind::kRefused ||
+                    answer.kind == PortAnswer::Kind::kStranger || placeholder;
         if (!old_half) absl::StrAppend(&proof.missing, "port ", port, " is still open; ");
       }
     }

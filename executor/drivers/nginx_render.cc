@@ -50,12 +50,15 @@ absl::Status Check(const ManagedFile& file) {
   if (!IsApplicationName(file.app)) return bad("application name");
   if (!IsUpstreamName(file.upstream)) return bad("upstream name");
   if (!IsAddress(file.address)) return bad("address");
-  if (file.generation == 0) return bad("generation");
   if (!IsPort(file.proof_port)) return bad("proof port");
   if (!marker && file.mode != pb::SWITCH_MODE_RELOAD) return bad("mode");
   if (marker && (!IsPort(file.blue_port) || !IsPort(file.green_port))) return bad("slot port");
   if (marker && !IsMarkerPath(file.marker)) return bad("marker path");
   if (!marker && !IsPort(file.port)) return bad("port");
+  if (file.generation == 0 &&
+      (marker || file.slot != pb::SLOT_UNSPECIFIED || file.port != file.proof_port)) {
+    return bad("generation");
+  }
   return absl::OkStatus();
 }
 
@@ -70,6 +73,10 @@ std::string Upstream(const ManagedFile& file, absl::string_view suffix, uint32_t
 }
 
 std::string Answer(const ManagedFile& file, pb::Slot slot) {
+  if (file.generation == 0) {
+    const std::string text = PlaceholderAnswer(file.app);
+    return absl::StrCat("return 503 \"", absl::StripSuffix(text, "\n"), "\\n\";");
+  }
   return absl::StrCat("return 200 \"", file.app, " ", file.generation, " ", SlotWord(slot),
                       "\\n\";");
 }
@@ -176,6 +183,10 @@ bool IsMarkerPath(absl::string_view path) {
 absl::StatusOr<std::string> RenderManagedFile(const ManagedFile& file) {
   SLIPWAY_RETURN_IF_ERROR(Check(file));
   return Render(file);
+}
+
+std::string PlaceholderAnswer(absl::string_view app) {
+  return absl::StrCat(app, " is not deployed yet\n");
 }
 
 std::string AppOfManagedFile(absl::string_view text) {

@@ -5,6 +5,9 @@
 // GENERATION SLOT` on the generation's own port. Mode marker has one upstream per slot, and the proof server answers the slot by the
 // same look at the marker file that the site does, as in
 //   set $slot blue; if (-f MARKER) { set $slot green; } proxy_pass http://NAME_$slot;
+//
+// Generation 0 is the placeholder of an application that was never deployed: all the names lead to the
+// proof server of generation 0, which answers 503.
 #pragma once
 
 #include <array>
@@ -27,6 +30,7 @@ struct ManagedFile {
   std::string upstream;
   // IPv4, of the proof server and of the application.
   std::string address = "127.0.0.1";
+  // 0: a placeholder; then mode reload, no slot, and `port` is the proof port.
   uint64_t generation = 0;
   uint32_t proof_port = 0;
   uint32_t keepalive = 32;
@@ -76,6 +80,8 @@ struct ProofText {
 };
 // `APP GENERATION SLOT\n`; INVALID_ARGUMENT for anything else.
 absl::StatusOr<ProofText> ParseProof(absl::string_view body);
+// What a placeholder's server answers, with status 503.
+std::string PlaceholderAnswer(absl::string_view app);
 
 // The words of nginx's configuration language: comments dropped, quotes and escapes undone; `{`,
 // `}` and `;` are words of their own. INVALID_ARGUMENT for an open quote.

@@ -29,7 +29,7 @@ absl::Status NginxTransaction::GoBack(const absl::Status& failure) {
     // Nothing was touched, or only by a step that changes no traffic and was proven. Whether that
     // serves is known unless nginx has lost a file of ours that it should have loaded.
     const bool lost = base_.loaded.generation == 0 && base_.text.has_value() &&
-                      ParseManagedFile(*base_.text).ok();
+                      ParseManagedFile(*base_.text).value_or(ManagedFile()).generation != 0;
     outcome_.evidence.set_restored(!lost);
     return failure;
   }
@@ -47,7 +47,7 @@ absl::Status NginxTransaction::GoBack(const absl::Status& failure) {
 absl::Status NginxTransaction::RestoreFile() {
   SLIPWAY_FAILPOINT("nginx.restore.before_write");
   SLIPWAY_RETURN_IF_ERROR(base_.text.has_value() ? WriteFileAtomically(site_.file, *base_.text)
-                                                 : RemoveFile(site_.file));
+                                                 : NginxDriver::RemoveFile(site_.file));
   SLIPWAY_FAILPOINT("nginx.restore.after_write");
   return absl::OkStatus();
 }

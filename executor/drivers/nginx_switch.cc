@@ -1,6 +1,5 @@
 #include "executor/drivers/nginx_switch.h"
 
-#include <cerrno>
 #include <unistd.h>
 
 #include "absl/strings/str_cat.h"
@@ -20,11 +19,6 @@ namespace {
 constexpr std::chrono::seconds kFrontDoorTimeout{5};
 
 }  // namespace
-
-absl::Status NginxTransaction::RemoveFile(const std::filesystem::path& path) {
-  if (unlink(path.c_str()) != 0 && errno != ENOENT) return ErrnoError(path.string());
-  return SyncFolder(path.parent_path());
-}
 
 SwitchOutcome NginxTransaction::Run() {
   const auto start = nginx_.clock_.Now();
@@ -53,7 +47,8 @@ absl::Status NginxTransaction::Check() const {
       site_.proof_ports[0] % 65536 == site_.proof_ports[1] % 65536 || site_.proof_ports[1] == 0) {
     return absl::InvalidArgumentError("a switch needs a slot with a port, and two proof ports");
   }
-  if (first == 0 || first <= loaded || (loaded != 0 && first % 2 == loaded % 2)) {
+  const bool holds_port = loaded != 0 || base_.loaded.placeholder;
+  if (first == 0 || first <= loaded || (holds_port && first % 2 == loaded % 2)) {
     return absl::InvalidArgumentError(
         absl::StrCat("generation ", request_.generation, " cannot follow the loaded ", loaded));
   }
@@ -216,7 +211,7 @@ absl::Status NginxTransaction::KnockAtFrontDoor() {
 absl::Status NginxTransaction::SetMarker(pb::Slot slot) {
   SLIPWAY_RETURN_IF_ERROR(MakeFolders(site_.marker.parent_path(), 0755));
   return slot == pb::SLOT_GREEN ? WriteFileAtomically(site_.marker, "green\n")
-                                : RemoveFile(site_.marker);
+                                : NginxDriver::RemoveFile(site_.marker);
 }
 
 pb::Slot NginxTransaction::MarkedSlot() const {

@@ -40,8 +40,6 @@ class NginxTransaction {
   // After a failure; keeps its reason and says how going back went.
   absl::Status GoBack(const absl::Status& failure);
   absl::Status RestoreFile();
-  // Synced; one that is not there is fine.
-  static absl::Status RemoveFile(const std::filesystem::path& path);
   absl::Status ProveRestored();
   absl::Status SetMarker(pb::Slot slot);
   pb::Slot MarkedSlot() const;

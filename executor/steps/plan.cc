@@ -74,6 +74,11 @@ pb::HostPlan Steps::Plan(const xpb::PlanRequest& request) {
     problem(found.status());
     return plan;
   }
+  if (found->waits_for_first_file) {
+    plan.add_notes(absl::StrCat("nginx cannot reload before ", site.file.string(),
+                                " exists; `slipway apply` writes it, answering 503, and says what "
+                                "else is in the way"));
+  }
   if (found->latent_switch)
     plan.add_notes("the upstream file is not what nginx serves; it is put back first");
   pb::Slot active = found->loaded.slot;

@@ -6,6 +6,7 @@
 
 #include "common/adopted_release.h"
 #include "common/file.h"
+#include "common/logging.h"
 #include "common/spec.h"
 #include "common/status.h"
 #include "executor/facts.h"
@@ -99,7 +100,17 @@ absl::StatusOr<pb::Slot> Steps::LookAtNginx(const pb::ApplicationSpec& spec,
   // another than the new release's.
   const bool serves = facts.has_spec() && facts.active_slot() != pb::SLOT_UNSPECIFIED;
   const NginxSite loaded_site = serves ? SiteOf(facts.spec(), facts) : site;
+  SLIPWAY_RETURN_IF_ERROR(ForgetPlaceholderElsewhere(facts, site));
   auto seen = parts_.nginx.Preflight(site);
+  if (ReasonOf(seen.status()) == pb::FAILURE_REASON_FOREIGN_NGINX_FILE) {
+    // The other file may wait for an upstream of an application that is new as well: this one's is
+    // there from now on, so that the other one's deployment does not wait for it.
+    const absl::Status written = WritePlaceholder(facts, site).status();
+    if (!written.ok()) {
+      LogWarning("placeholder not written",
+                 {{"app", spec.app()}, {"error", std::string(written.message())}});
+    }
+  }
   if (!seen.ok() && IsEdited(loaded_site)) {
     // Our own file is at fault, and nginx knows what stood in it.
     SLIPWAY_ASSIGN_OR_RETURN(const bool repaired,
@@ -109,6 +120,11 @@ absl::StatusOr<pb::Slot> Steps::LookAtNginx(const pb::ApplicationSpec& spec,
   }
   SLIPWAY_ASSIGN_OR_RETURN(const NginxPreflight found, std::move(seen));
   evidence.set_nginx_version(found.nginx_version);
+  if (found.waits_for_first_file) {
+    // nginx names one error at a time: with the file in place it says what else keeps it from a reload.
+    SLIPWAY_ASSIGN_OR_RETURN(const PlacedFile placed, WritePlaceholder(facts, site));
+    SLIPWAY_RETURN_IF_ERROR(placed.waits_for);
+  }
   if (found.latent_switch) {
     const auto repaired = parts_.nginx.RepairLatentSwitch(loaded_site, facts.managed_text());
     if (!repaired.ok()) {

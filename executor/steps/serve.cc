@@ -86,7 +86,7 @@ absl::StatusOr<xpb::SwitchIntent> Steps::PlanSwitch(const xpb::ApplicationFacts&
     if (!text.ok() && !absl::IsNotFound(text.status())) return text.status();
     intent.set_absent(!text.ok());
     intent.set_old_text(text.value_or(""));
-    if (loaded.generation == 0 && text.ok()) {
+    if (loaded.generation == 0 && text.ok() && AppOfManagedFile(*text) != facts.app()) {
       const auto foreign = ParseForeignUpstream(*text, site.upstream);
       if (foreign.ok()) {
         intent.set_adopt_address(foreign->address);

@@ -170,7 +170,8 @@ absl::Status Steps::ChooseProofPorts(const pb::ApplicationSpec& spec,
   if (facts.proof_ports_size() == 2) {
     // What nginx has loaded, or will load when it starts, stays.
     SLIPWAY_ASSIGN_OR_RETURN(const LoadedConfig loaded, parts_.nginx.Loaded(SiteOf(spec, facts)));
-    if (loaded.generation != 0 || facts.active_slot() != pb::SLOT_UNSPECIFIED) {
+    if (loaded.generation != 0 || loaded.placeholder ||
+        facts.active_slot() != pb::SLOT_UNSPECIFIED) {
       return absl::OkStatus();
     }
     const bool chosen_by_spec = spec.nginx().proof_ports_size() == 2;

@@ -88,6 +88,9 @@ class Steps {
 
   // Touches nothing that runs. With a manifest: also what that release's compose file means here.
   pb::HostPlan Plan(const xpb::PlanRequest& request);
+  // Writes the placeholder of an application that was never deployed on this host, see
+  // NginxDriver::PlacePlaceholder(). The caller makes sure that no operation of it runs.
+  absl::StatusOr<PlacedFile> PlaceUpstream(const pb::ApplicationSpec& spec);
   // With the differences that the last Compare() has found.
   absl::StatusOr<xpb::ApplicationState> Inspect(const std::string& app);
   // Looks for what differs from what was deployed: files, nginx's own word, containers, images. What
@@ -132,6 +135,9 @@ class Steps {
   absl::StatusOr<pb::Slot> LookAtNginx(const pb::ApplicationSpec& spec,
                                        xpb::ApplicationFacts& facts,
                                        pb::PreflightEvidence& evidence);
+  // placeholder.cc
+  absl::StatusOr<PlacedFile> WritePlaceholder(xpb::ApplicationFacts& facts, const NginxSite& site);
+  absl::Status ForgetPlaceholderElsewhere(xpb::ApplicationFacts& facts, const NginxSite& site);
   void LookAtSlots(const pb::ApplicationSpec& spec, const std::string& wanted,
                    xpb::ApplicationFacts& facts, pb::PreflightEvidence& evidence);
   // The release that the slot runs, ready to serve and kept warm; empty when it is not.

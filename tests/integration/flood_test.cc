@@ -39,6 +39,13 @@ class FloodTest : public AccessTest {
     RecordProperty("p99_ms", static_cast<int>(p99.count()));
     return p99;
   }
+  // Of a Python script with the server's port as its argument.
+  std::string OutputOf(const char* script) {
+    executor::Command command;
+    command.argv = {"python3", "-c", script, absl::StrCat(port_)};
+    const auto done = executor::SystemProcessRunner().Run(command);
+    return done.ok() ? done->standard_output + done->standard_error : done.status().ToString();
+  }
 };
 
 // In a process of their own, which has descriptors of its own. Half of them begin a handshake and never go on.
@@ -60,12 +67,7 @@ print(len(crowd))
 TEST_F(FloodTest, TenThousandConnectionsThatSayNothing) {
   RaiseFileLimit();
   std::string said;
-  const auto p99 = SlowestOfOthers([&] {
-    executor::Command command;
-    command.argv = {"python3", "-c", kSilentCrowd, absl::StrCat(port_)};
-    const auto done = executor::SystemProcessRunner().Run(command);
-    said = done.ok() ? done->standard_output + done->standard_error : done.status().ToString();
-  });
+  const auto p99 = SlowestOfOthers([&] { said = OutputOf(kSilentCrowd); });
   EXPECT_EQ(said, "10000\n");
   EXPECT_LT(p99, milliseconds(1000));
   // And one more who means it.
@@ -144,12 +146,7 @@ TEST_F(FloodTest, HeadersWithoutEndFromPeersWithoutACertificate) {
   config_.mutable_tls()->clear_allow_clients_without_certificate();
   Start();
   std::string said;
-  const auto p99 = SlowestOfOthers([&] {
-    executor::Command command;
-    command.argv = {"python3", "-c", kHeaderWithoutEnd, absl::StrCat(port_)};
-    const auto done = executor::SystemProcessRunner().Run(command);
-    said = done.ok() ? done->standard_output + done->standard_error : done.status().ToString();
-  });
+  const auto p99 = SlowestOfOthers([&] { said = OutputOf(kHeaderWithoutEnd); });
   EXPECT_EQ(said, "ended\n");
   EXPECT_LT(p99, milliseconds(1000));
 }

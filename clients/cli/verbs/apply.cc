@@ -29,6 +29,12 @@ int Apply(Session& session, bool check_only) {
   } else {
     session.output.Line(absl::StrCat(name, applied->changed() ? ": applied" : ": unchanged",
                                      ", revision ", applied->application().spec_revision()));
+    for (const pb::PlacedUpstream& placed : applied->placed_upstreams()) {
+      session.output.Line(absl::StrCat(
+          "  ", placed.host(), ": ",
+          placed.loaded() ? absl::StrCat(placed.file(), " answers 503 until the first deployment")
+                          : placed.problem()));
+    }
   }
   return kExitOk;
 }

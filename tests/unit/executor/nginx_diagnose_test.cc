@@ -134,6 +134,27 @@ TEST(NginxDiagnose, FindsWhatIsSentToASlotsPortPastTheUpstream) {
                   "/etc/nginx/sites-enabled/other:6 proxy_pass http://[::1]:8000$request_uri"));
 }
 
+TEST(NginxDiagnose, FindsFixedPortsInVariables) {
+  const std::vector<FixedPass> found = FindFixedPasses(
+      "# configuration file /etc/nginx/sites-enabled/shop:\n"
+      "map $http_x $target {\n"
+      "  default http://127.0.0.1:8000;\n"
+      "  old http://127.0.0.1:7000;\n"
+      "}\n"
+      "server {\n"
+      "  set $backend \"http://127.0.0.1:8001\";\n"
+      "  proxy_redirect http://127.0.0.1:8000/ /;\n"
+      "  return 301 http://localhost:8000/;\n"
+      "  location / { proxy_pass $backend; }\n"
+      "}\n",
+      "/etc/nginx/conf.d/shop_upstream.conf", {8000, 8001});
+  std::vector<std::string> texts;
+  for (const FixedPass& pass : found) texts.push_back(pass.place + " " + pass.directive);
+  EXPECT_THAT(texts, ::testing::ElementsAre(
+                         "/etc/nginx/sites-enabled/shop:2 default http://127.0.0.1:8000",
+                         "/etc/nginx/sites-enabled/shop:6 set $backend http://127.0.0.1:8001"));
+}
+
 TEST(NginxDiagnose, LeavesOtherPortsAndHostsAlone) {
   EXPECT_TRUE(FindFixedPasses(kDump, "/etc/nginx/conf.d/gifty_upstream.conf", {3000}).empty());
   EXPECT_TRUE(FindFixedPasses("", "/x.conf", {8000}).empty());

@@ -51,6 +51,24 @@ TEST(NginxRender, WritesTheUpstreamAndItsProof) {
   EXPECT_THAT(*RenderManagedFile(none), Not(HasSubstr("keepalive 0")));
 }
 
+TEST(NginxRender, GenerationZeroIsAPlaceholderAndNothingElse) {
+  ManagedFile placeholder = Blue();
+  placeholder.generation = 0;
+  placeholder.slot = pb::SLOT_UNSPECIFIED;
+  placeholder.port = placeholder.proof_port;
+  const auto text = RenderManagedFile(placeholder);
+  ASSERT_TRUE(text.ok()) << text.status();
+  EXPECT_THAT(*text, HasSubstr("return 503 \"gifty is not deployed yet\\n\";"));
+  EXPECT_THAT(*text, HasSubstr("upstream gifty_backend_green {\n    server 127.0.0.1:18710;"));
+  EXPECT_EQ(*ParseManagedFile(*text), placeholder);
+  placeholder.slot = pb::SLOT_BLUE;
+  EXPECT_FALSE(RenderManagedFile(placeholder).ok());
+  placeholder.slot = pb::SLOT_UNSPECIFIED;
+  placeholder.port = 8000;
+  EXPECT_FALSE(RenderManagedFile(placeholder).ok());
+  EXPECT_FALSE(ParseProof("gifty 0 none\n").ok());
+}
+
 TEST(NginxRender, WritesBothSlotsInModeMarker) {
   const auto text = RenderManagedFile(Marked());
   ASSERT_TRUE(text.ok()) << text.status();
@@ -191,7 +209,7 @@ TEST(NginxGeneration, TakesTheOtherParityAboveEverythingWritten) {
   // Generation 2 failed and 1 is back: 3 would have 1's port.
   EXPECT_EQ(NextGeneration(1, 2), 4u);
   EXPECT_EQ(NextGeneration(4, 4), 5u);
-  EXPECT_EQ(NextGeneration(0, 5), 6u);
+  EXPECT_EQ(NextGeneration(0, 5), 7u) << "a placeholder holds the port of even ones";
 }
 
 TEST(NginxRender, TakesEveryUpstreamNameThatASpecificationMayHave) {

@@ -9,6 +9,7 @@
 
 #include "common/file.h"
 #include "common/status.h"
+#include "tests/support/no_more_threads.h"
 #include "tests/support/temporary_folder.h"
 
 namespace slipway::executor {
@@ -108,6 +109,17 @@ TEST_F(OperationsTest, CommitsFenceAndIntentBeforeTheStepBegins) {
   EXPECT_TRUE(intended_at_start_);
   EXPECT_EQ(journal_->ResultOf("op")->summary(), "ran op");
   EXPECT_TRUE(journal_->OpenIntents().empty());
+}
+
+TEST_F(OperationsTest, BeginsAStepLaterForWhichThereIsNoThreadNow) {
+  if (!testing::NoMoreThreads::IsPossible()) GTEST_SKIP() << "not under this sanitizer";
+  {
+    const testing::NoMoreThreads none;
+    EXPECT_TRUE(absl::IsUnavailable(Execute(Build("gifty", "op", 7)).status()));
+  }
+  EXPECT_TRUE(Ran().empty());
+  EXPECT_EQ(operations_->Running("gifty"), "");
+  EXPECT_TRUE(Execute(Build("gifty", "op", 7)).ok());
 }
 
 TEST_F(OperationsTest, RefusesALowerEpochBeforeAnySideEffect) {
