@@ -75,6 +75,28 @@ absl::Status CheckVariableSizes(const json& document) {
   return absl::OkStatus();
 }
 
+// Those that slipway.yaml has something to say of, whichever profiles are active.
+std::set<std::string> ServicesNamedBy(const pb::ApplicationSpec& spec) {
+  std::set<std::string> services(spec.compose().slotted().begin(), spec.compose().slotted().end());
+  services.insert(spec.compose().workers().begin(), spec.compose().workers().end());
+  for (const auto* hooks : {&spec.hooks().before_switch(), &spec.hooks().after_switch()}) {
+    for (const pb::Hook& hook : *hooks) services.insert(hook.service());
+  }
+  return services;
+}
+
+absl::Status WriteCut(const std::filesystem::path& folder, const CutResult& cut) {
+  const std::pair<const char*, const json&> files[] = {{"shared.json", cut.shared},
+                                                       {"blue.json", cut.blue},
+                                                       {"green.json", cut.green},
+                                                       {"jobs.json", cut.jobs},
+                                                       {"workers.json", cut.workers}};
+  for (const auto& [name, document] : files) {
+    SLIPWAY_RETURN_IF_ERROR(WriteFileAtomically(folder / name, Dump(document), 0600));
+  }
+  return WriteFileAtomically(folder / "cut.json", Dump(ToJson(cut)), 0600);
+}
+
 // What compose itself would call the project, where the file or the env file says it.
 std::set<std::string> ProjectsNamedBy(const std::string& compose_text,
                                       const Environment& environment) {
@@ -221,13 +243,7 @@ absl::Status ComposeWorkload::PrepareWith(const StagedRelease& release,
   }
   const auto profiles = environment.find("COMPOSE_PROFILES");
   input.profiles = profiles == environment.end() ? "" : profiles->second;
-  std::set<std::string> kept(release.spec.compose().slotted().begin(),
-                             release.spec.compose().slotted().end());
-  kept.insert(release.spec.compose().workers().begin(), release.spec.compose().workers().end());
-  for (const auto* hooks :
-       {&release.spec.hooks().before_switch(), &release.spec.hooks().after_switch()}) {
-    for (const pb::Hook& hook : *hooks) kept.insert(hook.service());
-  }
+  const std::set<std::string> kept = ServicesNamedBy(release.spec);
   for (json* document : {&input.document, &input.green_document}) {
     if (document->is_null()) continue;
     DropInactiveServices(*document, input.profiles, kept);
@@ -255,15 +271,7 @@ absl::Status ComposeWorkload::PrepareWith(const StagedRelease& release,
   input.address = address_;
   SLIPWAY_ASSIGN_OR_RETURN(const CutResult cut, CutCompose(input));
   const auto generated = paths_.Generated(release.app, release.release);
-  const std::pair<const char*, const json&> files[] = {{"shared.json", cut.shared},
-                                                       {"blue.json", cut.blue},
-                                                       {"green.json", cut.green},
-                                                       {"jobs.json", cut.jobs},
-                                                       {"workers.json", cut.workers}};
-  for (const auto& [name, document] : files) {
-    SLIPWAY_RETURN_IF_ERROR(WriteFileAtomically(generated / name, Dump(document), 0600));
-  }
-  SLIPWAY_RETURN_IF_ERROR(WriteFileAtomically(generated / "cut.json", Dump(ToJson(cut)), 0600));
+  SLIPWAY_RETURN_IF_ERROR(WriteCut(generated, cut));
   if (release.planned) return absl::OkStatus();
   const auto shown = [&redactor](absl::string_view text) { return redactor.Hide(text); };
   SLIPWAY_RETURN_IF_ERROR(
