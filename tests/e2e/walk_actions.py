@@ -470,7 +470,7 @@ class Actions:
                 app.serving[name] = others[0]
 
     def leave_and_return(self, app):
-        """What a host that is removed serves, it goes on serving; when it is back it catches up."""
+        """What a host that is removed serves, it goes on serving; when it is named again the next deployment reaches it."""
         if self.cordoned:
             return
         host = self.hosts[-1]
@@ -488,7 +488,7 @@ class Actions:
         self.hosts = self.hosts + [host]
         for one in self.applications:
             self.configure(one, hosts=[*one.hosts, host.name])
-        self.catch_up(host.name)
+            self.deploy_good(one)
 
     def restart_in_a_fleet_deployment(self, app):
         host = self.random.choice(self.hosts)

@@ -156,7 +156,8 @@ class Checks:
                 if owner != app.name or role not in ("slot", "worker", "shared"):
                     continue
                 warm = role == "slot" and slot != active
-                if warm and not told.get("warm_release"):
+                # A warm slot that somebody has killed is left to the end of its time.
+                if warm and one["State"] == "running" and not told.get("warm_release"):
                     return f"{one['Names'][0]} neither serves nor is warm: {json.dumps(told)}"
                 if not warm and one["State"] != "running":
                     return f"{one['Names'][0]} ought to run and is {one['State']}"
@@ -180,7 +181,7 @@ class Checks:
 
     def files_of(self, host):
         state = f"{host.folder}/state"
-        if left := os.listdir(f"{state}/contexts"):
+        if os.path.exists(f"{state}/contexts") and (left := os.listdir(f"{state}/contexts")):
             return f"build contexts are left over: {left}"
         for app in self.applications:
             releases = set(os.listdir(f"{state}/apps/{app.name}/releases"))

@@ -55,6 +55,8 @@ class Walk(Actions, Checks):
 
     def note(self, text):
         self.log.append(f"{time.strftime('%H:%M:%S')} {text}")
+        with open(f"{SITE}/walk.log", "a", encoding="utf-8") as log:
+            log.write(self.log[-1] + "\n")
 
     def set_up(self):
         for host in self.hosts:

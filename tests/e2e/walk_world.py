@@ -286,7 +286,8 @@ class Load:
 
     def __init__(self, host, port):
         self.child = subprocess.Popen(
-            host.inside(f"{BUILD}/tests/support/load/slipway-load", "127.0.0.1", str(port), "hello", "3600", "600", "60"),
+            # For an hour; short streams, for every deployment waits for their ends.
+            host.inside(f"{BUILD}/tests/support/load/slipway-load", "127.0.0.1", str(port), "hello", "3600", "600", "200"),
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def failing(self):
