@@ -372,6 +372,8 @@ class Actions:
         self.check()
         self.deploy_good(app)
 
+    # It may serve already when it is removed.
+    @disturbs
     def kill_the_candidate_meanwhile(self, app):
         host = self.random.choice(self.hosts)
         serving = {one["Id"] for one in host.containers(app.name)}
@@ -379,12 +381,10 @@ class Actions:
         def kill():
             for one in host.containers(app.name):
                 if one["Id"] not in serving and one["Labels"]["slipway.role"] == "slot":
-                    told = next(one for one in self.status()[app.name]["hosts"] if one["host"] == host.name)
-                    if told.get("active_slot") == f"SLOT_{one['Labels']['slipway.slot'].upper()}":
-                        return
                     self.note(f"  remove {one['Names'][0]} on {host.name}")
                     subprocess.run(["docker", "-H", f"unix://{host.engine}", "rm", "-f", one["Id"]], check=False, capture_output=True)
         self.deploy(app, meanwhile=kill)
+        self.heal()
         self.check()
         self.deploy_good(app)
 
@@ -431,7 +431,8 @@ class Actions:
         if not host.executor_alive():
             raise Violation(f"the executor of {host.name} died of a full disk")
         self.outcome(app, version, output)
-        self.check()
+        # What came of a step may not have been written down; the next deployment puts that in order.
+        soon(self.whether_status_is_what_serves)
         self.deploy_good(app)
 
     def let_time_pass(self, _):

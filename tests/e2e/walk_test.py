@@ -82,7 +82,7 @@ class Walk(Actions, Checks):
             host.tear_down()
 
     def begin_loads(self):
-        self.loads = [Load(host, app.page) for host in self.hosts for app in self.applications]
+        self.loads = [Load(host, app) for host in self.hosts for app in self.applications]
 
     def end_loads(self, forgiven=False):
         """An action that disturbs has loads of its own."""

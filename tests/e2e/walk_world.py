@@ -237,7 +237,8 @@ class Application:
         self.health = "{path: /health, json: {status: ok}}"
         self.patience = "15s"
         self.warm = "10m"
-        self.drain = "2s"
+        # Longer than any request of the load takes.
+        self.drain = "10s"
         self.releases = 4
         self.hook = False
         # Which version each host ought to serve; None: whatever it is that status says.
@@ -284,10 +285,11 @@ keep: {{warm: {self.warm}, releases: {self.releases}}}
 class Load:
     """Mixed load on one page. Failures are seen while it lasts."""
 
-    def __init__(self, host, port):
+    def __init__(self, host, app):
+        self.where = f"{app.name} on {host.name}"
         self.child = subprocess.Popen(
             # For an hour; short streams, for every deployment waits for their ends.
-            host.inside(f"{BUILD}/tests/support/load/slipway-load", "127.0.0.1", str(port), "hello", "3600", "600", "200"),
+            host.inside(f"{BUILD}/tests/support/load/slipway-load", "127.0.0.1", str(app.page), "hello", "3600", "600", "200"),
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def failing(self):
@@ -300,4 +302,4 @@ class Load:
         total = re.search(r"^total +(\d+) +(\d+) ", table, re.MULTILINE)
         if total is None:
             raise AssertionError(f"the load died: {table}")
-        return int(total[1]), table if int(total[2]) else ""
+        return int(total[1]), f"{self.where}:\n{table}" if int(total[2]) else ""

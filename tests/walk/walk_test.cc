@@ -24,7 +24,8 @@ TEST(Walk, LeavesTheHostInOrderAfterEveryStep) {
   uint64_t seed = FromEnvironment("SLIPWAY_WALK_SEED", 1);
   uint64_t steps = 0;
   for (; std::chrono::steady_clock::now() < end; ++seed) {
-    Walk walk(seed);
+    // One host, two or three.
+    Walk walk(seed, 1 + static_cast<int>(seed % 3));
     for (int i = 0; i < kStepsOfAHistory; ++i, ++steps) {
       ASSERT_TRUE(walk.Step()) << "SLIPWAY_WALK_SEED=" << seed << ", step " << i << "\n"
                                << walk.Report();
