@@ -18,22 +18,9 @@ import time
 
 import stack
 from stack import SITE
-
-# The rest takes the programs' place from here.
-if __name__ == "__main__":
-    import walk_world
-    stack.run("rm", "-rf", SITE)
-    walk_world.BUILD = stack.BUILD = os.environ["SLIPWAY_BUILD"] = walk_world.keep_programs()
-    stack.CLI = f"{stack.BUILD}/clients/cli/slipway"
-
-import compose_host
-import namespace_hosts
-import walk_actions
 from walk_actions import Actions
 from walk_checks import Checks, Violation
-from walk_world import SITES, Application, Load, WalkController, WalkHost
-
-compose_host.BUILD = namespace_hosts.BUILD = walk_actions.BUILD = stack.BUILD
+from walk_world import SITES, Application, Load, WalkController, WalkHost, keep_programs
 
 
 class Walk(Actions, Checks):
@@ -128,6 +115,12 @@ class Walk(Actions, Checks):
 
 
 def main():
+    kept = f"{SITE}/programs"
+    if stack.BUILD != kept:
+        # A build meanwhile must not change what a walk of hours runs.
+        stack.run("rm", "-rf", SITE)
+        keep_programs(kept)
+        os.execve(sys.executable, [sys.executable, "-B", *sys.argv], dict(os.environ, SLIPWAY_BUILD=kept))
     seconds = int(os.environ.get("SLIPWAY_REAL_WALK_SECONDS", "120"))
     seed = int(os.environ.get("SLIPWAY_WALK_SEED", "1"))
     count = int(os.environ.get("SLIPWAY_WALK_HOSTS", "1"))

@@ -27,13 +27,10 @@ CLONE_NEWNET = 0x40000000
 EXECUTOR_DISK, CONTROLLER_DISK = "420m", "1200m"
 
 
-def keep_programs():
-    """Runs copies, so that a build does not change what a walk of hours runs."""
-    kept = f"{SITE}/programs"
+def keep_programs(kept):
     for program in PROGRAMS:
         os.makedirs(os.path.dirname(f"{kept}/{program}"), exist_ok=True)
         shutil.copy(f"{BUILD}/{program}", f"{kept}/{program}")
-    return kept
 
 
 class Disk:
@@ -131,6 +128,12 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
             self.children["executor"] = subprocess.Popen(
                 self.inside(f"{BUILD}/executor/slipway-executor", "--config", f"{self.folder}/executor.yaml"), stdout=log, stderr=log,
                 stdin=subprocess.DEVNULL, env=dict(os.environ, SLIPWAY_FAILPOINT=failpoint))
+
+    def roll_back(self, app):
+        """Without the controller: the exit code, and what was said."""
+        done = subprocess.run([f"{BUILD}/executor/slipway-executor", "--config", f"{self.folder}/executor.yaml", "rollback", app],
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120, check=False)
+        return done.returncode, done.stdout.strip()
 
     def executor_alive(self):
         return "executor" in self.children and self.children["executor"].poll() is None
@@ -289,7 +292,7 @@ class Load:
         self.where = f"{app.name} on {host.name}"
         self.child = subprocess.Popen(
             # For an hour; short streams, for every deployment waits for their ends.
-            host.inside(f"{BUILD}/tests/support/load/slipway-load", "127.0.0.1", str(app.page), "hello", "3600", "600", "200"),
+            host.inside(f"{BUILD}/tests/support/load/slipway-load", "127.0.0.1", str(app.page), "hello", "3600", "600", "400"),
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def failing(self):
