@@ -101,6 +101,8 @@ void Walk::RunAll(const WalkFaults& faults) {
     const auto at = static_cast<size_t>(Pick(static_cast<int>(runs.size())));
     const Turn came = TakeTurn(*runs[at]);
     if (came == Turn::kGoesOn) continue;
+    // The store is read and opened by this walk, which has no time to try again until it can be.
+    FillDisk(false);
     if (came == Turn::kControllerDied) {
       Note("  the controller dies");
       controller_->Restart();
