@@ -17,8 +17,9 @@
 namespace slipway::executor {
 
 std::vector<pb::Finding> Doctor::Examine(const std::optional<pb::ApplicationSpec>& spec) {
-  std::vector<pb::Finding> findings = {CheckDocker(), CheckCompose(), CheckNginx(spec),
-                                       CheckReload(), CheckDisk(),    CheckCertificate()};
+  std::vector<pb::Finding> findings = {CheckDocker(),     CheckAddresses(), CheckCompose(),
+                                       CheckNginx(spec),  CheckReload(),    CheckDisk(),
+                                       CheckCertificate()};
   if (!spec) return findings;
   for (pb::Finding& finding : CheckApplication(*spec)) findings.push_back(std::move(finding));
   return findings;
@@ -30,6 +31,19 @@ pb::Finding Doctor::CheckDocker() {
   return Found(pb::FINDING_LEVEL_PROBLEM, "docker", std::string(version.status().message()),
                absl::StrCat("systemctl start docker; where it runs: usermod -aG docker ",
                             UserName(), ", and start the executor anew"));
+}
+
+pb::Finding Doctor::CheckAddresses() {
+  // An application needs up to four networks.
+  constexpr uint64_t kFew = 4;
+  const auto pieces = engine_.CountAddressPieces();
+  if (!pieces.ok())
+    return Found(pb::FINDING_LEVEL_WARNING, "networks", std::string(pieces.status().message()));
+  const std::string text =
+      absl::StrCat("Docker has addresses for ", pieces->free, " more networks");
+  if (pieces->free >= kFew) return Found(pb::FINDING_LEVEL_OK, "networks", text);
+  return Found(pieces->free == 0 ? pb::FINDING_LEVEL_PROBLEM : pb::FINDING_LEVEL_WARNING,
+               "networks", text, kMoreAddresses);
 }
 
 pb::Finding Doctor::CheckCompose() {

@@ -34,6 +34,7 @@ class Doctor {
 
  private:
   pb::Finding CheckDocker();
+  pb::Finding CheckAddresses();
   pb::Finding CheckCompose();
   pb::Finding CheckNginx(const std::optional<pb::ApplicationSpec>& spec);
   pb::Finding CheckReload();

@@ -4,6 +4,7 @@
 //   STATE/                            0711, for nginx's workers to find the markers; apps, blobs
 //                                     and contexts are 0700
 //   STATE/journal                     what is intended and what is true
+//   STATE/executor-id               what marks this executor's containers, see executor_id.h
 //   STATE/tls/                        this host's certificate, see credentials.h; 0700
 //   STATE/blobs/                      content-addressed files of releases
 //   STATE/apps/APP/releases/ID/       one release, unpacked; the compose file's `.`. scratch-N while a
@@ -35,6 +36,9 @@ namespace slipway::executor {
 
 // Labels on every container that the executor makes.
 inline constexpr char kLabelApp[] = "slipway.app";
+// Whose it is, of several executors on one Docker Engine; see executor_id.h. Containers of an older
+// version have none.
+inline constexpr char kLabelExecutor[] = "slipway.executor";
 // slot, shared, worker, hook
 inline constexpr char kLabelRole[] = "slipway.role";
 inline constexpr char kLabelSlot[] = "slipway.slot";
@@ -63,6 +67,7 @@ class Paths {
 
   const std::filesystem::path& State() const { return state_; }
   std::filesystem::path Journal() const { return state_ / "journal"; }
+  std::filesystem::path ExecutorId() const { return state_ / "executor-id"; }
   std::filesystem::path Tls() const { return state_ / "tls"; }
   std::filesystem::path Blobs() const { return state_ / "blobs"; }
   std::filesystem::path Apps() const { return state_ / "apps"; }

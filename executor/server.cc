@@ -16,6 +16,7 @@
 #include "executor/drift_keeper.h"
 #include "executor/drivers/compose_workload.h"
 #include "executor/drivers/docker_engine.h"
+#include "executor/executor_id.h"
 #include "executor/host_watch.h"
 #include "executor/process/process_runner.h"
 #include "executor/remove_release.h"
@@ -39,13 +40,14 @@ class RunningServer final : public Server {
  public:
   RunningServer(const config::v1::ExecutorConfig& config,
                 std::unique_ptr<SystemProcessRunner> runner, std::unique_ptr<Journal> journal,
-                std::unique_ptr<ReleaseStore> releases, const ComposeCli& compose)
+                std::unique_ptr<ReleaseStore> releases, const ComposeCli& compose,
+                const std::string& executor_id)
       : paths_(config.state(), config.sites()),
         runner_(std::move(runner)),
         journal_(std::move(journal)),
         releases_(std::move(releases)),
         engine_(config.docker_socket()),
-        workload_(compose, engine_, *releases_, paths_, config.address()),
+        workload_(compose, engine_, *releases_, paths_, config.address(), executor_id),
         site_(*releases_, SystemClock(), paths_),
         nginx_(*runner_, SystemClock(), OptionsOf(config)),
         health_(workload_, SystemClock()),
@@ -159,8 +161,9 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const config::v1::Executor
   SLIPWAY_ASSIGN_OR_RETURN(const ComposeCli compose,
                            ComposeCli::Detect(*runner, config.docker_socket(),
                                               {config.compose().begin(), config.compose().end()}));
+  SLIPWAY_ASSIGN_OR_RETURN(const std::string executor_id, ReadOrMakeExecutorId(paths));
   auto server = std::make_unique<RunningServer>(config, std::move(runner), std::move(journal),
-                                                std::move(releases), compose);
+                                                std::move(releases), compose, executor_id);
   SLIPWAY_RETURN_IF_ERROR(server->Serve(config));
   return server;
 }

@@ -5,6 +5,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 
 #include "common/spec.h"
@@ -178,6 +179,7 @@ class Cutter {
     DropOurLabels(service);
     service["image"] = result_.images.at(name);
     SetLabel(service, kLabelApp, input_.release.app);
+    SetLabel(service, kLabelExecutor, input_.executor_id);
     SetLabel(service, kLabelRole, std::string(role));
     SetLabel(service, kLabelRelease, input_.release.release);
     if (const auto grace = StopGraceOf(service))
@@ -309,11 +311,14 @@ class Cutter {
                                                : "publish exactly one port, by port_variable");
   }
 
-  // Alone in its slot, it does not stay on the slot's network, which would tell it its own name. Two
+  // Alone in its slot, it has no network of the slot's, which would tell it its own names. At least two
   // names in one entry, for when the slot leaves the front network, Docker takes away every entry
   // that has only the name it had there.
-  static void NameItself(json& service, const std::string& service_name) {
-    const std::string name = absl::StrCat(service_name, " ", service_name, ".slot");
+  static void NameItself(json& service, const std::string& service_name,
+                         std::vector<std::string> names) {
+    names.insert(names.begin(), service_name);
+    names.push_back(absl::StrCat(service_name, ".slot"));
+    const std::string name = absl::StrJoin(names, " ");
     json& hosts = service["extra_hosts"];
     if (hosts.is_object()) {
       hosts.emplace(name, "127.0.0.1");
@@ -338,9 +343,14 @@ class Cutter {
       SetDependencies(service, std::move(depends));
       const std::vector<std::string> aliases = AliasesOf(document["services"][name]);
       if (!aliases.empty()) result_.aliases[name] = aliases;
-      service["networks"] = json::array({"default"});
-      if (!aliases.empty()) service["networks"] = {{"default", {{"aliases", aliases}}}};
-      if (result_.leaves_slot_network) NameItself(service, name);
+      if (result_.leaves_slot_network) {
+        service.erase("networks");
+        service["network_mode"] = "bridge";
+        NameItself(service, name, aliases);
+      } else {
+        service["networks"] = json::array({"default"});
+        if (!aliases.empty()) service["networks"] = {{"default", {{"aliases", aliases}}}};
+      }
       SetLabel(service, kLabelSlot, SlotWord(slot));
       services[name] = std::move(service);
     }

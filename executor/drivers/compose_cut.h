@@ -54,6 +54,8 @@ struct CutInput {
   // State directories of an adopted installation, by their paths in the release.
   std::map<std::string, std::string> adopted = {};
   Paths paths{"/"};
+  // For the containers' labels.
+  std::string executor_id = {};
   // Where slots publish, such as 127.0.0.1.
   std::string address;
 };
@@ -98,10 +100,11 @@ struct CutResult {
   std::set<std::string> awaited_healthy;
   // Real names of the shared networks of slotted services.
   std::vector<std::string> slot_networks;
-  // The slot's only service leaves the private network before it starts: each network costs Docker
-  // 30 ms when a container starts and 100 ms when it stops. Only where nothing else depends on it:
-  // Docker publishes a container's ports through the network whose name sorts first, and moves them,
-  // cutting connections, when the container joins one that sorts before, as the front would.
+  // The slot's only service has no private network: it is created on Docker's own bridge and leaves it
+  // before it starts. Each network takes one of Docker's few address ranges and costs 30 ms when a
+  // container starts and 100 ms when it stops. Only where nothing else depends on it: Docker publishes
+  // a container's ports through the network whose name sorts first, and moves them, cutting
+  // connections, when the container joins one that sorts before, as the front would.
   bool leaves_slot_network = false;
   // True when slotted services depend on each other, so that compose must start them in order.
   bool ordered_start = false;

@@ -26,7 +26,7 @@ absl::StatusOr<DockerContainer> ComposeWorkload::CreateJobContainer(const Staged
                                                                     const std::string& job,
                                                                     const CallContext& call) {
   const DockerLabels labels = {{kLabelProject, JobsProject(release.app)}, {kLabelService, job}};
-  SLIPWAY_ASSIGN_OR_RETURN(const auto others, engine_.InspectAll(labels));
+  SLIPWAY_ASSIGN_OR_RETURN(const auto others, InspectOwn(labels));
   for (const DockerContainer& other : others) {
     // Left by a crash while it ran: it goes on, and is not run beside itself.
     if (other.Label(kLabelRelease) == release.release && other.running()) return other;

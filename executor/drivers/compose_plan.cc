@@ -139,6 +139,7 @@ absl::Status ComposeWorkload::FindServices(const StagedRelease& release, pb::Hos
     *plan.add_services() = std::move(one);
   }
   AddState(cut, plan);
+  SLIPWAY_RETURN_IF_ERROR(CheckAddresses(release, cut));
   return NoteAnonymousVolumes(cut, plan);
 }
 

@@ -211,6 +211,7 @@ absl::Status ComposeWorkload::PrepareWith(const StagedRelease& release,
   input.manifest = &manifest;
   input.env_digest = Sha256Of(env_file);
   input.paths = paths_;
+  input.executor_id = executor_id_;
   SLIPWAY_ASSIGN_OR_RETURN(input.adopted, AdoptedState(release));
   input.address = address_;
   SLIPWAY_ASSIGN_OR_RETURN(const CutResult cut, CutCompose(input));

@@ -56,7 +56,8 @@ absl::Status ComposeWorkload::EnsureResources(const StagedRelease& release, cons
   const std::string& project = release.spec.compose().project();
   for (const json& network : cut.networks) {
     DockerNetworkSpec spec = NetworkSpec(network);
-    spec.labels.insert({{kLabelProject, project},
+    spec.labels.insert({{kLabelApp, release.app},
+                        {kLabelProject, project},
                         {"com.docker.compose.network", network["key"].get<std::string>()}});
     SLIPWAY_RETURN_IF_ERROR(engine_.CreateNetwork(spec).status());
   }
@@ -69,6 +70,7 @@ absl::Status ComposeWorkload::EnsureResources(const StagedRelease& release, cons
                                                  definition.value("driver", "local"),
                                                  Strings(definition, "driver_opts"), labels));
   }
+  if (!UsesFrontNetwork(cut)) return absl::OkStatus();
   DockerNetworkSpec front;
   front.name = FrontNetwork(release.app);
   front.labels = {{kLabelApp, release.app}};
@@ -108,7 +110,8 @@ absl::StatusOr<pb::SharedEvidence> ComposeWorkload::EnsureShared(
                                 absl::StrJoin(cut.shared_services, ", ")));
   }
   const std::string& project = release.spec.compose().project();
-  SLIPWAY_ASSIGN_OR_RETURN(const auto containers, engine_.InspectAll({{kLabelProject, project}}));
+  SLIPWAY_ASSIGN_OR_RETURN(const auto containers, InspectOwn({{kLabelProject, project}}));
+  SLIPWAY_RETURN_IF_ERROR(CheckAddresses(release, cut));
   SLIPWAY_RETURN_IF_ERROR(MakeLastingBinds(release, cut));
   pb::SharedEvidence evidence;
   std::vector<std::string> absent;

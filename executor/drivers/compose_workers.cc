@@ -64,6 +64,7 @@ absl::StatusOr<pb::WorkersEvidence> ComposeWorkload::ReplaceWorkers(const Staged
                                                                     const CallContext& call) {
   pb::WorkersEvidence evidence;
   SLIPWAY_ASSIGN_OR_RETURN(const std::vector<DockerContainer> old, RunningWorkers(release));
+  SLIPWAY_RETURN_IF_ERROR(RefuseForeign(old));
   const auto& names = release.spec.compose().workers();
   const bool current = std::all_of(names.begin(), names.end(), [&](const std::string& name) {
     return std::any_of(old.begin(), old.end(), [&](const DockerContainer& container) {
@@ -93,7 +94,7 @@ absl::StatusOr<pb::WorkersEvidence> ComposeWorkload::ReplaceWorkers(const Staged
     return evidence;
   }
   SLIPWAY_ASSIGN_OR_RETURN(const auto failed,
-                           engine_.List({{kLabelProject, WorkersProject(release.app)}}));
+                           ListOwn({{kLabelProject, WorkersProject(release.app)}}));
   for (const DockerContainer& container : failed)
     SLIPWAY_RETURN_IF_ERROR(engine_.Remove(container.id));
   absl::Status restored = absl::NotFoundError("there was none");
@@ -112,7 +113,7 @@ absl::StatusOr<DockerContainer> ComposeWorkload::CreateHookContainer(const Stage
                                                                      const std::string& key,
                                                                      const CallContext& call) {
   SLIPWAY_ASSIGN_OR_RETURN(const auto others,
-                           engine_.List({{kLabelApp, release.app}, {kLabelRole, "hook"}}));
+                           ListOwn({{kLabelApp, release.app}, {kLabelRole, "hook"}}));
   for (const DockerContainer& other : others) SLIPWAY_RETURN_IF_ERROR(engine_.Remove(other.id));
   SLIPWAY_ASSIGN_OR_RETURN(const CutResult cut, LoadCut(release.app, release.release));
   SLIPWAY_RETURN_IF_ERROR(MakeLastingBinds(release, cut));

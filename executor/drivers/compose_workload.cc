@@ -92,23 +92,6 @@ ObservedContainer ToObserved(const DockerContainer& container) {
           container.started_at};
 }
 
-// Before they start, so that the first look-up of a database's name succeeds.
-absl::Status ComposeWorkload::JoinNetworks(const std::vector<DockerContainer>& containers,
-                                           const CutResult& cut) {
-  const auto& shared = cut.slot_networks;
-  for (const DockerContainer& container : containers) {
-    for (const std::string& network : shared) {
-      SLIPWAY_RETURN_IF_ERROR(engine_.Connect(network, container.id, {}));
-    }
-    if (!cut.leaves_slot_network) continue;
-    for (const auto& [network, aliases] : container.networks) {
-      if (std::find(shared.begin(), shared.end(), network) != shared.end()) continue;
-      SLIPWAY_RETURN_IF_ERROR(engine_.Disconnect(network, container.id));
-    }
-  }
-  return absl::OkStatus();
-}
-
 absl::StatusOr<pb::StartEvidence> ComposeWorkload::StartSlot(const StagedRelease& release,
                                                              pb::Slot slot,
                                                              const CallContext& call) {
@@ -116,13 +99,13 @@ absl::StatusOr<pb::StartEvidence> ComposeWorkload::StartSlot(const StagedRelease
   const std::string project = SlotProject(release.app, slot);
   const uint32_t port = PortOf(release.spec, slot);
   const DockerLabels labels = {{kLabelProject, project}};
-  SLIPWAY_ASSIGN_OR_RETURN(std::vector<DockerContainer> containers, engine_.List(labels));
+  SLIPWAY_ASSIGN_OR_RETURN(std::vector<DockerContainer> containers, ListOwn(labels));
   if (AllRun(containers, cut, release.release)) return EvidenceOf(containers, slot, port);
   const bool foreign =
       std::any_of(containers.begin(), containers.end(), [&](const DockerContainer& container) {
         return container.Label(kLabelRelease) != release.release;
       });
-  if (foreign) SLIPWAY_RETURN_IF_ERROR(RemoveSlot(release.app, slot, call).status());
+  if (foreign) SLIPWAY_RETURN_IF_ERROR(RemoveSlotContainers(release.app, slot).status());
 
   SLIPWAY_RETURN_IF_ERROR(MakeLastingBinds(release, cut));
   const ComposeCli::Project target =
@@ -146,14 +129,10 @@ absl::StatusOr<pb::StartEvidence> ComposeWorkload::StartSlot(const StagedRelease
 
 absl::Status ComposeWorkload::AnswerToNames(const StagedRelease& release, pb::Slot slot) {
   SLIPWAY_ASSIGN_OR_RETURN(const CutResult cut, LoadCut(release.app, release.release));
-  // Without any of them nobody is on the front network to ask for a name.
-  const pb::HooksSpec& hooks = release.spec.hooks();
-  if (cut.shared_services.empty() && release.spec.compose().workers().empty() &&
-      hooks.before_switch().empty() && hooks.after_switch().empty())
-    return absl::OkStatus();
+  if (!UsesFrontNetwork(cut)) return absl::OkStatus();
   const std::string front = FrontNetwork(release.app);
   SLIPWAY_ASSIGN_OR_RETURN(const auto serving,
-                           engine_.List({{kLabelProject, SlotProject(release.app, slot)}}));
+                           ListOwn({{kLabelProject, SlotProject(release.app, slot)}}));
   for (const DockerContainer& container : serving) {
     if (container.networks.contains(front)) continue;
     std::vector<std::string> names = {container.Label(kLabelService)};
@@ -162,8 +141,8 @@ absl::Status ComposeWorkload::AnswerToNames(const StagedRelease& release, pb::Sl
       names.insert(names.end(), aliases->second.begin(), aliases->second.end());
     SLIPWAY_RETURN_IF_ERROR(engine_.Connect(front, container.id, names));
   }
-  SLIPWAY_ASSIGN_OR_RETURN(
-      const auto other, engine_.List({{kLabelProject, SlotProject(release.app, OtherSlot(slot))}}));
+  SLIPWAY_ASSIGN_OR_RETURN(const auto other,
+                           ListOwn({{kLabelProject, SlotProject(release.app, OtherSlot(slot))}}));
   for (const DockerContainer& container : other) {
     if (container.networks.contains(front))
       SLIPWAY_RETURN_IF_ERROR(engine_.Disconnect(front, container.id));
@@ -171,17 +150,24 @@ absl::Status ComposeWorkload::AnswerToNames(const StagedRelease& release, pb::Sl
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<std::string>> ComposeWorkload::RemoveSlot(const std::string& app,
-                                                                     pb::Slot slot,
-                                                                     const CallContext&) {
+absl::StatusOr<std::vector<std::string>> ComposeWorkload::RemoveSlotContainers(
+    const std::string& app, pb::Slot slot) {
   SLIPWAY_ASSIGN_OR_RETURN(const auto containers,
-                           engine_.InspectAll({{kLabelProject, SlotProject(app, slot)}}));
+                           InspectOwn({{kLabelProject, SlotProject(app, slot)}}));
   SLIPWAY_RETURN_IF_ERROR(StopAll(containers));
   std::vector<std::string> removed;
   for (const DockerContainer& container : containers) {
     SLIPWAY_RETURN_IF_ERROR(engine_.Remove(container.id));
     removed.push_back(container.id);
   }
+  return removed;
+}
+
+absl::StatusOr<std::vector<std::string>> ComposeWorkload::RemoveSlot(const std::string& app,
+                                                                     pb::Slot slot,
+                                                                     const CallContext&) {
+  SLIPWAY_ASSIGN_OR_RETURN(std::vector<std::string> removed, RemoveSlotContainers(app, slot));
+  SLIPWAY_RETURN_IF_ERROR(RemoveNetworks(app, slot));
   return removed;
 }
 
@@ -192,6 +178,7 @@ absl::StatusOr<ObservedSlot> ComposeWorkload::Observe(const std::string& app, pb
   SLIPWAY_ASSIGN_OR_RETURN(const auto containers,
                            engine_.List({{kLabelProject, SlotProject(app, slot)}}));
   for (const DockerContainer& container : containers) {
+    if (IsForeign(container)) continue;
     // Docker answers a list at once, and no question about a container that it is just restarting.
     if (!container.running()) {
       observed.containers.push_back(ToObserved(container));
@@ -243,26 +230,6 @@ std::optional<ComposeWorkload::Death> ComposeWorkload::AwaitDeathIn(const std::s
 absl::StatusOr<ObservedContainer> ComposeWorkload::OwnerOfPort(uint32_t port) {
   SLIPWAY_ASSIGN_OR_RETURN(const DockerContainer container, engine_.OwnerOfPort(port));
   return ToObserved(container);
-}
-
-absl::Status ComposeWorkload::CheckProjects(const pb::ApplicationSpec& spec) {
-  const std::set<std::string> ours = {spec.compose().project(),
-                                      SlotProject(spec.app(), pb::SLOT_BLUE),
-                                      SlotProject(spec.app(), pb::SLOT_GREEN),
-                                      WorkersProject(spec.app()),
-                                      HooksProject(spec.app()),
-                                      JobsProject(spec.app())};
-  SLIPWAY_ASSIGN_OR_RETURN(const auto containers, engine_.List({{kLabelApp, ""}}));
-  for (const DockerContainer& container : containers) {
-    const std::string owner = container.Label(kLabelApp);
-    const std::string project = container.Label(kLabelProject);
-    if (owner == spec.app() || !ours.contains(project)) continue;
-    return Failure(pb::FAILURE_REASON_PREFLIGHT,
-                   absl::StrCat("the compose project ", project, " belongs to the application ",
-                                owner, " (container ", container.name, ")"),
-                   "give this one another compose.project, or another name");
-  }
-  return absl::OkStatus();
 }
 
 absl::Status ComposeWorkload::StopContainer(const std::string& id, const CallContext&) {

@@ -28,14 +28,15 @@ namespace slipway::executor {
 
 class ComposeWorkload final : public Workload {
  public:
-  // Slots publish on `address`.
+  // Slots publish on `address`; containers are marked with `executor_id`, see executor_id.h.
   ComposeWorkload(ComposeCli compose, DockerEngine& engine, ReleaseStore& releases, Paths paths,
-                  std::string address)
+                  std::string address, std::string executor_id)
       : compose_(std::move(compose)),
         engine_(engine),
         releases_(releases),
         paths_(std::move(paths)),
-        address_(std::move(address)) {}
+        address_(std::move(address)),
+        executor_id_(std::move(executor_id)) {}
 
   absl::Status Prepare(const StagedRelease& release, const pb::Manifest& manifest,
                        absl::string_view env_file, const CallContext& call) override;
@@ -109,7 +110,24 @@ class ComposeWorkload final : public Workload {
   absl::Status StopAll(const std::vector<DockerContainer>& containers,
                        const nlohmann::json* file = nullptr);
 
+  absl::StatusOr<std::vector<std::string>> RemoveSlotContainers(const std::string& app,
+                                                                pb::Slot slot);
+
+  // compose_networks.cc
   absl::Status JoinNetworks(const std::vector<DockerContainer>& containers, const CutResult& cut);
+  // Of the slot, and the application's when none of its containers is left.
+  absl::Status RemoveNetworks(const std::string& app, pb::Slot slot);
+  // PREFLIGHT when the Engine has no addresses left for the networks that the release needs and that
+  // are not there.
+  absl::Status CheckAddresses(const StagedRelease& release, const CutResult& cut);
+
+  // compose_owner.cc
+  bool IsForeign(const DockerContainer& container) const;
+  // PREFLIGHT when another executor made one of them.
+  absl::Status RefuseForeign(const std::vector<DockerContainer>& containers) const;
+  // Engine's List() and InspectAll(), refused as above.
+  absl::StatusOr<std::vector<DockerContainer>> ListOwn(const DockerLabels& labels);
+  absl::StatusOr<std::vector<DockerContainer>> InspectOwn(const DockerLabels& labels);
 
   // compose_plan.cc
   absl::Status FindServices(const StagedRelease& release, pb::HostPlan& plan);
@@ -164,6 +182,7 @@ class ComposeWorkload final : public Workload {
   ReleaseStore& releases_;
   const Paths paths_;
   const std::string address_;
+  const std::string executor_id_;
 };
 
 // How long a container may take to end: as its compose file says, else as Docker was told, else 10 s.
@@ -171,6 +190,10 @@ class ComposeWorkload final : public Workload {
 // be null.
 std::chrono::seconds GraceOf(const DockerContainer& container,
                              const nlohmann::json* file = nullptr);
+
+// True when somebody asks for the serving slot's names on the front network: shared services, workers,
+// jobs or hooks.
+bool UsesFrontNetwork(const CutResult& cut);
 
 ObservedContainer ToObserved(const DockerContainer& container);
 

@@ -21,6 +21,7 @@
 
 #include "common/cancellation.h"
 #include "common/mutex.h"
+#include "executor/drivers/docker_addresses.h"
 
 namespace slipway::executor {
 
@@ -202,6 +203,8 @@ class DockerEngine {
   // Not being connected is fine.
   absl::Status Disconnect(const std::string& network, const std::string& container);
   absl::Status RemoveNetwork(const std::string& network);
+  // Of the Engine's address pools, counted by its networks and by the routes of this host.
+  absl::StatusOr<AddressPieces> CountAddressPieces();
 
   // Container events of containers with all the labels, as they happen, until the sink answers false, or CANCELLED; with
   // `since` (seconds since 1970) also the last ones since then, of which Docker keeps 256. `on_connected` (may be empty) is

@@ -2,6 +2,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 
+#include "common/file.h"
 #include "common/status.h"
 #include "executor/drivers/docker_engine.h"
 #include "executor/drivers/docker_json.h"
@@ -128,6 +129,27 @@ absl::Status DockerEngine::RemoveNetwork(const std::string& network) {
   SLIPWAY_ASSIGN_OR_RETURN(const std::string part, PathPart(network));
   const absl::Status status = Send("DELETE", absl::StrCat("/networks/", part)).status();
   return absl::IsNotFound(status) ? absl::OkStatus() : status;
+}
+
+absl::StatusOr<AddressPieces> DockerEngine::CountAddressPieces() {
+  SLIPWAY_ASSIGN_OR_RETURN(const HttpResponse info, Send("GET", "/info"));
+  SLIPWAY_ASSIGN_OR_RETURN(const DockerJson configuration, ParseDockerJson(info.body));
+  std::vector<AddressPool> pools;
+  for (const DockerJson& pool : MemberAt(configuration, "DefaultAddressPools")) {
+    const auto base = ParseSubnet(StringAt(pool, "Base"));
+    if (base) pools.push_back({*base, static_cast<int>(IntAt(pool, "Size"))});
+  }
+  if (pools.empty()) pools = DefaultAddressPools();
+  SLIPWAY_ASSIGN_OR_RETURN(const HttpResponse networks, Send("GET", "/networks"));
+  SLIPWAY_ASSIGN_OR_RETURN(const DockerJson list, ParseDockerJson(networks.body));
+  std::vector<Subnet> taken = RoutedSubnets(ReadFile("/proc/net/route").value_or(""));
+  for (const DockerJson& network : list) {
+    for (const DockerJson& part : MemberAt(MemberAt(network, "IPAM"), "Config")) {
+      const auto subnet = ParseSubnet(StringAt(part, "Subnet"));
+      if (subnet) taken.push_back(*subnet);
+    }
+  }
+  return CountPieces(pools, taken);
 }
 
 }  // namespace slipway::executor

@@ -14,6 +14,7 @@
 #include "common/file.h"
 #include "common/manifest.h"
 #include "common/spec.h"
+#include "executor/executor_id.h"
 #include "executor/facts.h"
 #include "tests/support/file_tree.h"
 
@@ -68,7 +69,8 @@ ComposeHost::ComposeHost(const std::string& compose, const std::string& app,
   auto cli = executor::ComposeCli::Detect(runner_, "/var/run/docker.sock", {compose});
   EXPECT_TRUE(cli.ok()) << cli.status();
   workload_ = std::make_unique<executor::ComposeWorkload>(*std::move(cli), engine_, *releases_,
-                                                          paths_, "127.0.0.1");
+                                                          paths_, "127.0.0.1",
+                                                          *executor::ReadOrMakeExecutorId(paths_));
   site_ = std::make_unique<executor::StaticSite>(*releases_, SystemClock(), paths_);
   executor::NginxOptions nginx;
   nginx.pid_file = (folder_.path() / "nginx.pid").string();

@@ -105,12 +105,23 @@ TEST_P(ComposeCut, GivesEachSlotItsOwnPortAndNothingElseAnother) {
   EXPECT_EQ(blue, green);
 }
 
-TEST_P(ComposeCut, KeepsASlotOnItsPrivateNetworkOnly) {
+TEST_P(ComposeCut, GivesASlotThatStaysOnItsNetworkAPrivateOneOnly) {
+  input_.release.spec.mutable_compose()->set_project("production");
+  input_.document.erase("networks");
   const CutResult cut = Cut();
   for (const json* slot : {&cut.blue, &cut.green}) {
     EXPECT_EQ((*slot)["services"]["api"]["networks"], json({"default"}));
     // Not external: compose makes one per project.
     EXPECT_FALSE(slot->contains("networks"));
+  }
+  EXPECT_THAT(cut.slot_networks, ElementsAre("production_default"));
+}
+
+TEST_P(ComposeCut, CreatesAServiceThatIsAloneInItsSlotOnDockersOwnBridge) {
+  const CutResult cut = Cut();
+  for (const json* slot : {&cut.blue, &cut.green}) {
+    EXPECT_EQ((*slot)["services"]["api"]["network_mode"], "bridge");
+    EXPECT_FALSE((*slot)["services"]["api"].contains("networks"));
   }
   EXPECT_THAT(cut.slot_networks, ElementsAre("gifty_default"));
 }
@@ -354,8 +365,8 @@ TEST_P(ComposeCut, LetsTheServingSlotHaveTheNamesThatTheFileGivesItsService) {
   const CutResult cut = Cut();
   EXPECT_THAT(cut.aliases.at("api"), ElementsAre("api.internal", "shop-api"));
   EXPECT_FALSE(cut.blue["services"]["api"].contains("container_name"));
-  EXPECT_EQ(cut.blue["services"]["api"]["networks"]["default"]["aliases"],
-            json({"api.internal", "shop-api"}));
+  EXPECT_EQ(cut.blue["services"]["api"]["extra_hosts"],
+            json({"api api.internal shop-api api.slot:127.0.0.1"}));
   EXPECT_EQ(cut.shared["services"]["redis"]["container_name"], "shop-redis");
   EXPECT_EQ(cut.workers["services"]["bot"]["container_name"], "shop-bot");
   Service("api")["networks"]["default"]["ipv4_address"] = "10.0.0.5";
