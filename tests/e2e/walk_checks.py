@@ -7,7 +7,7 @@ import time
 
 import stack
 from stack import SITE, slipway_json
-from walk_world import SITES
+from walk_world import SITES, STRANGER
 
 SOON = 60
 # Of slipway.executor.v1.JournalRecord and of its messages.
@@ -129,9 +129,13 @@ class Checks:
         return ""
 
     def containers_of(self, host, status):
+        stranger = None
         seen, ports = {}, {app.page for app in self.applications}
         for one in host.containers():
             labels, name = one["Labels"], one["Names"][0]
+            if name == f"/{STRANGER}":
+                stranger = one
+                continue
             if labels.get("slipway.app") not in SITES:
                 return f"{name} is nobody's"
             key = (labels["slipway.app"], labels["slipway.role"], labels.get("slipway.slot", ""), labels["com.docker.compose.service"])
@@ -142,7 +146,9 @@ class Checks:
             for mount in one["Mounts"]:
                 if mount["Type"] == "bind" and not os.path.exists(mount["Source"]):
                     return f"{mount['Source']}, which {name} has mounted, is gone"
-        complaint = self.slots_of(host, status, seen)
+        if stranger is None or stranger["State"] != "running":
+            return f"a container of another executor does not run any more: {stranger}"
+        complaint = self.slots_of(host, status, seen) or self.slot_networks_of(host, seen)
         strange = {port for port in host.listening() - ports if not 18700 <= port < 18700 + 2 * len(SITES) + 2}
         return complaint or (f"somebody listens on {strange}" if strange else "")
 
@@ -164,6 +170,15 @@ class Checks:
             for key in ((app.name, "slot", active, "web"), (app.name, "worker", "", "ticker"), (app.name, "shared", "", "store")):
                 if key not in seen:
                     return f"there is no container of {key}; status: {json.dumps(told)}"
+        return ""
+
+    def slot_networks_of(self, host, seen):
+        """A slot's own network goes with its containers."""
+        networks = {network["Name"] for network in host.ask_engine("/networks")}
+        for app in self.applications:
+            for slot in ("blue", "green"):
+                if f"{app.name}-{slot}_default" in networks and (app.name, "slot", slot, "web") not in seen:
+                    return f"the network of {app.name}'s {slot} is there, and its containers are not"
         return ""
 
     def networks_of(self, host):

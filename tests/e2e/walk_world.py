@@ -23,6 +23,7 @@ SITES = {"hello": 8090, "shop": 8091}
 SLOTS = {"hello": (8000, 8010, 8020, 8030), "shop": (8100, 8110)}
 PROGRAMS = ("clients/cli/slipway", "controller/slipway-controller", "executor/slipway-executor", "deploy/hello",
             "tests/support/load/slipway-load")
+STRANGER = "theirs"
 CLONE_NEWNET = 0x40000000
 # An executor refuses a deployment when less than 256 MiB are free.
 EXECUTOR_DISK, CONTROLLER_DISK = "420m", "1200m"
@@ -124,6 +125,12 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
     def set_up(self):
         self.disk = Disk(f"{self.folder}/state", EXECUTOR_DISK, mode="711")
         super().set_up()
+        self.run_stranger()
+
+    def run_stranger(self):
+        """A container that an executor elsewhere made on this Engine: nobody here may touch it."""
+        self.docker("run", "-d", "--restart", "unless-stopped", "--name", STRANGER, "--label", "slipway.app=theirs", "--label", "slipway.role=slot",
+                    "--label", "slipway.slot=blue", "--label", "slipway.executor=0123456789abcdef", "hello-base:1", "worker")
 
     def start_executor(self, failpoint=""):
         # Its network namespace, and the folder that it finds as /etc/nginx.
@@ -295,7 +302,7 @@ class Load:
         self.where = f"{app.name} on {host.name}"
         self.child = subprocess.Popen(
             # For an hour; short streams, for every deployment waits for their ends.
-            host.inside(f"{BUILD}/tests/support/load/slipway-load", "127.0.0.1", str(app.page), "hello", "3600", "600", "400"),
+            host.inside(f"{BUILD}/tests/support/load/slipway-load", "127.0.0.1", str(app.page), "hello", "3600", "600", "300"),
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def failing(self):

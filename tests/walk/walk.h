@@ -47,15 +47,19 @@ struct WalkFaults {
   int host_rollback_at = 0;
   // At the Nth step that is sent: what came of it is never known.
   int answer_lost_at = 0;
-  // The controller dies at each write with this chance, in percent.
+  // The controller dies at each moment before and after a write with this chance, in percent.
   int controller_dies = 0;
+  // And at the Nth such moment.
+  int controller_dies_at = 0;
   bool nginx_refuses = false;
+  // It waits for a person before the first switch, who lets it go on or aborts it.
+  bool hold_before_flip = false;
 
   // Nothing but deaths of our own programs: those must never be noticed.
   bool OursAlone() const {
     return docker_away_at == 0 && nginx_restart_at == 0 && !nginx_refuses && cancel_at == 0 &&
            host_rollback_at == 0 && candidate_dies_at == 0 && disk_full_at == 0 &&
-           answer_lost_at == 0;
+           answer_lost_at == 0 && !hold_before_flip;
   }
 };
 
@@ -159,7 +163,7 @@ class Walk {
   std::string MakeRelease(Application& app, const Program& program);
   // Asks the admission, and remembers the deployment to judge it. Nothing when there is none.
   void Admit(Application& app, pb::DeploymentKind kind, const std::string& release,
-             std::vector<std::string> hosts = {});
+             std::vector<std::string> hosts = {}, bool hold_before_flip = false);
   // Runs all that was admitted to its end, with the real decider.
   void RunAll(const WalkFaults& faults);
   Turn TakeTurn(ActiveRun& run);
@@ -201,6 +205,7 @@ class Walk {
   WalkFaults faults_;
   std::atomic<int> effects_{0};
   int sent_ = 0;
+  int writes_ = 0;
 
   std::vector<std::string> log_;
   std::vector<std::string> violations_;

@@ -59,6 +59,7 @@ WalkFaults Walk::SomeFaults() {
       break;
   }
   if (Chance(20)) faults.controller_dies = 1 + Pick(20);
+  faults.hold_before_flip = Chance(5);
   return faults;
 }
 
@@ -136,8 +137,6 @@ void Walk::DeployGood(Application& app) {
   Admit(app, pb::DEPLOYMENT_KIND_DEPLOY, release);
   if (admitted_.empty()) return;
   RunAll({});
-  // A person let it wait before the flip, and then aborted it.
-  if (last_.state == pb::DEPLOYMENT_STATE_CANCELLED && last_.hold_before_flip) return;
   for (const controller::RolloutRecord& rollout : last_.rollouts) {
     if (app.serving[rollout.host] != release) {
       Violate(absl::StrCat("a good release could not be deployed on ", rollout.host,

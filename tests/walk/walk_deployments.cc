@@ -38,7 +38,7 @@ std::string Walk::MakeRelease(Application& app, const Program& program) {
 
 std::string Walk::Deploy(Application& app, const Program& program, const WalkFaults& faults) {
   const std::string release = MakeRelease(app, program);
-  Admit(app, pb::DEPLOYMENT_KIND_DEPLOY, release);
+  Admit(app, pb::DEPLOYMENT_KIND_DEPLOY, release, {}, faults.hold_before_flip);
   RunAll(faults);
   return release;
 }
@@ -64,7 +64,7 @@ void Walk::RollBack(Application& app, const WalkFaults& faults) {
 }
 
 void Walk::Admit(Application& app, pb::DeploymentKind kind, const std::string& release,
-                 std::vector<std::string> hosts) {
+                 std::vector<std::string> hosts, bool hold_before_flip) {
   for (const auto& host : hosts_) controller_->Hear(*host);
   controller::Wish wish;
   wish.app = app.name;
@@ -72,7 +72,7 @@ void Walk::Admit(Application& app, pb::DeploymentKind kind, const std::string& r
   wish.release = release;
   wish.hosts = std::move(hosts);
   wish.force = kind == pb::DEPLOYMENT_KIND_RECONCILE;
-  wish.hold_before_flip = kind == pb::DEPLOYMENT_KIND_DEPLOY && Chance(5) && hosts_.size() > 1;
+  wish.hold_before_flip = hold_before_flip;
   wish.actor = "ann";
   const auto admitted = controller_->admission().Admit(wish, {});
   if (!admitted.ok()) {
@@ -90,7 +90,7 @@ void Walk::Admit(Application& app, pb::DeploymentKind kind, const std::string& r
 void Walk::RunAll(const WalkFaults& faults) {
   faults_ = faults;
   effects_ = 0;
-  sent_ = 0;
+  sent_ = writes_ = 0;
   for (const auto& host : hosts_) host->nginx().RefuseReloads(faults.nginx_refuses);
   Runs runs = controller_->TakeUpAll();
   for (int turn = 0; !runs.empty(); ++turn) {
@@ -129,6 +129,7 @@ void Walk::RunAll(const WalkFaults& faults) {
 }
 
 bool Walk::ControllerDies() {
+  if (++writes_ == faults_.controller_dies_at) return true;
   return faults_.controller_dies > 0 && Chance(faults_.controller_dies);
 }
 

@@ -1,7 +1,8 @@
 // slipway-load ADDRESS PORT HOST [SECONDS [STREAM-MS [PAUSE-MS]]]: mixed load until SIGTERM, SIGINT
 // or the time is over; then a table of counts. A stream lasts 3 s unless told otherwise, a slow
-// request 2 s but no longer than a stream; PAUSE-MS (10) is between two requests of one client. The
-// first failure is printed when it is seen. Exit code 1 when a request failed.
+// request 2 s but no longer than a stream. PAUSE-MS (10) is between two requests of one client; when
+// it is given, there are half as many clients. The first failure is printed when it is seen. Exit
+// code 1 when a request failed.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -26,7 +27,13 @@ int main(int argc, char** argv) {
   slipway::load::Mix mix;
   mix.stream_ms = argc > 5 ? std::atoi(argv[5]) : 3000;
   mix.slow_ms = std::min(mix.slow_ms, mix.stream_ms);
-  if (argc > 6) mix.pause_ms = std::atoi(argv[6]);
+  if (argc > 6) {
+    mix.pause_ms = std::atoi(argv[6]);
+    for (int* clients : {&mix.keep_alive, &mix.one_shot, &mix.slow, &mix.upload, &mix.stream,
+                         &mix.websocket, &mix.silent}) {
+      *clients = (*clients + 1) / 2;
+    }
+  }
   slipway::load::MixedLoad load(argv[1], static_cast<uint16_t>(std::atoi(argv[2])), argv[3], mix);
   load.Start();
   const long seconds = argc > 4 ? std::min(std::atol(argv[4]), 3600L) : 3600;
