@@ -20,7 +20,7 @@ import stack
 from stack import SITE
 from walk_actions import Actions
 from walk_checks import Checks, Violation
-from walk_world import SITES, Application, Load, WalkController, WalkHost, keep_programs
+from walk_world import SITES, Application, Load, WalkController, WalkHost, clear, keep_programs
 
 
 class Walk(Actions, Checks):
@@ -118,6 +118,7 @@ def main():
     kept = f"{SITE}/programs"
     if stack.BUILD != kept:
         # A build meanwhile must not change what a walk of hours runs.
+        clear(SITE)
         stack.run("rm", "-rf", SITE)
         keep_programs(kept)
         os.execve(sys.executable, [sys.executable, "-B", *sys.argv], dict(os.environ, SLIPWAY_BUILD=kept))

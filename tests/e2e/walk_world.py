@@ -58,6 +58,30 @@ class Disk:
         subprocess.run(["umount", "-l", self.folder], check=False)
 
 
+def end_shims(folder):
+    """What holds the containers of the Engine in this folder, and the containers."""
+    processes = {}
+    for pid in (name for name in os.listdir("/proc") if name.isdigit()):
+        with contextlib.suppress(OSError):
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                command = file.read().decode(errors="replace")
+            # Behind the name in brackets: the state, and the parent.
+            processes[pid] = (command, stack.read(f"/proc/{pid}/stat").rpartition(")")[2].split()[1])
+    shims = {pid for pid, (command, _) in processes.items() if "containerd-shim" in command and f"{folder}/" in command}
+    for pid, (_, parent) in processes.items():
+        if pid in shims or parent in shims:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
+
+
+def clear(folder):
+    """Ends containers there whose Engine is dead, and unmounts what is mounted."""
+    end_shims(folder)
+    mounts = [line.split()[1] for line in stack.read("/proc/mounts").splitlines()]
+    for mount in sorted((mount for mount in mounts if mount.startswith(f"{folder}/")), reverse=True):
+        subprocess.run(["umount", "-l", mount], check=False)
+
+
 class UnixConnection(http.client.HTTPConnection):
     def __init__(self, path):
         super().__init__("localhost", timeout=30)
@@ -211,13 +235,7 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
 
     def tear_down(self):
         super().tear_down()
-        # Containers whose Engine is dead, and what is mounted here.
-        for shim in subprocess.run(["pgrep", "-f", f"containerd-shim.*{self.folder}/"], capture_output=True, text=True, check=False).stdout.split():
-            subprocess.run(["pkill", "-9", "-P", shim], check=False)
-            subprocess.run(["kill", "-9", shim], check=False)
-        mounts = [line.split()[1] for line in stack.read("/proc/mounts").splitlines()]
-        for mount in sorted((mount for mount in mounts if mount.startswith(f"{self.folder}/")), reverse=True):
-            subprocess.run(["umount", "-l", mount], check=False)
+        clear(self.folder)
 
 
 class WalkController(Controller):
