@@ -6,6 +6,8 @@ from stack import write
 from walk_checks import Violation
 
 SERVES = ("SUCCEEDED", "PARTIAL")
+# So often the Engine may fail to answer in time.
+MOST_SLOW = 10
 
 
 def disturbs(action):
@@ -43,6 +45,7 @@ class Deployments:
         if not newest:
             self.note(f"  it was never begun: {output}")
             return "NONE"
+        self.message = newest[0].get("message", "")
         state = newest[0]["state"].removeprefix("DEPLOYMENT_STATE_")
         if state in SERVES:
             self.serves(app, version)
@@ -57,8 +60,14 @@ class Deployments:
         app.served = [version] + [known for known in app.served if known != version]
 
     def must_serve(self, state, why):
-        if state not in SERVES:
-            raise Violation(f"{why}, and it ended {state}")
+        if state in SERVES:
+            return
+        # On a machine that has far too much to do, which is no fault of a deployment; the next one must mend what is left.
+        if "Docker: no answer in time" in self.message and self.slow < MOST_SLOW:
+            self.slow += 1
+            self.heal()
+            return
+        raise Violation(f"{why}, and it ended {state}")
 
     def deploy_good(self, app):
         self.must_serve(self.deploy(app), "a good release was deployed on sound hosts")

@@ -35,7 +35,9 @@ class Walk(Actions, Checks):
         self.cordoned = set()
         self.loads = []
         self.version = 0
-        self.steps = self.requests = 0
+        self.steps = self.requests = self.slow = 0
+        # Of the last deployment.
+        self.message = ""
         self.log = []
         self.seconds = collections.Counter()
         self.times = collections.Counter()
@@ -145,7 +147,7 @@ def main():
     finally:
         walk.tear_down()
         walk.report()
-        print(f"{walk.steps} steps walked under load, {walk.requests} requests", flush=True)
+        print(f"{walk.steps} steps walked under load, {walk.requests} requests; {walk.slow} times the Engine gave no answer in time", flush=True)
     stack.run("rm", "-rf", SITE)
     print("no violation")
     return 0
