@@ -17,9 +17,9 @@
 namespace slipway::executor {
 
 std::vector<pb::Finding> Doctor::Examine(const std::optional<pb::ApplicationSpec>& spec) {
-  std::vector<pb::Finding> findings = {CheckDocker(),     CheckAddresses(), CheckCompose(),
-                                       CheckNginx(spec),  CheckReload(),    CheckDisk(),
-                                       CheckCertificate()};
+  std::vector<pb::Finding> findings = {CheckDocker(),    CheckAddresses(),  CheckCompose(),
+                                       CheckNginx(spec), CheckReload(),     CheckRemoval(),
+                                       CheckDisk(),      CheckCertificate()};
   if (!spec) return findings;
   for (pb::Finding& finding : CheckApplication(*spec)) findings.push_back(std::move(finding));
   return findings;
@@ -85,28 +85,37 @@ pb::Finding Doctor::CheckNginx(const std::optional<pb::ApplicationSpec>& spec) {
                absl::StrCat("runs as process ", *master, ", its configuration is good"));
 }
 
-// Asked of sudo, not tried: a reload is nobody's test.
-pb::Finding Doctor::CheckReload() {
-  std::vector<std::string> reload = nginx_.reload;
-  if (reload.size() < 3 || reload[0] != "sudo") {
-    return Found(pb::FINDING_LEVEL_OK, "reload", absl::StrJoin(reload, " "));
+// Asked of sudo, not tried: a reload is nobody's test, and there may be nothing to remove.
+pb::Finding Doctor::CheckSudo(const std::string& subject, const std::vector<std::string>& argv,
+                              const std::string& allowance) {
+  if (argv.size() < 3 || argv[0] != "sudo") {
+    return Found(pb::FINDING_LEVEL_OK, subject, absl::StrJoin(argv, " "));
   }
   Command command;
   command.argv = {"sudo", "-n", "-l"};
-  const auto words = std::find_if(reload.begin() + 1, reload.end(),
+  const auto words = std::find_if(argv.begin() + 1, argv.end(),
                                   [](const std::string& word) { return word[0] != '-'; });
-  command.argv.insert(command.argv.end(), words, reload.end());
+  command.argv.insert(command.argv.end(), words, argv.end());
+  const std::string asked = absl::StrJoin(words, argv.end(), " ");
   const auto allowed = runner_.Run(command);
-  if (allowed.ok() && allowed->ok()) {
-    return Found(pb::FINDING_LEVEL_OK, "reload",
-                 absl::StrCat("sudo allows ", absl::StrJoin(words, reload.end(), " ")));
-  }
+  if (allowed.ok() && allowed->ok())
+    return Found(pb::FINDING_LEVEL_OK, subject, absl::StrCat("sudo allows ", asked));
   return Found(
-      pb::FINDING_LEVEL_PROBLEM, "reload",
-      absl::StrCat("sudo does not allow ", absl::StrJoin(words, reload.end(), " ")),
-      absl::StrCat("let root write into /etc/sudoers.d/slipway-executor (visudo): ", UserName(),
-                   " ALL=(root) NOPASSWD: /usr/sbin/nginx -t, /usr/sbin/nginx -T, "
-                   "/usr/sbin/nginx -s reload"));
+      pb::FINDING_LEVEL_PROBLEM, subject, absl::StrCat("sudo does not allow ", asked),
+      absl::StrCat("let root add this line to /etc/sudoers.d/slipway-executor (visudo): ",
+                   UserName(), " ALL=(root) NOPASSWD: ", allowance.empty() ? asked : allowance));
+}
+
+pb::Finding Doctor::CheckReload() {
+  return CheckSudo("reload", nginx_.reload,
+                   "/usr/sbin/nginx -t, /usr/sbin/nginx -T, /usr/sbin/nginx -s reload");
+}
+
+// Without it releases in which a container wrote as root are never removed.
+pb::Finding Doctor::CheckRemoval() {
+  if (remove_release_.empty())
+    return Found(pb::FINDING_LEVEL_OK, "removal", "releases are removed as root");
+  return CheckSudo("removal", remove_release_, "");
 }
 
 pb::Finding Doctor::CheckCertificate() {

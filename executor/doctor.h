@@ -19,11 +19,15 @@ namespace slipway::executor {
 
 class Doctor {
  public:
-  Doctor(DockerEngine& engine, ProcessRunner& runner, NginxOptions nginx, Steps& steps, Paths paths,
+  // `remove_release` is the command that removes what containers wrote as root; empty where the executor
+  // is root itself.
+  Doctor(DockerEngine& engine, ProcessRunner& runner, NginxOptions nginx,
+         std::vector<std::string> remove_release, Steps& steps, Paths paths,
          std::string compose_version, const Credentials& credentials)
       : engine_(engine),
         runner_(runner),
         nginx_(std::move(nginx)),
+        remove_release_(std::move(remove_release)),
         steps_(steps),
         paths_(std::move(paths)),
         compose_version_(std::move(compose_version)),
@@ -38,6 +42,11 @@ class Doctor {
   pb::Finding CheckCompose();
   pb::Finding CheckNginx(const std::optional<pb::ApplicationSpec>& spec);
   pb::Finding CheckReload();
+  pb::Finding CheckRemoval();
+  // Whether sudo would run the command; `allowance` is what its line in sudoers says, empty for the
+  // command itself.
+  pb::Finding CheckSudo(const std::string& subject, const std::vector<std::string>& argv,
+                        const std::string& allowance);
   pb::Finding CheckDisk();
   pb::Finding CheckCertificate();
   std::vector<pb::Finding> CheckApplication(const pb::ApplicationSpec& spec);
@@ -45,6 +54,7 @@ class Doctor {
   DockerEngine& engine_;
   ProcessRunner& runner_;
   const NginxOptions nginx_;
+  const std::vector<std::string> remove_release_;
   Steps& steps_;
   const Paths paths_;
   const std::string compose_version_;

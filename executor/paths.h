@@ -52,6 +52,7 @@ inline constexpr char kLabelGrace[] = "slipway.stop_grace";
 // Compose's own.
 inline constexpr char kLabelProject[] = "com.docker.compose.project";
 inline constexpr char kLabelService[] = "com.docker.compose.service";
+inline constexpr char kLabelVolume[] = "com.docker.compose.volume";
 inline constexpr char kLabelWorkingDirectory[] = "com.docker.compose.project.working_dir";
 
 // Links of a static site, and the file in each copy that says what it is.

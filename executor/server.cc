@@ -72,8 +72,9 @@ class RunningServer final : public Server {
               watch_.Changed();
             }),
         credentials_(paths_.Tls()),
-        doctor_(engine_, *runner_, OptionsOf(config), steps_, paths_, compose.Version(),
-                credentials_),
+        doctor_(engine_, *runner_, OptionsOf(config),
+                {config.remove_release().begin(), config.remove_release().end()}, steps_, paths_,
+                compose.Version(), credentials_),
         local_(Gate(Gate::Side::kSocket, credentials_, SystemClock()), Parts()),
         remote_(Gate(Gate::Side::kNetwork, credentials_, SystemClock()), Parts()) {}
 

@@ -2,6 +2,7 @@
 
 #include <map>
 
+#include "common/adopted_release.h"
 #include "common/manifest.h"
 #include "common/names.h"
 #include "common/spec.h"
@@ -36,6 +37,8 @@ void AddSteps(const pb::ApplicationSpec& spec, pb::DeploymentKind kind, const pb
 
 absl::Status Preview::CompareWithServing(const ReleaseRecord& release, const std::string& serving,
                                          pb::Plan& plan) {
+  // Nobody knows what the version that was taken over is made of.
+  if (release.id == kAdoptedRelease || serving == kAdoptedRelease) return absl::OkStatus();
   const auto before = store_.GetRelease(release.app, serving);
   pb::Manifest old_files;
   std::map<std::string, std::string> old_environment;
@@ -86,7 +89,8 @@ absl::StatusOr<pb::HostPlan> Preview::Ask(const xpb::PlanRequest& request,
                                           const std::string& host) {
   const auto client = hosts_(host);
   if (client == nullptr) return absl::NotFoundError("the controller knows no such host");
-  SLIPWAY_RETURN_IF_ERROR(client->SendRelease(request.manifest_digest()));
+  if (!request.manifest_digest().empty())
+    SLIPWAY_RETURN_IF_ERROR(client->SendRelease(request.manifest_digest()));
   return client->Plan(request);
 }
 
@@ -131,7 +135,7 @@ absl::StatusOr<pb::Plan> Preview::Compose(const ReleaseRecord& release,
   xpb::PlanRequest request;
   request.set_release(release.id);
   *request.mutable_spec() = spec;
-  request.set_manifest_digest(release.manifest_digest);
+  if (release.id != kAdoptedRelease) request.set_manifest_digest(release.manifest_digest);
   SLIPWAY_ASSIGN_OR_RETURN(
       *request.mutable_env_file(),
       applications_.EnvironmentText(release.app, release.environment_revision));

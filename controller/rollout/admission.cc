@@ -6,6 +6,8 @@
 #include "absl/strings/str_join.h"
 #include "absl/time/time.h"
 
+#include "common/adopted_release.h"
+#include "common/digest.h"
 #include "common/logging.h"
 #include "common/names.h"
 #include "common/status.h"
@@ -46,6 +48,8 @@ std::string PreviousRelease(const std::vector<DeploymentRecord>& served,
                             const std::string& present) {
   std::vector<std::string> stack;
   for (auto one = served.rbegin(); one != served.rend(); ++one) {
+    // What was taken over was there before everything else.
+    if (one->release == kAdoptedRelease) stack.clear();
     const auto found = std::find(stack.begin(), stack.end(), one->release);
     const bool back = one->kind == pb::DEPLOYMENT_KIND_ROLLBACK && found != stack.end();
     if (back) stack.erase(found + 1, stack.end());
@@ -120,8 +124,42 @@ absl::StatusOr<Roster> Admission::Muster(const pb::ApplicationSpec& spec, const 
   return roster;
 }
 
+absl::StatusOr<ReleaseRecord> Admission::AdoptedRelease(
+    const std::string& app, const std::vector<xpb::ApplicationState>& states) {
+  const auto warm = [](const xpb::ApplicationState& state) {
+    return std::any_of(state.slots().begin(), state.slots().end(), [](const xpb::SlotState& slot) {
+      return slot.release() == kAdoptedRelease && slot.running() && !slot.serving();
+    });
+  };
+  if (states.empty() || !std::all_of(states.begin(), states.end(), warm)) {
+    return Error(absl::StatusCode::kFailedPrecondition, "NO_PREVIOUS_RELEASE",
+                 absl::StrCat("no release of ", app,
+                              " has served before the present one, and the version that was taken "
+                              "over does not stand by on every host"),
+                 "name a release: `slipway rollback --to RELEASE`", ApplicationName(app));
+  }
+  // What serves says which hosts, ports and times it goes by.
+  SLIPWAY_ASSIGN_OR_RETURN(const ReleaseRecord serving,
+                           store_.GetRelease(app, states.front().active_release()));
+  ReleaseRecord release;
+  release.app = app;
+  release.id = kAdoptedRelease;
+  release.manifest_digest = Sha256Of("");
+  release.spec_revision = serving.spec_revision;
+  release.description = kAdoptedDescription;
+  return release;
+}
+
 absl::StatusOr<ReleaseRecord> Admission::ReleaseFor(const Wish& wish) {
-  if (!wish.release.empty()) return store_.GetRelease(wish.app, wish.release);
+  if (wish.release == kAdoptedRelease && wish.kind != pb::DEPLOYMENT_KIND_ROLLBACK) {
+    return Error(absl::StatusCode::kFailedPrecondition, "NOT_DEPLOYABLE",
+                 absl::StrCat(kAdoptedRelease,
+                              " stands for the version that was taken over, which "
+                              "has no files to deploy"),
+                 "`slipway deploy` deploys what is here", ApplicationName(wish.app));
+  }
+  if (!wish.release.empty() && wish.release != kAdoptedRelease)
+    return store_.GetRelease(wish.app, wish.release);
   SLIPWAY_ASSIGN_OR_RETURN(const ApplicationRecord application, store_.GetApplication(wish.app));
   SLIPWAY_ASSIGN_OR_RETURN(const auto served, store_.ListServed(wish.app, 1000));
   std::vector<std::string> hosts;
@@ -131,11 +169,11 @@ absl::StatusOr<ReleaseRecord> Admission::ReleaseFor(const Wish& wish) {
     if (answer.ok()) states.push_back(*std::move(answer));
   }
   const std::string present = CommonRelease(states);
-  const std::string previous = PreviousRelease(served, present);
-  if (!previous.empty()) return store_.GetRelease(wish.app, previous);
-  return Error(absl::StatusCode::kFailedPrecondition, "NO_PREVIOUS_RELEASE",
-               absl::StrCat("no release of ", wish.app, " has served before the present one"),
-               "name a release: `slipway rollback --to RELEASE`", ApplicationName(wish.app));
+  const std::string previous =
+      wish.release.empty() ? PreviousRelease(served, present) : wish.release;
+  if (!previous.empty() && previous != kAdoptedRelease)
+    return store_.GetRelease(wish.app, previous);
+  return AdoptedRelease(wish.app, states);
 }
 
 absl::StatusOr<Admitted> Admission::Admit(const Wish& wish, const Request& request) {
@@ -156,6 +194,10 @@ absl::StatusOr<Admitted> Admission::Admit(const Wish& wish, const Request& reque
   if (everywhere && running.empty() && !wish.force) {
     SLIPWAY_RETURN_IF_ERROR(store_.RememberRequest(wish.app, request, kUpToDate));
     return admitted;
+  }
+  if (release.id == kAdoptedRelease) {
+    // Deployments name their release in the store.
+    SLIPWAY_RETURN_IF_ERROR(store_.CreateRelease(release, Request(), wish.actor).status());
   }
   NewDeployment made;
   DeploymentRecord& record = made.deployment;

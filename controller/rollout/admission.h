@@ -70,7 +70,8 @@ class Admission {
         targets_(std::move(targets)),
         clock_(clock) {}
 
-  // The release that the wish means. FAILED_PRECONDITION (reason NO_PREVIOUS_RELEASE).
+  // The release that the wish means; for a rollback to the version that was taken over one that is not
+  // in the store yet. FAILED_PRECONDITION (reason NO_PREVIOUS_RELEASE).
   absl::StatusOr<ReleaseRecord> ReleaseFor(const Wish& wish);
   // Starts it, or puts it into the queue while another one runs.
   absl::StatusOr<Admitted> Admit(const Wish& wish, const Request& request);
@@ -94,6 +95,11 @@ class Admission {
   absl::StatusOr<Roster> Muster(const pb::ApplicationSpec& spec, const Wish& wish);
 
  private:
+  // The record of the version that was taken over, not stored yet. FAILED_PRECONDITION (reason
+  // NO_PREVIOUS_RELEASE) unless it is warm on every one of these hosts.
+  absl::StatusOr<ReleaseRecord> AdoptedRelease(const std::string& app,
+                                               const std::vector<xpb::ApplicationState>& states);
+
   using Answers = std::vector<absl::StatusOr<xpb::ApplicationState>>;
 
   // Makes sure that a deployment that was admitted before runs, or waits in the queue.

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 
+#include "common/adopted_release.h"
 #include "controller/rollout/state.h"
 
 namespace slipway::controller {
@@ -18,7 +19,10 @@ bool IsNewEverywhere(const Situation& at) {
   return at.deployment.kind == pb::DEPLOYMENT_KIND_DEPLOY;
 }
 bool IsDeploy(const Situation& at) { return at.deployment.kind != pb::DEPLOYMENT_KIND_ROLLBACK; }
-bool HasWorkers(const Situation& at) { return at.context.spec.compose().workers_size() > 0; }
+// The version that was taken over has no definition of them here: those that run stay.
+bool HasWorkers(const Situation& at) {
+  return at.context.spec.compose().workers_size() > 0 && at.deployment.release != kAdoptedRelease;
+}
 
 }  // namespace when
 
@@ -82,9 +86,11 @@ void Prune(const Situation& at, xpb::ExecuteRequest& request) {
   // Made of stored state alone, so that a repeated command says the same.
   std::vector<std::string> newest = {at.deployment.release, at.deployment.previous_release};
   newest.insert(newest.end(), at.context.served_releases.begin(), at.context.served_releases.end());
-  std::set<std::string> kept = {""};
+  // Neither is anything on a host.
+  std::set<std::string> kept = {"", kAdoptedRelease};
+  const size_t most = kept.size() + at.context.spec.keep().releases();
   for (const std::string& release : newest) {
-    if (kept.size() > at.context.spec.keep().releases()) break;
+    if (kept.size() >= most) break;
     if (kept.insert(release).second) request.mutable_prune()->add_keep_releases(release);
   }
 }

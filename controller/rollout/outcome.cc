@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 
+#include "common/adopted_release.h"
 #include "common/enum_word.h"
 #include "common/spec.h"
 #include "controller/rollout/state.h"
@@ -54,8 +55,10 @@ std::string WhatServedBefore(const DeploymentRecord& deployment) {
   for (const RolloutRecord& rollout : deployment.rollouts) {
     const pb::PreflightEvidence seen = PreflightOf(rollout);
     if (!seen.active_release().empty()) {
-      hosts[absl::StrCat("release ", seen.active_release(), " on ", SlotWord(seen.active_slot()))]
-          .push_back(rollout.host);
+      const std::string what = seen.active_release() == kAdoptedRelease
+                                   ? "the version that was taken over"
+                                   : absl::StrCat("release ", seen.active_release());
+      hosts[absl::StrCat(what, " on ", SlotWord(seen.active_slot()))].push_back(rollout.host);
     } else if (seen.adopted_port() != 0) {
       hosts[absl::StrCat("the older version on port ", seen.adopted_port())].push_back(
           rollout.host);
@@ -171,6 +174,12 @@ Outcome Attention(Outcome outcome, std::string message) {
   return outcome;
 }
 
+// Of what it was to let serve.
+std::string NameOf(const DeploymentRecord& deployment) {
+  if (deployment.release == kAdoptedRelease) return "The version that was taken over";
+  return absl::StrCat("Release ", deployment.release);
+}
+
 // Hosts that were given up on the way and are not as they were before.
 std::string NotTakenBack(const DeploymentRecord& deployment) {
   DeploymentRecord given_up;
@@ -191,16 +200,15 @@ Outcome FinishedOutcome(const DeploymentRecord& deployment) {
   const std::string given_up = NotTakenBack(deployment);
   const std::string& app = deployment.app;
   if (!given_up.empty()) {
-    return Attention(
-        outcome, absl::StrCat(late, "Release ", deployment.release, " serves, but NOT UNDONE on ",
-                              given_up, ". A person must look: `slipway status ", app,
-                              "` and `slipway why ", app, "`"));
+    return Attention(outcome, absl::StrCat(late, NameOf(deployment), " serves, but NOT UNDONE on ",
+                                           given_up, ". A person must look: `slipway status ", app,
+                                           "` and `slipway why ", app, "`"));
   }
   if (deployment.reason != pb::FAILURE_REASON_UNSPECIFIED || !outcome.serves) {
     return Attention(
         outcome,
-        absl::StrCat(late, "Release ", deployment.release,
-                     outcome.serves ? " serves" : " was switched to", ", but ", deployment.message,
+        absl::StrCat(late, NameOf(deployment), outcome.serves ? " serves" : " was switched to",
+                     ", but ", deployment.message,
                      ". Mend it and deploy again, or go back: `slipway rollback ", app, "`"));
   }
   const std::string warnings = Warnings(deployment);
@@ -211,7 +219,7 @@ Outcome FinishedOutcome(const DeploymentRecord& deployment) {
   const bool all = behind.empty() && without.empty();
   outcome.state = all ? pb::DEPLOYMENT_STATE_SUCCEEDED : pb::DEPLOYMENT_STATE_PARTIAL;
   outcome.message = absl::StrCat(
-      late, "Release ", deployment.release, " serves on ",
+      late, NameOf(deployment), " serves on ",
       all ? "every host"
           : absl::StrCat(count, " of ", deployment.rollouts.size() + deployment.left_out.size(),
                          " hosts"),

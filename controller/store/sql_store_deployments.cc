@@ -6,6 +6,8 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 
+#include "common/adopted_release.h"
+#include "common/digest.h"
 #include "common/durations.h"
 #include "common/enum_word.h"
 #include "common/names.h"
@@ -227,9 +229,34 @@ absl::StatusOr<int64_t> DeploymentNumber(Database& database, const std::string& 
                "run `slipway deploy`");
 }
 
+// Deployments name their release: a row for the version that was taken over, by the specification of the
+// newest release, which took over from it.
+absl::Status EnsureAdoptedRelease(Database& database, const std::string& app, Time time) {
+  Statement known(database, "SELECT 1 FROM releases WHERE app=? AND id=?");
+  known.BindAll(app, kAdoptedRelease);
+  SLIPWAY_ASSIGN_OR_RETURN(const bool found, known.Step());
+  if (found) return absl::OkStatus();
+  Statement newest(database,
+                   "SELECT spec_revision FROM releases WHERE app=? ORDER BY number DESC LIMIT 1");
+  newest.Bind(app);
+  SLIPWAY_ASSIGN_OR_RETURN(const bool any, newest.Step());
+  if (!any) return absl::OkStatus();
+  Statement insert(database,
+                   "INSERT INTO releases (app, id, manifest_digest, spec_revision, "
+                   "environment_revision, commit_name, description, create_time, files, bytes) "
+                   "VALUES (?, ?, ?, ?, 0, '', ?, ?, 0, 0)");
+  insert.BindAll(app, kAdoptedRelease)
+      .BindBlob(Sha256Of(""))
+      .BindAll(newest.Integer(0), kAdoptedDescription, ToMicros(time));
+  return insert.Run();
+}
+
 absl::Status InsertLocalRollback(Database& database, const std::string& host,
                                  const xpb::LocalEvent& event) {
   DeploymentRecord record;
+  if (event.release() == kAdoptedRelease) {
+    SLIPWAY_RETURN_IF_ERROR(EnsureAdoptedRelease(database, event.app(), FromProto(event.time())));
+  }
   Statement release(database, "SELECT commit_name FROM releases WHERE app=? AND id=?");
   release.BindAll(event.app(), event.release());
   SLIPWAY_ASSIGN_OR_RETURN(const bool known, release.Step());

@@ -12,7 +12,9 @@
 #include "common/file.h"
 #include "common/spec.h"
 #include "common/status.h"
+#include "common/yaml_document.h"
 #include "executor/drivers/compose_document.h"
+#include "executor/drivers/compose_installation.h"
 #include "executor/drivers/compose_policy.h"
 #include "executor/drivers/compose_workload.h"
 #include "executor/drivers/env_tokens.h"
@@ -73,7 +75,43 @@ absl::Status CheckVariableSizes(const json& document) {
   return absl::OkStatus();
 }
 
+// What compose itself would call the project, where the file or the env file says it.
+std::set<std::string> ProjectsNamedBy(const std::string& compose_text,
+                                      const Environment& environment) {
+  std::set<std::string> names;
+  const auto root = LoadYaml(compose_text, "");
+  if (root.ok() && root->IsMap()) {
+    const YAML::Node name = (*root)["name"];
+    if (name && name.IsScalar()) names.insert(name.Scalar());
+  }
+  const auto variable = environment.find("COMPOSE_PROJECT_NAME");
+  if (variable != environment.end()) names.insert(variable->second);
+  return names;
+}
+
+// Both refusals at once, so that who follows the one does not meet the other.
+absl::Status Together(const absl::Status& one, const absl::Status& other) {
+  if (one.ok()) return other;
+  if (other.ok()) return one;
+  return Failure(ReasonOf(one),
+                 absl::StrCat(std::string(one.message()), "; and ", std::string(other.message())),
+                 absl::StrCat(DetailOf(one).cure(), "; ", DetailOf(other).cure()));
+}
+
 }  // namespace
+
+absl::Status ComposeWorkload::CheckHostOf(const StagedRelease& release, const json& document,
+                                          const std::set<std::string>& named,
+                                          ComposeFindings& findings) {
+  DockerResources host;
+  SLIPWAY_ASSIGN_OR_RETURN(host.containers, engine_.List({{kLabelProject, ""}}));
+  SLIPWAY_ASSIGN_OR_RETURN(host.volumes, engine_.ListVolumes());
+  SLIPWAY_ASSIGN_OR_RETURN(host.networks, engine_.ListNetworks({}));
+  FindResourcesOfOthers(document, release.spec.compose().project(), host, findings);
+  return Together(
+      findings.Verdict(release.allowances),
+      CheckOtherInstallations({document, release.spec, named}, host, release.allowances));
+}
 
 ComposeCli::Project ComposeWorkload::ProjectFor(const StagedRelease& release,
                                                 const std::string& name,
@@ -199,7 +237,8 @@ absl::Status ComposeWorkload::PrepareWith(const StagedRelease& release,
   json restored = input.document;
   tokens.Restore(restored);
   FindComposePolicy(restored, release.spec.compose().project(), folder, findings);
-  SLIPWAY_RETURN_IF_ERROR(findings.Verdict(release.allowances));
+  SLIPWAY_RETURN_IF_ERROR(
+      CheckHostOf(release, restored, ProjectsNamedBy(compose_text, environment), findings));
   SLIPWAY_RETURN_IF_ERROR(CheckVariableSizes(restored));
   if (!release.planned) {
     input.document = std::move(restored);

@@ -65,7 +65,7 @@ absl::Status ComposeWorkload::EnsureResources(const StagedRelease& release, cons
     const std::string key = volume["key"].get<std::string>();
     const json& definition = volume["definition"];
     DockerLabels labels = Strings(definition, "labels");
-    labels.insert({{kLabelProject, project}, {"com.docker.compose.volume", key}});
+    labels.insert({{kLabelProject, project}, {kLabelVolume, key}});
     SLIPWAY_RETURN_IF_ERROR(engine_.CreateVolume(volume["name"].get<std::string>(),
                                                  definition.value("driver", "local"),
                                                  Strings(definition, "driver_opts"), labels));
@@ -74,6 +74,10 @@ absl::Status ComposeWorkload::EnsureResources(const StagedRelease& release, cons
   DockerNetworkSpec front;
   front.name = FrontNetwork(release.app);
   front.labels = {{kLabelApp, release.app}};
+  // Names are all that it is for. Docker sends published ports through the network that comes first, and
+  // moves them, which ends their connections, when a container joins one that would come before; an
+  // internal one comes last. Nor does it let out what the file keeps on internal networks.
+  front.internal = true;
   return engine_.CreateNetwork(front).status();
 }
 

@@ -73,10 +73,7 @@ std::optional<DockerMount> FindMounted(const std::vector<DockerMount>& mounts,
   for (const DockerMount& mount : mounts) {
     for (const fs::path& path : paths) {
       const fs::path source(mount.source);
-      for (const auto& [one, other] :
-           {std::pair{source, path}, std::pair{Real(source), Real(path)}}) {
-        if (Contains(one, other) || Contains(other, one)) return mount;
-      }
+      if (Contains(path, source) || Contains(Real(path), Real(source))) return mount;
     }
   }
   return std::nullopt;

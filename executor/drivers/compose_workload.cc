@@ -1,4 +1,4 @@
-// Slots: started, observed, named and removed.
+// Slots: started, observed and removed.
 #include "executor/drivers/compose_workload.h"
 
 #include <algorithm>
@@ -132,29 +132,6 @@ absl::StatusOr<pb::StartEvidence> ComposeWorkload::StartSlot(const StagedRelease
   return EvidenceOf(containers, slot, port);
 }
 
-absl::Status ComposeWorkload::AnswerToNames(const StagedRelease& release, pb::Slot slot) {
-  SLIPWAY_ASSIGN_OR_RETURN(const CutResult cut, LoadCut(release.app, release.release));
-  if (!UsesFrontNetwork(cut)) return absl::OkStatus();
-  const std::string front = FrontNetwork(release.app);
-  SLIPWAY_ASSIGN_OR_RETURN(const auto serving,
-                           ListOwn({{kLabelProject, SlotProject(release.app, slot)}}));
-  for (const DockerContainer& container : serving) {
-    if (container.networks.contains(front)) continue;
-    std::vector<std::string> names = {container.Label(kLabelService)};
-    const auto aliases = cut.aliases.find(names.front());
-    if (aliases != cut.aliases.end())
-      names.insert(names.end(), aliases->second.begin(), aliases->second.end());
-    SLIPWAY_RETURN_IF_ERROR(engine_.Connect(front, container.id, names));
-  }
-  SLIPWAY_ASSIGN_OR_RETURN(const auto other,
-                           ListOwn({{kLabelProject, SlotProject(release.app, OtherSlot(slot))}}));
-  for (const DockerContainer& container : other) {
-    if (container.networks.contains(front))
-      SLIPWAY_RETURN_IF_ERROR(engine_.Disconnect(front, container.id));
-  }
-  return absl::OkStatus();
-}
-
 absl::StatusOr<std::vector<std::string>> ComposeWorkload::RemoveSlotContainers(
     const std::string& app, pb::Slot slot) {
   SLIPWAY_ASSIGN_OR_RETURN(const auto containers,
@@ -263,11 +240,14 @@ absl::Status ComposeWorkload::StreamLogs(
   std::vector<DockerContainer> containers;
   if (!service.empty()) {
     // A shared service or a worker first; a slotted one has a container in each slot.
-    SLIPWAY_ASSIGN_OR_RETURN(containers,
-                             engine_.List({{kLabelApp, app}, {kLabelService, service}}));
+    SLIPWAY_ASSIGN_OR_RETURN(containers, engine_.List({{kLabelService, service}}));
     std::erase_if(containers, [&](const DockerContainer& container) {
+      const std::string owner = container.Label(kLabelApp);
+      // A shared service that was taken over has no label of ours, and stands on the front network.
+      const bool ours =
+          owner == app || (owner.empty() && container.networks.contains(FrontNetwork(app)));
       const std::string of_slot = container.Label(kLabelSlot);
-      return !of_slot.empty() && of_slot != SlotWord(slot);
+      return !ours || (!of_slot.empty() && of_slot != SlotWord(slot));
     });
   } else {
     SLIPWAY_ASSIGN_OR_RETURN(containers, engine_.List({{kLabelProject, SlotProject(app, slot)}}));

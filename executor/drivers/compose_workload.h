@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,7 @@
 
 #include "executor/drivers/compose_cli.h"
 #include "executor/drivers/compose_cut.h"
+#include "executor/drivers/compose_findings.h"
 #include "executor/drivers/docker_engine.h"
 #include "executor/drivers/env_redactor.h"
 #include "executor/drivers/env_tokens.h"
@@ -51,6 +53,10 @@ class ComposeWorkload final : public Workload {
   absl::StatusOr<pb::StartEvidence> StartSlot(const StagedRelease& release, pb::Slot slot,
                                               const CallContext& call) override;
   absl::Status AnswerToNames(const StagedRelease& release, pb::Slot slot) override;
+  absl::Status AdoptedAnswers(const StagedRelease& release, const std::string& container,
+                              pb::Slot slot) override;
+  absl::Status AdoptedLeavesNames(const StagedRelease& release,
+                                  const std::string& container) override;
   absl::StatusOr<std::vector<std::string>> RemoveSlot(const std::string& app, pb::Slot slot,
                                                       const CallContext& call) override;
   absl::StatusOr<std::vector<pb::Difference>> Differences(const StagedRelease& release,
@@ -86,6 +92,9 @@ class ComposeWorkload final : public Workload {
                            absl::string_view env_file, const Environment& environment,
                            const EnvTokens& tokens, const EnvRedactor& redactor,
                            const CallContext& call);
+  // What the host has of the file already, and with it the verdict over all findings.
+  absl::Status CheckHostOf(const StagedRelease& release, const nlohmann::json& document,
+                           const std::set<std::string>& named, ComposeFindings& findings);
   // For texts about the release; reads the env file that Prepare() kept.
   absl::StatusOr<EnvRedactor> RedactorOf(const StagedRelease& release) const;
   absl::StatusOr<nlohmann::json> Normalise(const StagedRelease& release,
@@ -112,6 +121,9 @@ class ComposeWorkload final : public Workload {
 
   absl::StatusOr<std::vector<std::string>> RemoveSlotContainers(const std::string& app,
                                                                 pb::Slot slot);
+
+  // compose_names.cc
+  absl::Status LeaveFront(const std::string& app, pb::Slot slot);
 
   // compose_networks.cc
   absl::Status JoinNetworks(const std::vector<DockerContainer>& containers, const CutResult& cut);
@@ -197,8 +209,8 @@ bool UsesFrontNetwork(const CutResult& cut);
 
 ObservedContainer ToObserved(const DockerContainer& container);
 
-// The first mount of which the source is one of the paths, lies in one or contains one. Nothing when
-// there is none.
+// The first mount of which the source is one of the paths or lies in one; nothing when there is none. A
+// directory above them does not count: who has mounted the whole host to watch it needs none of them.
 std::optional<DockerMount> FindMounted(const std::vector<DockerMount>& mounts,
                                        const std::vector<std::filesystem::path>& paths);
 

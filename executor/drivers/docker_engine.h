@@ -90,6 +90,11 @@ struct DockerNetwork {
   std::map<std::string, std::string> labels;
 };
 
+struct DockerVolume {
+  std::string name;
+  std::map<std::string, std::string> labels;
+};
+
 struct DockerSubnet {
   // CIDR; empty leaves the choice to Docker, as in every field here.
   std::string subnet;
@@ -193,6 +198,8 @@ class DockerEngine {
   absl::StatusOr<std::vector<DockerNetwork>> ListNetworks(const DockerLabels& labels);
   // The id; a network of this name that is there already is fine, and keeps what it was made with.
   absl::StatusOr<std::string> CreateNetwork(const DockerNetworkSpec& spec);
+  // Of the drivers that answer.
+  absl::StatusOr<std::vector<DockerVolume>> ListVolumes();
   // A volume of this name that is there already is fine, and keeps what it was made with.
   absl::Status CreateVolume(const std::string& name, const std::string& driver,
                             const std::map<std::string, std::string>& options,

@@ -1,4 +1,4 @@
-// The Engine's images and networks.
+// The Engine's images, networks and volumes.
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 
@@ -93,6 +93,18 @@ absl::StatusOr<std::string> DockerEngine::CreateNetwork(const DockerNetworkSpec&
   if (!response.ok()) return response.status();
   SLIPWAY_ASSIGN_OR_RETURN(const DockerJson json, ParseDockerJson(response->body));
   return StringAt(json, "Id");
+}
+
+absl::StatusOr<std::vector<DockerVolume>> DockerEngine::ListVolumes() {
+  SLIPWAY_ASSIGN_OR_RETURN(const HttpResponse response, Send("GET", "/volumes"));
+  SLIPWAY_ASSIGN_OR_RETURN(const DockerJson json, ParseDockerJson(response.body));
+  std::vector<DockerVolume> volumes;
+  const auto found = json.find("Volumes");
+  if (found == json.end() || !found->is_array()) return volumes;
+  for (const DockerJson& item : *found) {
+    volumes.push_back({StringAt(item, "Name"), StringsAt(item, "Labels")});
+  }
+  return volumes;
 }
 
 absl::Status DockerEngine::CreateVolume(const std::string& name, const std::string& driver,

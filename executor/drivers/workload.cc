@@ -39,6 +39,12 @@ absl::StatusOr<pb::SharedEvidence> Workload::EnsureShared(const StagedRelease&,
   return pb::SharedEvidence();
 }
 absl::Status Workload::AnswerToNames(const StagedRelease&, pb::Slot) { return absl::OkStatus(); }
+absl::Status Workload::AdoptedAnswers(const StagedRelease&, const std::string&, pb::Slot) {
+  return absl::OkStatus();
+}
+absl::Status Workload::AdoptedLeavesNames(const StagedRelease&, const std::string&) {
+  return absl::OkStatus();
+}
 absl::StatusOr<ObservedContainer> Workload::OwnerOfPort(uint32_t) {
   return absl::NotFoundError("no container publishes a port");
 }

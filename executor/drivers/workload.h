@@ -98,6 +98,13 @@ class Workload {
   // Lets the slot answer to the services' names for shared services and workers; the other one no
   // longer does.
   virtual absl::Status AnswerToNames(const StagedRelease& release, pb::Slot slot);
+  // The same for a container that was taken over and stands for `slot`: it answers to the names, and
+  // the other slot, which runs `release`, no longer does.
+  virtual absl::Status AdoptedAnswers(const StagedRelease& release, const std::string& container,
+                                      pb::Slot slot);
+  // Such a container is no longer found by the names of `release`'s services. Connections to it end.
+  virtual absl::Status AdoptedLeavesNames(const StagedRelease& release,
+                                          const std::string& container);
   // Stops and removes the slot's containers; answers their ids. A slot that is not there is fine.
   virtual absl::StatusOr<std::vector<std::string>> RemoveSlot(const std::string& app, pb::Slot slot,
                                                               const CallContext& call) = 0;

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 
+#include "common/adopted_release.h"
 #include "common/durations.h"
 #include "common/spec.h"
 #include "common/status.h"
@@ -85,6 +86,11 @@ StepOutcome Steps::Retire(const StagedRelease& release, pb::Slot slot, const Ste
       std::max<std::chrono::nanoseconds>(warm, std::chrono::seconds(known.drain_until() - now));
   *evidence.mutable_kept_warm() = ToProto(kept);
   outcome.summary = absl::StrCat(SlotWord(slot), " stays warm for ", FormatDuration(kept));
+  // Nothing that serves uses it any more, so nothing is lost when it is known by no name from here on.
+  if (outcome.status.ok() && !facts.adopted_container().empty() && HoldsAdopted(facts, slot) &&
+      !release.release.empty()) {
+    outcome.status = parts_.workload.AdoptedLeavesNames(release, facts.adopted_container());
+  }
   return outcome;
 }
 
@@ -203,6 +209,18 @@ absl::Status Steps::NoteProven(const std::string& app, const std::string& releas
   return absl::OkStatus();
 }
 
+absl::Status Steps::ConfirmAdopted(const xpb::ApplicationFacts& facts, pb::Slot slot,
+                                   const StepCall& call, pb::ConfirmEvidence& evidence) {
+  if (!HoldsAdopted(facts, slot) || !AdoptedRuns(facts, call.cancellation)) {
+    return Failure(
+        pb::FAILURE_REASON_CONTAINER_DIED,
+        absl::StrCat(SlotWord(slot), ", which serves, is not the version that was taken over"));
+  }
+  if (!facts.adopted_container().empty())
+    evidence.add_containers(facts.adopted_container().substr(0, 12));
+  return absl::OkStatus();
+}
+
 StepOutcome Steps::Confirm(const std::string& app, const xpb::ConfirmCommand& command,
                            const StepCall& call) {
   const xpb::ApplicationFacts facts = parts_.journal.FactsOf(app);
@@ -224,6 +242,12 @@ StepOutcome Steps::Confirm(const std::string& app, const xpb::ConfirmCommand& co
         pb::FAILURE_REASON_INTERNAL,
         absl::StrCat("nginx does not serve ", SlotWord(command.slot()), " any more, it serves ",
                      loaded->generation == 0 ? "nothing of ours" : SlotWord(loaded->slot)));
+    return outcome;
+  }
+  if (command.release() == kAdoptedRelease) {
+    outcome.status = ConfirmAdopted(facts, command.slot(), call, evidence);
+    outcome.summary =
+        absl::StrCat(SlotWord(command.slot()), " serves the version that was taken over");
     return outcome;
   }
   const bool of_release =

@@ -2,6 +2,7 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 
+#include "common/adopted_release.h"
 #include "common/file.h"
 #include "common/spec.h"
 #include "common/status.h"
@@ -95,6 +96,8 @@ pb::HostPlan Steps::Plan(const xpb::PlanRequest& request) {
   if (const auto serving = parts_.workload.Observe(spec.app(), active, nullptr);
       serving.ok() && !serving->containers.empty()) {
     plan.set_serving_release(serving->containers.front().release);
+  } else if (!found->adoptable && HoldsAdopted(facts, active)) {
+    plan.set_serving_release(kAdoptedRelease);
   }
   if (plan.serving_release() == request.release())
     plan.add_notes("this release serves here already");

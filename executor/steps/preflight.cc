@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 
+#include "common/adopted_release.h"
 #include "common/file.h"
 #include "common/logging.h"
 #include "common/spec.h"
@@ -152,6 +153,15 @@ absl::StatusOr<pb::Slot> Steps::LookAtNginx(const pb::ApplicationSpec& spec,
   return active;
 }
 
+std::string Steps::WarmRelease(const pb::ApplicationSpec& spec, const xpb::ApplicationFacts& facts,
+                               pb::Slot slot) const {
+  const xpb::SlotFacts* known = FindSlot(facts, slot);
+  if (known == nullptr || known->warm_until() == 0) return "";
+  if (HoldsAdopted(facts, slot)) return AdoptedRuns(facts, nullptr) ? kAdoptedRelease : "";
+  const auto warm = WorkloadOf(spec).Observe(spec.app(), slot, nullptr);
+  return warm.ok() && warm->AllRunning() ? warm->containers.front().release : "";
+}
+
 void Steps::LookAtSlots(const pb::ApplicationSpec& spec, const std::string& wanted,
                         xpb::ApplicationFacts& facts, pb::PreflightEvidence& evidence) {
   const std::string& app = spec.app();
@@ -159,13 +169,10 @@ void Steps::LookAtSlots(const pb::ApplicationSpec& spec, const std::string& want
   if (const auto serving = workload.Observe(app, evidence.active_slot(), nullptr);
       serving.ok() && !serving->containers.empty()) {
     evidence.set_active_release(serving->containers.front().release);
+  } else if (evidence.adopted_port() == 0 && HoldsAdopted(facts, evidence.active_slot())) {
+    evidence.set_active_release(kAdoptedRelease);
   }
-  const auto warm = workload.Observe(app, evidence.candidate_slot(), nullptr);
-  const xpb::SlotFacts* known = FindSlot(facts, evidence.candidate_slot());
-  if (!warm.ok() || !warm->AllRunning() || known == nullptr || known->warm_until() == 0 ||
-      warm->containers.front().release != wanted) {
-    return;
-  }
+  if (wanted.empty() || WarmRelease(spec, facts, evidence.candidate_slot()) != wanted) return;
   evidence.set_candidate_is_warm(true);
   // Its time must not end before it serves.
   const int64_t needed =
@@ -189,12 +196,19 @@ StepOutcome Steps::Preflight(const xpb::PreflightCommand& command, const StepCal
   facts.set_active_slot(evidence.adopted_port() == 0 ? *active : pb::SLOT_UNSPECIFIED);
   const pb::Slot candidate = *active == pb::SLOT_UNSPECIFIED ? pb::SLOT_BLUE : OtherSlot(*active);
   evidence.set_candidate_slot(candidate);
-  if (!command.spec().has_site()) {
+  const bool to_adopted = command.release() == kAdoptedRelease;
+  if (!command.spec().has_site() && !to_adopted) {
     outcome.status = CheckCandidatePort(command.spec(), facts, candidate);
     if (outcome.status.ok()) outcome.status = parts_.workload.CheckProjects(command.spec());
     if (!outcome.status.ok()) return outcome;
   }
   LookAtSlots(command.spec(), command.release(), facts, evidence);
+  if (to_adopted && !evidence.candidate_is_warm()) {
+    outcome.status = Failure(pb::FAILURE_REASON_PREFLIGHT,
+                             "the version that was taken over is not there any more",
+                             "deploy a release, or `slipway rollback --to` one");
+    return outcome;
+  }
   outcome.status = Commit(parts_.journal, facts);
   outcome.summary = *active == pb::SLOT_UNSPECIFIED
                         ? absl::StrCat("nothing serves yet; ", SlotWord(candidate), " is first")

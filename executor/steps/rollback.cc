@@ -1,6 +1,7 @@
 // A rollback that is decided on the host itself, with or without a controller.
 #include "absl/strings/str_cat.h"
 
+#include "common/adopted_release.h"
 #include "common/logging.h"
 #include "common/spec.h"
 #include "common/status.h"
@@ -61,10 +62,12 @@ StepOutcome Steps::GoBackToProven(const std::string& app, const StepCall& call,
     *release = slot.release();
     return switch_back(slot.release());
   }
-  if (facts.adopted_port() != 0 &&
-      facts.adopted_port() == PortOfSlot(facts.spec(), facts, target)) {
+  if (HoldsAdopted(facts, target)) {
     StepOutcome outcome = GoBackToAdopted(facts, target, state->active_slot(), call);
-    if (outcome.status.ok()) return outcome;
+    if (outcome.status.ok()) {
+      *release = kAdoptedRelease;
+      return outcome;
+    }
   }
   for (int i = facts.releases_size() - 1; i >= 0; --i) {
     const xpb::ReleaseFacts& known = facts.releases(i);
@@ -87,10 +90,8 @@ StepOutcome Steps::GoBackToProven(const std::string& app, const StepCall& call,
 // The version that was taken over has no release here; its workers are its own project's.
 StepOutcome Steps::GoBackToAdopted(const xpb::ApplicationFacts& facts, pb::Slot target,
                                    pb::Slot left, const StepCall& call) {
-  StepOutcome outcome = Switch("", target, call);
+  StepOutcome outcome = Switch(kAdoptedRelease, target, call);
   if (!outcome.status.ok()) return outcome;
-  absl::StrAppend(&outcome.summary,
-                  "; it is the version that was taken over, and the workers stay as they are");
   const absl::Status retired = Retire({facts.app(), "", facts.spec()}, left, call).status;
   if (!retired.ok()) absl::StrAppend(&outcome.summary, "; but: ", std::string(retired.message()));
   return outcome;

@@ -3,6 +3,7 @@
 
 #include "absl/strings/str_cat.h"
 
+#include "common/adopted_release.h"
 #include "common/durations.h"
 #include "common/failpoint.h"
 #include "common/file.h"
@@ -163,7 +164,9 @@ absl::StatusOr<LoadedConfig> Steps::AwaitNginx(const xpb::ApplicationFacts& fact
   }
 }
 
-StepOutcome Steps::Switch(const std::string& release, pb::Slot to, const StepCall& call) {
+StepOutcome Steps::Switch(const std::string& wanted, pb::Slot to, const StepCall& call) {
+  // The version that was taken over has no release here.
+  const std::string release = wanted == kAdoptedRelease ? "" : wanted;
   const std::string& app = call.operation.app();
   const xpb::ApplicationFacts facts = parts_.journal.FactsOf(app);
   const auto known = parts_.journal.IntentOf(call.operation.id());
@@ -207,6 +210,20 @@ StepOutcome Steps::Switch(const std::string& release, pb::Slot to, const StepCal
   return FinishSwitch(app, *planned, CarryOut(*planned, facts));
 }
 
+absl::Status Steps::MoveNames(const xpb::ApplicationFacts& facts, const std::string& release,
+                              pb::Slot to) {
+  if (!release.empty()) {
+    SLIPWAY_ASSIGN_OR_RETURN(const StagedRelease staged, LoadStaged(facts.app(), release));
+    return WorkloadOf(staged.spec).AnswerToNames(staged, to);
+  }
+  // What the names are is the other slot's to say.
+  const xpb::SlotFacts* other = FindSlot(facts, OtherSlot(to));
+  if (facts.adopted_container().empty() || other == nullptr || other->release().empty())
+    return absl::OkStatus();
+  SLIPWAY_ASSIGN_OR_RETURN(const StagedRelease staged, LoadStaged(facts.app(), other->release()));
+  return parts_.workload.AdoptedAnswers(staged, facts.adopted_container(), to);
+}
+
 // Takes what nginx proved into the facts.
 StepOutcome Steps::FinishSwitch(const std::string& app, const xpb::SwitchIntent& intent,
                                 const SwitchOutcome& switched) {
@@ -247,11 +264,13 @@ StepOutcome Steps::FinishSwitch(const std::string& app, const xpb::SwitchIntent&
       absl::StrCat(SlotWord(intent.to()), " serves, proven ",
                    FormatDuration(FromProto(switched.evidence.proven())),
                    facts.spec().has_site() ? " after the link changed" : " after the reload");
-  if (release.empty()) return outcome;
-  const auto staged = LoadStaged(app, release);
-  const absl::Status named =
-      staged.ok() ? WorkloadOf(staged->spec).AnswerToNames(*staged, intent.to()) : staged.status();
-  if (!named.ok()) {
+  if (release.empty()) {
+    absl::StrAppend(&outcome.summary, "; it is the version that was taken over",
+                    facts.workers_release().empty()
+                        ? ""
+                        : ", and the workers stay those of " + facts.workers_release());
+  }
+  if (const absl::Status named = MoveNames(facts, release, intent.to()); !named.ok()) {
     // Visitors are served; what the workers see is mended by the next deployment or rollback.
     absl::StrAppend(&outcome.summary,
                     "; but workers do not find it by name: ", std::string(named.message()));

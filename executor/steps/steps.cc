@@ -4,11 +4,13 @@
 
 #include "absl/strings/str_cat.h"
 
+#include "common/adopted_release.h"
 #include "common/durations.h"
 #include "common/file.h"
 #include "common/logging.h"
 #include "common/spec.h"
 #include "common/status.h"
+#include "executor/drivers/http_client.h"
 #include "executor/facts.h"
 #include "executor/failure.h"
 #include "executor/steps/local_port.h"
@@ -17,6 +19,7 @@ namespace slipway::executor {
 namespace {
 
 constexpr std::chrono::seconds kUsedSlotIsKept{600};
+constexpr std::chrono::seconds kAdoptedAnswers{2};
 
 }  // namespace
 
@@ -86,6 +89,11 @@ StepOutcome Steps::Dispatch(const xpb::ExecuteRequest& request, const StepCall& 
       return with(request.drain().release(),
                   [&](const auto& at) { return Drain(at, request.drain().slot(), call); });
     case xpb::ExecuteRequest::kRetire:
+      // The version that was taken over is no release on this host, and says nothing of its own.
+      if (request.retire().release() == kAdoptedRelease) {
+        const pb::ApplicationSpec spec = parts_.journal.FactsOf(app).spec();
+        return Retire({app, "", spec}, request.retire().slot(), call);
+      }
       return with(request.retire().release(),
                   [&](const auto& at) { return Retire(at, request.retire().slot(), call); });
     case xpb::ExecuteRequest::kWorkers:
@@ -127,6 +135,21 @@ uint32_t Steps::PortOfSlot(const pb::ApplicationSpec& spec, const xpb::Applicati
   // Facts of an older executor: the slot runs as its own release says.
   const auto staged = LoadStaged(facts.app(), known->release());
   return PortOf(staged.ok() ? staged->spec : spec, slot);
+}
+
+bool Steps::HoldsAdopted(const xpb::ApplicationFacts& facts, pb::Slot slot) const {
+  const xpb::SlotFacts* known = FindSlot(facts, slot);
+  return slot != pb::SLOT_UNSPECIFIED && facts.adopted_port() != 0 &&
+         (known == nullptr || known->release().empty()) &&
+         facts.adopted_port() == PortOfSlot(facts.spec(), facts, slot);
+}
+
+bool Steps::AdoptedRuns(const xpb::ApplicationFacts& facts, Cancellation* cancellation) const {
+  if (parts_.workload.OwnerOfPort(facts.adopted_port()).ok()) return true;
+  HttpEndpoint endpoint;
+  endpoint.address = parts_.settings.address;
+  endpoint.port = facts.adopted_port();
+  return TryTcp(endpoint, kAdoptedAnswers, std::chrono::milliseconds(0), cancellation).ok();
 }
 
 Workload& Steps::WorkloadOf(const pb::ApplicationSpec& spec) const {
@@ -279,12 +302,14 @@ absl::StatusOr<xpb::ApplicationState> Steps::Inspect(const std::string& app) {
   for (const pb::Slot slot : {pb::SLOT_BLUE, pb::SLOT_GREEN}) {
     SLIPWAY_ASSIGN_OR_RETURN(const ObservedSlot observed,
                              WorkloadOf(facts.spec()).Observe(app, slot, nullptr));
-    if (observed.containers.empty()) continue;
+    // Before the first switch it serves by a file that is not ours, and is nobody's slot yet.
+    const bool adopted = state.active_slot() != pb::SLOT_UNSPECIFIED && HoldsAdopted(facts, slot);
+    if (observed.containers.empty() && !adopted) continue;
     xpb::SlotState& slot_state = *state.add_slots();
     slot_state.set_slot(slot);
     slot_state.set_port(PortOfSlot(facts.spec(), facts, slot));
-    slot_state.set_release(observed.containers.front().release);
-    slot_state.set_running(observed.AllRunning());
+    slot_state.set_release(adopted ? kAdoptedRelease : observed.containers.front().release);
+    slot_state.set_running(adopted ? AdoptedRuns(facts, nullptr) : observed.AllRunning());
     slot_state.set_serving(slot == state.active_slot());
     const xpb::SlotFacts* known = FindSlot(facts, slot);
     if (!slot_state.serving() && known != nullptr && known->warm_until() > now) {

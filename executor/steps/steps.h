@@ -106,6 +106,10 @@ class Steps {
   // A change of the specification does not move a slot that runs.
   uint32_t PortOfSlot(const pb::ApplicationSpec& spec, const xpb::ApplicationFacts& facts,
                       pb::Slot slot) const;
+  // The slot is that of the version that was taken over, which has not been stopped yet.
+  bool HoldsAdopted(const xpb::ApplicationFacts& facts, pb::Slot slot) const;
+  // Somebody listens on its port, in a container or not.
+  bool AdoptedRuns(const xpb::ApplicationFacts& facts, Cancellation* cancellation) const;
   // By the kind of application.
   Workload& WorkloadOf(const pb::ApplicationSpec& spec) const;
   // What serves, by nginx's own word; of a static site by its link.
@@ -136,6 +140,9 @@ class Steps {
   absl::Status ForgetPlaceholderElsewhere(xpb::ApplicationFacts& facts, const NginxSite& site);
   void LookAtSlots(const pb::ApplicationSpec& spec, const std::string& wanted,
                    xpb::ApplicationFacts& facts, pb::PreflightEvidence& evidence);
+  // The release that the slot runs, ready to serve and kept warm; empty when it is not.
+  std::string WarmRelease(const pb::ApplicationSpec& spec, const xpb::ApplicationFacts& facts,
+                          pb::Slot slot) const;
   absl::Status ReserveProofPorts(const pb::ApplicationSpec& spec, xpb::ApplicationFacts& facts);
   absl::Status CheckCandidatePort(const pb::ApplicationSpec& spec,
                                   const xpb::ApplicationFacts& facts, pb::Slot candidate);
@@ -149,11 +156,15 @@ class Steps {
   StepOutcome Health(const StagedRelease& release, pb::Slot slot, const StepCall& call);
   StepOutcome Hook(const StagedRelease& release, const std::string& hook, const StepCall& call);
   // serve.cc
-  StepOutcome Switch(const std::string& release, pb::Slot to, const StepCall& call);
+  StepOutcome Switch(const std::string& wanted, pb::Slot to, const StepCall& call);
   SwitchOutcome CarryOut(const xpb::SwitchIntent& intent, const xpb::ApplicationFacts& facts);
   SwitchOutcome Settle(const xpb::SwitchIntent& intent, const xpb::ApplicationFacts& facts);
   StepOutcome FinishSwitch(const std::string& app, const xpb::SwitchIntent& intent,
                            const SwitchOutcome& outcome);
+  // Lets what serves now be found by the services' names. `release` is empty for the version that was
+  // taken over.
+  absl::Status MoveNames(const xpb::ApplicationFacts& facts, const std::string& release,
+                         pb::Slot to);
   // NOT_FOUND when there was no file.
   absl::StatusOr<std::string> TextToGoBackTo(const xpb::ApplicationFacts& facts,
                                              const LoadedConfig& loaded,
@@ -190,6 +201,9 @@ class Steps {
   absl::Status KeepMounted(const std::string& app, const xpb::ApplicationFacts& facts,
                            std::set<std::string>& kept, pb::PruneEvidence& evidence);
   StepOutcome Prune(const std::string& app, const xpb::PruneCommand& command, const StepCall& call);
+  // Confirm() of the version that was taken over.
+  absl::Status ConfirmAdopted(const xpb::ApplicationFacts& facts, pb::Slot slot,
+                              const StepCall& call, pb::ConfirmEvidence& evidence);
   absl::Status NoteProven(const std::string& app, const std::string& release);
   StepOutcome Confirm(const std::string& app, const xpb::ConfirmCommand& command,
                       const StepCall& call);

@@ -7,6 +7,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "common/adopted_release.h"
 #include "tests/contract/store_fixture.h"
 
 namespace slipway::controller {

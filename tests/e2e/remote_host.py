@@ -84,6 +84,9 @@ def serving(host):
 
 
 class RemoteHost:
+    # Folders of the machine that the host has in the same place, beside its share.
+    mounts = ()
+
     def __init__(self, name, address, folder, share):
         self.name = name
         self.address = address
@@ -114,7 +117,7 @@ class RemoteHost:
         run("docker", "run", "-d", "--name", self.container, "--network", "host", "--cap-add", "SYS_ADMIN",
             "--security-opt", "seccomp=unconfined", "--tmpfs", "/run", "--tmpfs", "/run/lock",
             "-v", "/sys/fs/cgroup:/sys/fs/cgroup:rw", "-v", "/var/run/docker.sock:/run/docker.sock",
-            "-v", f"{self.share}:{self.share}", "-e", "container=docker", IMAGE, "/lib/systemd/systemd")
+            *(word for folder in (self.share, *self.mounts) for word in ("-v", f"{folder}:{folder}")), "-e", "container=docker", IMAGE, "/lib/systemd/systemd")
         until(30, lambda: self.inside("systemctl", "is-active", "--quiet", "ssh", "nginx").returncode == 0, "the host is up")
 
     def stop(self):

@@ -3,6 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 
+#include "common/adopted_release.h"
 #include "common/spec.h"
 #include "common/status.h"
 
@@ -55,17 +56,17 @@ void SimulatedHost::Preflight(const std::string& release, pb::PreflightEvidence&
 
 void SimulatedHost::Switch(const xpb::SwitchCommand& command, xpb::StepResult& result) {
   pb::SwitchEvidence& seen = *result.mutable_evidence()->mutable_switch_();
-  const bool adopted =
-      command.to() == pb::SLOT_BLUE && adopted_port_ != 0 && !slots_.contains(pb::SLOT_BLUE);
-  if (!adopted && !slots_.contains(command.to())) {
+  // From here on what was taken over stands in its slot.
+  if (adopted_port_ != 0 && active_ == pb::SLOT_UNSPECIFIED)
+    slots_[pb::SLOT_BLUE] = kAdoptedRelease;
+  if (!slots_.contains(command.to())) {
     violations_.push_back("switched to a slot where nothing runs");
   }
   seen.set_from(active_);
   seen.set_to(command.to());
-  active_ = adopted ? pb::SLOT_UNSPECIFIED : command.to();
+  active_ = command.to();
   seen.set_generation(++generation_);
   proven_.insert(slots_[active_]);
-  if (active_ == pb::SLOT_UNSPECIFIED) slots_.erase(active_);
 }
 
 xpb::StepResult SimulatedHost::Perform(const xpb::ExecuteRequest& request,

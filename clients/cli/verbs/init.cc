@@ -1,5 +1,6 @@
 // slipway init: a commented slipway.yaml from an existing compose file, or for a static site. Guesses
 // are marked as such; nothing is overwritten.
+#include <algorithm>
 #include <filesystem>
 #include <set>
 
@@ -10,6 +11,7 @@
 #include "absl/strings/str_replace.h"
 
 #include "clients/cli/verb.h"
+#include "common/env_file.h"
 #include "common/file.h"
 #include "common/names.h"
 #include "common/status.h"
@@ -33,6 +35,9 @@ struct Guess {
   std::set<std::string> slotted;
   std::set<std::string> workers;
   std::set<std::string> shared;
+  std::set<std::string> jobs;
+  // What compose calls the project when it is told nothing.
+  std::string project;
   std::string port_variable;
   uint32_t port = 8000;
   std::string health_path = "/health";
@@ -85,8 +90,56 @@ YAML::Node ValueOf(const YAML::Node& map, const char* key) {
   return YAML::Node(YAML::NodeType::Undefined);
 }
 
+// Services that others wait for to end well.
+std::set<std::string> AwaitedToEnd(const YAML::Node& services) {
+  std::set<std::string> names;
+  for (const auto& item : services) {
+    const YAML::Node depends = ValueOf(item.second, "depends_on");
+    if (!depends.IsDefined() || !depends.IsMap()) continue;
+    for (const auto& one : depends) {
+      const YAML::Node condition =
+          one.second.IsMap() ? one.second["condition"] : YAML::Node(YAML::NodeType::Undefined);
+      if (condition && condition.IsScalar() &&
+          condition.Scalar() == "service_completed_successfully")
+        names.insert(one.first.Scalar());
+    }
+  }
+  return names;
+}
+
+bool RunsOnce(const YAML::Node& service) {
+  const YAML::Node restart = ValueOf(service, "restart");
+  return !restart.IsDefined() || !restart.IsScalar() || restart.Scalar() == "no" ||
+         restart.Scalar() == "false";
+}
+
+// Compose's own rule: `name:` of the file, COMPOSE_PROJECT_NAME of the `.env` beside it, or the folder's
+// name in lower case without what is no letter, digit, `-` or `_`.
+std::string ComposeProject(const YAML::Node& root, const std::string& path) {
+  std::string name;
+  if (const YAML::Node written = root["name"]; written && written.IsScalar())
+    name = written.Scalar();
+  std::error_code error;
+  const fs::path folder = fs::absolute(path, error).parent_path();
+  if (name.empty() || absl::StrContains(name, "$")) {
+    name.clear();
+    const auto text = ReadFile(folder / ".env");
+    const auto variables = text.ok() ? ParseEnvFile(*text) : absl::StatusOr<Environment>();
+    if (variables.ok() && variables->contains("COMPOSE_PROJECT_NAME"))
+      name = variables->at("COMPOSE_PROJECT_NAME");
+  }
+  if (name.empty()) name = folder.lexically_normal().filename().string();
+  absl::AsciiStrToLower(&name);
+  std::erase_if(name, [](char c) {
+    return !absl::ascii_isalnum(static_cast<unsigned char>(c)) && c != '-' && c != '_';
+  });
+  name.erase(0, std::min(name.find_first_not_of("-_"), name.size()));
+  return name;
+}
+
 // A service that is built and publishes a port answers requests; one that is built and publishes
-// none works in the background; what comes as an image is a database or the like.
+// none works in the background, or runs once before others; what comes as an image is a database or
+// the like.
 absl::StatusOr<Guess> ReadComposeFile(const std::string& path) {
   SLIPWAY_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
   Guess guess;
@@ -96,13 +149,17 @@ absl::StatusOr<Guess> ReadComposeFile(const std::string& path) {
     const YAML::Node services = root["services"];
     if (!services || !services.IsMap())
       return absl::InvalidArgumentError(absl::StrCat(path, ": has no services"));
+    guess.project = ComposeProject(root, path);
+    const std::set<std::string> awaited = AwaitedToEnd(services);
     for (const auto& item : services) {
       const std::string name = item.first.Scalar();
       const YAML::Node service = item.second;
       const bool built = ValueOf(service, "build").IsDefined();
       const YAML::Node ports = ValueOf(service, "ports");
       const bool publishes = ports.IsDefined() && ports.size() > 0;
-      if (!built) {
+      if (awaited.contains(name) && RunsOnce(service) && !publishes) {
+        guess.jobs.insert(name);
+      } else if (!built) {
         guess.shared.insert(name);
       } else if (publishes) {
         guess.slotted.insert(name);
@@ -154,19 +211,26 @@ std::string Render(const std::string& app, const std::string& host, const Guess&
     absl::StrAppend(&text, "  # Replaced after the switch, never two at once.\n  workers: [",
                     absl::StrJoin(guess.workers, ", "), "]\n");
   }
+  if (!guess.jobs.empty()) {
+    absl::StrAppend(
+        &text, "  # Run to their end, once per release, before its first slot starts.\n  jobs: [",
+        absl::StrJoin(guess.jobs, ", "), "]\n");
+  }
   if (!guess.shared.empty()) {
     absl::StrAppend(&text, "  # Everything else is shared by both slots and left running: ",
                     absl::StrJoin(guess.shared, ", "), "\n");
   }
-  absl::StrAppend(
-      &text,
-      "  # An installation that runs already is adopted by its compose project's name:\n"
-      "  # project: ",
-      app,
-      "\n\n"
-      "# The two host ports between which nginx switches.\n"
-      "slots: {blue: ",
-      guess.port, ", green: ", guess.port + 1, "}\n");
+  absl::StrAppend(&text,
+                  "  # The compose project of the shared services and their volumes. An "
+                  "installation that runs already "
+                  "is taken\n  # over by its project's name (`docker compose ls`); this is what "
+                  "compose calls it here:\n",
+                  guess.project == app || guess.project.empty() ? "  # project: " : "  project: ",
+                  guess.project.empty() ? app : guess.project,
+                  "\n\n"
+                  "# The two host ports between which nginx switches.\n"
+                  "slots: {blue: ",
+                  guess.port, ", green: ", guess.port + 1, "}\n");
   if (!guess.port_variable.empty()) {
     absl::StrAppend(
         &text,
@@ -253,9 +317,10 @@ int Init(Session& session, const Options& options) {
   const auto listed = [](const std::set<std::string>& services) {
     return services.empty() ? "none" : absl::StrJoin(services, ", ");
   };
-  return Write(session, Render(app, options.host, *guess),
-               absl::StrCat("slotted ", listed(guess->slotted), "; workers ",
-                            listed(guess->workers), "; shared ", listed(guess->shared)));
+  return Write(
+      session, Render(app, options.host, *guess),
+      absl::StrCat("slotted ", listed(guess->slotted), "; workers ", listed(guess->workers),
+                   "; jobs ", listed(guess->jobs), "; shared ", listed(guess->shared)));
 }
 
 }  // namespace
