@@ -184,13 +184,16 @@ class Reader {
         return absl::OkStatus();
       case FieldDescriptor::CPPTYPE_UINT32: {
         uint32_t number = 0;
-        const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-        const bool octal_looking = text.size() > 1 && text.front() == '0';
-        if (error != std::errc() || end != text.data() + text.size() || octal_looking) {
-          return Wrong(node, path, absl::StrCat("expected a whole number, found `", text, "`"));
-        }
+        SLIPWAY_RETURN_IF_ERROR(ReadWholeNumber(node, path, number));
         add ? reflection->AddUInt32(&message, &field, number)
             : reflection->SetUInt32(&message, &field, number);
+        return absl::OkStatus();
+      }
+      case FieldDescriptor::CPPTYPE_UINT64: {
+        uint64_t number = 0;
+        SLIPWAY_RETURN_IF_ERROR(ReadWholeNumber(node, path, number));
+        add ? reflection->AddUInt64(&message, &field, number)
+            : reflection->SetUInt64(&message, &field, number);
         return absl::OkStatus();
       }
       case FieldDescriptor::CPPTYPE_ENUM:
@@ -198,6 +201,17 @@ class Reader {
       default:
         return Wrong(node, path, "cannot be set from a file");
     }
+  }
+
+  template <typename Number>
+  absl::Status ReadWholeNumber(const YAML::Node& node, const std::string& path, Number& number) {
+    const std::string text = node.Scalar();
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    const bool octal_looking = text.size() > 1 && text.front() == '0';
+    if (error != std::errc() || end != text.data() + text.size() || octal_looking) {
+      return Wrong(node, path, absl::StrCat("expected a whole number, found `", text, "`"));
+    }
+    return absl::OkStatus();
   }
 
   absl::Status ReadEnum(const YAML::Node& node, const std::string& path,

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <optional>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
@@ -12,6 +11,7 @@
 #include "executor/drivers/compose_definition.h"
 #include "executor/drivers/compose_document.h"
 #include "executor/drivers/compose_kinds.h"
+#include "executor/drivers/compose_labels.h"
 #include "executor/drivers/compose_port.h"
 #include "executor/failure.h"
 #include "executor/paths.h"
@@ -38,33 +38,8 @@ std::set<std::string> NetworksOf(const json& service) {
   return networks;
 }
 
-void SetLabel(json& service, const std::string& name, const std::string& value) {
-  json& labels = service["labels"];
-  if (labels.is_array()) {
-    labels.push_back(absl::StrCat(name, "=", value));
-  } else {
-    if (!labels.is_object()) labels = json::object();
-    labels[name] = value;
-  }
-}
-
-// By these the executor finds what it made, so the file does not get to set them.
-void DropOurLabels(json& service) {
-  const auto labels = service.find("labels");
-  if (labels == service.end()) return;
-  json kept = labels->is_array() ? json::array() : json::object();
-  for (const auto& item : labels->items()) {
-    const std::string name = labels->is_array() && item.value().is_string()
-                                 ? item.value().get<std::string>()
-                                 : item.key();
-    if (absl::StartsWith(name, "slipway.")) continue;
-    if (labels->is_array()) {
-      kept.push_back(item.value());
-    } else {
-      kept[item.key()] = item.value();
-    }
-  }
-  *labels = std::move(kept);
+bool IsExternal(const json& resource) {
+  return resource.is_object() && resource.value("external", json(false)) != json(false);
 }
 
 // One container that nothing starts again.
@@ -273,7 +248,7 @@ class Cutter {
         json entry = json::object();
         if (definitions.is_object() && definitions.contains(key) && definitions[key].is_object())
           entry = definitions[key];
-        if (entry.value("external", json(false)) != json(false)) continue;
+        if (IsExternal(entry)) continue;
         resources.push_back(
             {{"key", key}, {"name", RealName(section, key)}, {"definition", std::move(entry)}});
       }
@@ -378,6 +353,8 @@ class Cutter {
     }
     for (const std::string& network : networks) {
       result_.slot_networks.push_back(RealName("networks", network));
+      if (IsExternal(input_.document.value("networks", json::object()).value(network, json())))
+        result_.external_slot_networks.push_back(result_.slot_networks.back());
     }
     result_.leaves_slot_network = kinds_.slotted.size() == 1 &&
                                   networks == std::set<std::string>{"default"} &&

@@ -100,6 +100,8 @@ struct CutResult {
   std::set<std::string> awaited_healthy;
   // Real names of the shared networks of slotted services.
   std::vector<std::string> slot_networks;
+  // Of these, the ones that the file takes from elsewhere: there the slotted services have no names.
+  std::vector<std::string> external_slot_networks;
   // The slot's only service has no private network: it is created on Docker's own bridge and leaves it
   // before it starts. Each network takes one of Docker's few address ranges and costs 30 ms when a
   // container starts and 100 ms when it stops. Only where nothing else depends on it: Docker publishes

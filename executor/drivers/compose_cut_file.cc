@@ -42,6 +42,7 @@ json ToJson(const CutResult& result) {
           {"shared_services", result.shared_services},
           {"awaited_healthy", result.awaited_healthy},
           {"slot_networks", result.slot_networks},
+          {"external_slot_networks", result.external_slot_networks},
           {"leaves_slot_network", result.leaves_slot_network},
           {"ordered_start", result.ordered_start},
           {"networks", result.networks},
@@ -63,7 +64,8 @@ absl::StatusOr<CutResult> CutFromJson(const json& written) {
                    {"parts", json::object()},
                    {"binds", json::array()},
                    {"mount_points", json::array()},
-                   {"shared_paths", json::object()}};
+                   {"shared_paths", json::object()},
+                   {"external_slot_networks", json::array()}};
   if (written.is_object()) document.update(written);
   // Written by ToJson() and by nobody else; anything unreadable is a damaged file, not a user's
   // mistake.
@@ -86,6 +88,7 @@ absl::StatusOr<CutResult> CutFromJson(const json& written) {
     document.at("shared_services").get_to(result.shared_services);
     document.at("awaited_healthy").get_to(result.awaited_healthy);
     document.at("slot_networks").get_to(result.slot_networks);
+    document.at("external_slot_networks").get_to(result.external_slot_networks);
     document.at("leaves_slot_network").get_to(result.leaves_slot_network);
     document.at("ordered_start").get_to(result.ordered_start);
     result.networks = document.at("networks");

@@ -138,6 +138,11 @@ absl::Status ComposeWorkload::FindServices(const StagedRelease& release, pb::Hos
     one.set_service(service);
     *plan.add_services() = std::move(one);
   }
+  for (const std::string& network : cut.external_slot_networks) {
+    plan.add_notes(absl::StrCat("on the external network ", network,
+                                " the slotted services have no name, for two slots would share it; "
+                                "what calls them from there goes through nginx"));
+  }
   AddState(cut, plan);
   SLIPWAY_RETURN_IF_ERROR(CheckAddresses(release, cut));
   return NoteAnonymousVolumes(cut, plan);

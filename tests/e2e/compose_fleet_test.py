@@ -9,10 +9,10 @@ import shutil
 import subprocess
 import sys
 
-import namespace_hosts
 import stack
+from compose_host import ComposeHost
 from namespace_hosts import PORT, Controller, begin, begun
-from stack import APP, BUILD, QUICKSTART, SITE, Load, run, slipway, slipway_json, until, write
+from stack import APP, QUICKSTART, SITE, Load, run, slipway, slipway_json, until, write
 
 NAMES = ["host-1", "host-2", "host-3", "host-4"]
 OVER_SSH = NAMES[2:]
@@ -22,54 +22,9 @@ PHASES = ("preflight.intended", "stage.acted", "start.recorded", "health.acted",
           "retire.recorded")
 
 
-class ComposeHost(namespace_hosts.Host):
+class FaultyHost(ComposeHost):
     def __init__(self, name, compose):
-        super().__init__(name, over_ssh=name in OVER_SSH)
-        self.compose = compose
-        self.engine = f"{self.folder}/docker.sock"
-
-    def nginx_http(self):
-        return "map $http_upgrade $connection_upgrade { default upgrade; '' ''; }"
-
-    def executor_settings(self):
-        return f"docker_socket: {self.engine}\ncompose: [{self.compose}]"
-
-    def docker(self, *arguments):
-        return run("docker", "-H", f"unix://{self.engine}", *arguments, env=dict(os.environ, DOCKER_BUILDKIT="0"))
-
-    def has_engine(self):
-        return subprocess.run(["docker", "-H", f"unix://{self.engine}", "info"], check=False, capture_output=True).returncode == 0
-
-    def set_up(self):
-        super().set_up()
-        until(10, lambda: os.path.exists(f"{self.folder}/nginx.pid"), "nginx runs")
-        # The upstream that it names comes with the first deployment.
-        write(f"{self.etc}/nginx/sites-enabled/hello.conf", f"""server {{
-  listen 127.0.0.1:{PORT};
-  location / {{
-    proxy_pass http://hello_backend;
-    proxy_http_version 1.1;
-    proxy_set_header Host $host;
-    proxy_set_header Upgrade $http_upgrade;
-    proxy_set_header Connection $connection_upgrade;
-    proxy_buffering off;
-  }}
-}}
-""")
-        # Not by `ip netns exec`, which hides the control groups.
-        self.start("dockerd", "nsenter", f"--net=/var/run/netns/{self.space}", "dockerd", "--data-root", f"{self.folder}/docker",
-                   "--exec-root", f"{self.folder}/docker-run", "--pidfile", f"{self.folder}/docker.pid", "-H", f"unix://{self.engine}",
-                   "--containerd-namespace", self.space, "--containerd-plugins-namespace", f"{self.space}-plugins")
-        until(60, self.has_engine, f"{self.name} has an engine")
-        self.base_image()
-
-    def base_image(self, setting=""):
-        """What the application's image is built on, here."""
-        folder = f"{self.folder}/base"
-        write(f"{folder}/Dockerfile", "\n".join(["FROM scratch", "COPY hello /hello", 'ENTRYPOINT ["/hello"]', setting]) + "\n")
-        if not os.path.exists(f"{folder}/hello"):
-            shutil.copy(f"{BUILD}/deploy/hello", folder)
-        self.docker("build", "-q", "-t", "hello-base:1", folder)
+        super().__init__(name, compose, over_ssh=name in OVER_SSH)
 
     def steal_port(self):
         """nginx -t and -s reload say yes to this, and nginx keeps its old configuration, for it cannot bind."""
@@ -82,19 +37,11 @@ class ComposeHost(namespace_hosts.Host):
         self.end("thief")
         os.remove(f"{self.etc}/nginx/sites-enabled/stolen.conf")
 
-    def tear_down(self):
-        if "dockerd" in self.children and self.has_engine():
-            containers = self.docker("ps", "-aq").split()
-            if containers:
-                self.docker("rm", "-f", *containers)
-            self.end("dockerd")
-        super().tear_down()
-
 
 @contextlib.contextmanager
 def fleet():
     composes = list(stack.composes().values())
-    hosts = [ComposeHost(name, composes[number % len(composes)]) for number, name in enumerate(NAMES)]
+    hosts = [FaultyHost(name, composes[number % len(composes)]) for number, name in enumerate(NAMES)]
     controller = Controller(hosts)
     try:
         for host in hosts:

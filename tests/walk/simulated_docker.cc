@@ -42,6 +42,23 @@ void SimulatedDocker::Kill(uint32_t port) {
   }
 }
 
+void SimulatedDocker::StopAll() {
+  away = true;
+  for (SimulatedContainer& container : containers) {
+    container.starts_again = container.starts_again || container.running;
+    container.running = false;
+  }
+}
+
+void SimulatedDocker::ComeBack() {
+  away = false;
+  for (SimulatedContainer& container : containers) {
+    if (!std::exchange(container.starts_again, false)) continue;
+    container.running = true;
+    ++container.starts;
+  }
+}
+
 ObservedContainer SimulatedDocker::ToObserved(const SimulatedContainer& container) const {
   ObservedContainer observed;
   observed.id = container.id;
@@ -86,7 +103,7 @@ absl::StatusOr<pb::SharedEvidence> SimulatedDocker::EnsureShared(const Release& 
         return container.app == release.app && container.role == "shared";
       });
   if (!there)
-    Run({"", release.app, "shared", pb::SLOT_UNSPECIFIED, release.release, 0, true, 1, ""});
+    Run({"", release.app, "shared", pb::SLOT_UNSPECIFIED, release.release, 0, true, 1, "", false});
   return pb::SharedEvidence();
 }
 
@@ -108,7 +125,7 @@ absl::StatusOr<pb::StartEvidence> SimulatedDocker::StartSlot(const Release& rele
   if (OnPort(port) != nullptr || !programs[release.release].starts) {
     return Failure(pb::FAILURE_REASON_START, "web does not start");
   }
-  Run({"", release.app, "slot", slot, release.release, port, true, 1, ""});
+  Run({"", release.app, "slot", slot, release.release, port, true, 1, "", false});
   return evidence;
 }
 
@@ -165,7 +182,7 @@ absl::StatusOr<pb::WorkersEvidence> SimulatedDocker::ReplaceWorkers(const Releas
   std::erase_if(containers, [&](const SimulatedContainer& container) {
     return container.app == release.app && container.role == "worker";
   });
-  Run({"", release.app, "worker", pb::SLOT_UNSPECIFIED, release.release, 0, true, 1, ""});
+  Run({"", release.app, "worker", pb::SLOT_UNSPECIFIED, release.release, 0, true, 1, "", false});
   return pb::WorkersEvidence();
 }
 
@@ -185,7 +202,7 @@ absl::StatusOr<pb::HookEvidence> SimulatedDocker::RunHook(const Release& release
   std::erase_if(containers, [&](const SimulatedContainer& container) {
     return container.app == release.app && container.role == "hook";
   });
-  Run({"", release.app, "hook", pb::SLOT_UNSPECIFIED, release.release, 0, false, 1, key});
+  Run({"", release.app, "hook", pb::SLOT_UNSPECIFIED, release.release, 0, false, 1, key, false});
   return evidence;
 }
 

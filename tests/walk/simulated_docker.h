@@ -31,6 +31,8 @@ struct SimulatedContainer {
   int starts = 1;
   // Of a hook: the key of its run.
   std::string key;
+  // Docker starts it again.
+  bool starts_again = false;
 };
 
 class SimulatedDocker final : public executor::Workload {
@@ -51,6 +53,9 @@ class SimulatedDocker final : public executor::Workload {
   // As a person with the docker command does.
   void Run(SimulatedContainer container);
   void Kill(uint32_t port);
+  // The daemon ends, and with it all containers; those are started again when it is back.
+  void StopAll();
+  void ComeBack();
 
   absl::Status Prepare(const Release&, const pb::Manifest&, absl::string_view,
                        const Call&) override;

@@ -12,6 +12,7 @@ namespace slipway::testing {
 namespace {
 
 constexpr int kStepsOfAHistory = 100;
+constexpr uint64_t kTold = 5000;
 
 uint64_t FromEnvironment(const char* name, uint64_t otherwise) {
   const char* text = std::getenv(name);
@@ -24,11 +25,15 @@ TEST(Walk, LeavesTheHostInOrderAfterEveryStep) {
   uint64_t seed = FromEnvironment("SLIPWAY_WALK_SEED", 1);
   uint64_t steps = 0;
   for (; std::chrono::steady_clock::now() < end; ++seed) {
-    Walk walk(seed);
+    // One host, two or three.
+    Walk walk(seed, 1 + static_cast<int>(seed % 3));
     for (int i = 0; i < kStepsOfAHistory; ++i, ++steps) {
       ASSERT_TRUE(walk.Step()) << "SLIPWAY_WALK_SEED=" << seed << ", step " << i << "\n"
                                << walk.Report();
     }
+    if (steps % kTold != 0) continue;
+    std::printf("%lu steps so far\n", static_cast<unsigned long>(steps));
+    std::fflush(stdout);
   }
   std::printf("%lu steps walked, no violation; the next seed is %lu\n",
               static_cast<unsigned long>(steps), static_cast<unsigned long>(seed));

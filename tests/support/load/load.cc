@@ -175,12 +175,16 @@ void MixedLoad::Stop() {
 }
 
 void MixedLoad::Count(const std::string& kind, bool ok, const std::string& why) {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  Counts& counts = counts_[kind];
-  ++counts.requests;
-  if (ok) return;
-  ++counts.failed;
-  if (counts.first_failure.empty()) counts.first_failure = why;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    Counts& counts = counts_[kind];
+    ++counts.requests;
+    if (ok) return;
+    ++counts.failed;
+    if (counts.first_failure.empty()) counts.first_failure = why;
+  }
+  // While nobody serves, a client that asked again at once would take all of a processor.
+  Pause(mix_.pause_ms);
 }
 
 void MixedLoad::CountClosed(const std::string& kind, bool raced) {

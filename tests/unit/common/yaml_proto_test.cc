@@ -1,8 +1,13 @@
 #include "common/yaml_proto.h"
 
 #include <cmath>
+#include <string>
+#include <vector>
 
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include <gmock/gmock.h>
+#include <google/protobuf/descriptor.h>
 #include <gtest/gtest.h>
 
 #include "common/durations.h"
@@ -16,6 +21,7 @@ namespace slipway {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 using ::testing::StartsWith;
 
 std::string ErrorOf(absl::string_view text) {
@@ -32,6 +38,51 @@ pb::ApplicationSpec Parsed(absl::string_view text) {
   const absl::Status status = ParseYaml(text, "slipway.yaml", spec);
   EXPECT_TRUE(status.ok()) << status;
   return spec;
+}
+
+// Every field below `type`, as a file that sets it alone to a value of no kind in particular.
+void FilesWithOneKey(const google::protobuf::Descriptor& type, const std::string& before,
+                     const std::string& after, std::vector<std::string>& files) {
+  for (int i = 0; i < type.field_count(); ++i) {
+    const auto& field = *type.field(i);
+    const bool list = field.is_repeated() && !field.is_map();
+    const std::string key = absl::StrCat(before, "{", field.name(), ": ", list ? "[" : "");
+    const std::string end = absl::StrCat(list ? "]" : "", "}", after);
+    const bool message = field.cpp_type() == google::protobuf::FieldDescriptor::CPPTYPE_MESSAGE;
+    if (message && !field.is_map() &&
+        !absl::StartsWith(field.message_type()->full_name(), "google.")) {
+      FilesWithOneKey(*field.message_type(), key, end, files);
+    } else {
+      files.push_back(absl::StrCat(key, "1", end));
+    }
+  }
+}
+
+TEST(YamlProto, CanSetEveryFieldOfWhatIsReadFromAFile) {
+  pb::ApplicationSpec spec;
+  config::v1::ControllerConfig controller;
+  config::v1::ExecutorConfig executor;
+  for (google::protobuf::Message* message :
+       std::initializer_list<google::protobuf::Message*>{&spec, &controller, &executor}) {
+    std::vector<std::string> files;
+    FilesWithOneKey(*message->GetDescriptor(), "", "", files);
+    EXPECT_GT(files.size(), 10u);
+    for (const std::string& text : files) {
+      message->Clear();
+      const absl::Status status = ParseYaml(text, "file.yaml", *message);
+      EXPECT_THAT(status.message(), Not(HasSubstr("cannot be set from a file"))) << text;
+    }
+  }
+}
+
+TEST(YamlProto, TakesNumbersOf64Bits) {
+  config::v1::ControllerConfig config;
+  const absl::Status status = ParseYaml("uploads: {keep_free_bytes: 1, file_bytes: 21474836480}",
+                                        "controller.yaml", config);
+  EXPECT_TRUE(status.ok()) << status;
+  EXPECT_EQ(config.uploads().file_bytes(), uint64_t{20} << 30);
+  EXPECT_EQ(config.uploads().keep_free_bytes(), 1u);
+  EXPECT_FALSE(ParseYaml("uploads: {file_bytes: 18446744073709551616}", "f", config).ok());
 }
 
 TEST(YamlProto, FillsEveryKindOfField) {

@@ -19,6 +19,7 @@ using nlohmann::json;
 using ::slipway::testing::FileTree;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using ::testing::UnorderedElementsAre;
 
 std::vector<std::string> Keys(const json& object) {
@@ -357,6 +358,14 @@ TEST_P(ComposeCut, RefusesNamespacesAndLinksAcrossItsPieces) {
   EXPECT_FALSE(Cut().blue["services"]["api"].contains("links")) << "their names are known anyway";
 }
 
+TEST_P(ComposeCut, KnowsTheExternalNetworksOnWhichSlotsHaveNoNames) {
+  EXPECT_THAT(Cut().external_slot_networks, IsEmpty());
+  input_.document["networks"]["partner"] = {{"external", true}, {"name", "partner_net"}};
+  Service("api")["networks"] = {{"default", nullptr}, {"partner", nullptr}};
+  EXPECT_THAT(Cut().external_slot_networks, ElementsAre("partner_net"));
+  EXPECT_THAT(CutFromJson(ToJson(Cut()))->external_slot_networks, ElementsAre("partner_net"));
+}
+
 TEST_P(ComposeCut, LetsTheServingSlotHaveTheNamesThatTheFileGivesItsService) {
   Service("api")["networks"] = {{"default", {{"aliases", {"api.internal"}}}}};
   Service("api")["container_name"] = "shop-api";
@@ -407,8 +416,15 @@ TEST_P(ComposeCut, ComesBackFromItsFileAsItWentIn) {
   ASSERT_TRUE(read.ok()) << read.status();
   EXPECT_EQ(ToJson(*read), written);
   // What came later is empty in the file of an older executor.
-  const std::set<std::string> later = {"jobs",  "job_order", "after_jobs",   "aliases",
-                                       "parts", "binds",     "mount_points", "shared_paths"};
+  const std::set<std::string> later = {"external_slot_networks",
+                                       "jobs",
+                                       "job_order",
+                                       "after_jobs",
+                                       "aliases",
+                                       "parts",
+                                       "binds",
+                                       "mount_points",
+                                       "shared_paths"};
   for (const auto& item : written.items()) {
     json lacking = written;
     lacking.erase(item.key());
