@@ -181,8 +181,8 @@ TEST_P(ComposeState, PruneKeepsWhateverAContainerOfAnybodyHasMounted) {
   ComposeHost::Run({"docker", "create", "--name", "states-stranger", "-v",
                     absl::StrCat((folder / "VERSION").string(), ":/v"), ComposeHost::Image()});
   // As one that watches the host does it: that keeps nothing.
-  ComposeHost::Run({"docker", "create", "--name", "states-monitor", "-v", "/:/host:ro",
-                    ComposeHost::Image()});
+  ComposeHost::Run(
+      {"docker", "create", "--name", "states-monitor", "-v", "/:/host:ro", ComposeHost::Image()});
   for (int version = 2; version <= 4; ++version) Deploy(files(version));
   EXPECT_TRUE(fs::exists(folder / "VERSION"));
   EXPECT_THAT(host_.prune().evidence().prune().kept_mounted(),
