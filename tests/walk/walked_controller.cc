@@ -32,6 +32,10 @@ class Client final : public controller::ExecutorClient {
   absl::StatusOr<xpb::CheckResponse> Check(const xpb::CheckRequest&) override {
     return xpb::CheckResponse();
   }
+  absl::StatusOr<xpb::PlaceUpstreamResponse> PlaceUpstream(
+      const xpb::PlaceUpstreamRequest&) override {
+    return xpb::PlaceUpstreamResponse();
+  }
   absl::Status StreamLogs(const xpb::StreamLogsRequest&,
                           const std::function<bool(const xpb::StreamLogsResponse&)>&) override {
     return absl::OkStatus();
