@@ -206,7 +206,7 @@ StepOutcome Steps::Preflight(const xpb::PreflightCommand& command, const StepCal
   if (to_adopted && !evidence.candidate_is_warm()) {
     outcome.status = Failure(pb::FAILURE_REASON_PREFLIGHT,
                              "the version that was taken over is not there any more",
-                             "deploy a release, or `slipway rollback --to` one");
+                             "`slipway history` has the releases that `slipway rollback` may still go to");
     return outcome;
   }
   outcome.status = Commit(parts_.journal, facts);
