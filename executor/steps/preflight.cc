@@ -204,9 +204,9 @@ StepOutcome Steps::Preflight(const xpb::PreflightCommand& command, const StepCal
   }
   LookAtSlots(command.spec(), command.release(), facts, evidence);
   if (to_adopted && !evidence.candidate_is_warm()) {
-    outcome.status = Failure(pb::FAILURE_REASON_PREFLIGHT,
-                             "the version that was taken over is not there any more",
-                             "`slipway history` has the releases that `slipway rollback` may still go to");
+    outcome.status = Failure(
+        pb::FAILURE_REASON_PREFLIGHT, "the version that was taken over is not there any more",
+        "`slipway history` has the releases that `slipway rollback` may still go to");
     return outcome;
   }
   outcome.status = Commit(parts_.journal, facts);
