@@ -145,6 +145,7 @@ def main():
         walk.failed(error, seed)
         return 1
     finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         walk.tear_down()
         walk.report()
         print(f"{walk.steps} steps walked under load, {walk.requests} requests; {walk.slow} times the Engine gave no answer in time", flush=True)

@@ -296,6 +296,8 @@ keep: {{warm: {self.warm}, releases: {self.releases}}}
         compose = stack.read(f"{example}/docker-compose.yml")
         # What a container has mounted of a release must stay.
         compose = compose.replace("    depends_on:\n", '    volumes: [".:/release:ro"]\n    depends_on:\n', 1)
+        # Each check is a process in a container: once a second they would take most of a processor from several walks.
+        compose = compose.replace("interval: 1s", "interval: 5s")
         write(f"{self.folder}/docker-compose.yml", compose)
         write(f"{self.folder}/app.env", "HELLO_VERSION=none\n")
         self.write()

@@ -103,7 +103,8 @@ absl::StatusOr<pb::SharedEvidence> SimulatedDocker::EnsureShared(const Release& 
         return container.app == release.app && container.role == "shared";
       });
   if (!there)
-    Run({"", release.app, "shared", pb::SLOT_UNSPECIFIED, release.release, 0, true, 1, "", false});
+    Run({"", release.app, "shared", pb::SLOT_UNSPECIFIED, release.release, 0, true, 1, "", false,
+         false});
   return pb::SharedEvidence();
 }
 
@@ -125,7 +126,7 @@ absl::StatusOr<pb::StartEvidence> SimulatedDocker::StartSlot(const Release& rele
   if (OnPort(port) != nullptr || !programs[release.release].starts) {
     return Failure(pb::FAILURE_REASON_START, "web does not start");
   }
-  Run({"", release.app, "slot", slot, release.release, port, true, 1, "", false});
+  Run({"", release.app, "slot", slot, release.release, port, true, 1, "", false, false});
   return evidence;
 }
 
@@ -182,7 +183,8 @@ absl::StatusOr<pb::WorkersEvidence> SimulatedDocker::ReplaceWorkers(const Releas
   std::erase_if(containers, [&](const SimulatedContainer& container) {
     return container.app == release.app && container.role == "worker";
   });
-  Run({"", release.app, "worker", pb::SLOT_UNSPECIFIED, release.release, 0, true, 1, "", false});
+  Run({"", release.app, "worker", pb::SLOT_UNSPECIFIED, release.release, 0, true, 1, "", false,
+       false});
   return pb::WorkersEvidence();
 }
 
@@ -202,7 +204,8 @@ absl::StatusOr<pb::HookEvidence> SimulatedDocker::RunHook(const Release& release
   std::erase_if(containers, [&](const SimulatedContainer& container) {
     return container.app == release.app && container.role == "hook";
   });
-  Run({"", release.app, "hook", pb::SLOT_UNSPECIFIED, release.release, 0, false, 1, key, false});
+  Run({"", release.app, "hook", pb::SLOT_UNSPECIFIED, release.release, 0, false, 1, key, false,
+       false});
   return evidence;
 }
 

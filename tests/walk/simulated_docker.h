@@ -33,6 +33,8 @@ struct SimulatedContainer {
   std::string key;
   // Docker starts it again.
   bool starts_again = false;
+  // Its program ended for no reason of ours.
+  bool died = false;
 };
 
 class SimulatedDocker final : public executor::Workload {

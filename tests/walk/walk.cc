@@ -71,7 +71,7 @@ Walk::Walk(uint64_t seed, int hosts) : random_(seed) {
     app.spec.mutable_slots()->set_green(20001 + static_cast<uint32_t>(i) * 100);
     app.spec.mutable_health()->mutable_docker();
     app.spec.mutable_health()->set_successes(1);
-    app.spec.mutable_health()->mutable_timeout()->set_nanos(40'000'000);
+    app.spec.mutable_health()->mutable_timeout()->set_seconds(5);
     app.spec.mutable_nginx()->set_upstream(absl::StrCat(app.name, "_backend"));
     app.spec.mutable_rollout()->mutable_bake()->set_nanos(3'000'000);
     app.spec.mutable_rollout()->mutable_drain()->set_seconds(1);
@@ -84,7 +84,7 @@ Walk::Walk(uint64_t seed, int hosts) : random_(seed) {
   for (const auto& host : hosts_) {
     // Of somebody else, who uses the same Docker.
     host->docker().Run(
-        {"", "stranger", "slot", pb::SLOT_BLUE, "strange", 29'000, true, 1, "", false});
+        {"", "stranger", "slot", pb::SLOT_BLUE, "strange", 29'000, true, 1, "", false, false});
   }
 }
 
@@ -122,7 +122,9 @@ void Walk::MeetFaults(WalkedHost& host, int now) {
   if (now == faults_.candidate_dies_at) {
     for (SimulatedContainer& container : host.docker().containers) {
       if (container.role != "slot" || container.app == "stranger") continue;
-      if (host.nginx().PortFor(container.app) != container.port) container.running = false;
+      if (host.nginx().PortFor(container.app) == container.port) continue;
+      container.running = false;
+      container.died = true;
     }
   }
   if (now == faults_.suspend_at) host.Suspend();

@@ -325,7 +325,8 @@ absl::StatusOr<xpb::StepResult> Walk::Preflight(const Application& app) {
 
 void Walk::RunOlderVersion(Application& app) {
   const uint32_t port = app.spec.slots().blue();
-  docker().Run({"", app.name, "adopted", pb::SLOT_UNSPECIFIED, "older", port, true, 1, "", false});
+  docker().Run(
+      {"", app.name, "adopted", pb::SLOT_UNSPECIFIED, "older", port, true, 1, "", false, false});
   std::ofstream(nginx().FileOf(app.name))
       << absl::StrCat("upstream ", app.spec.nginx().upstream(), " { server ",
                       nginx().Options().address, ":", port, "; }\n");

@@ -23,12 +23,13 @@ void Walk::CheckTrafficOf(WalkedHost& host) {
     const uint32_t port = host.nginx().PortFor(app.name);
     const SimulatedContainer* container = docker.OnPort(port);
     if (container == nullptr) {
-      // A release that dies when it serves is what the bake is for, and what stopped with Docker
-      // starts with it again.
+      // A release that dies when it serves, or between the last look at it and the reload, is what
+      // the bake is for; and what stopped with Docker starts with it again.
       const bool excused =
           std::any_of(docker.containers.begin(), docker.containers.end(), [&](const auto& one) {
             return one.app == app.name && one.port == port && !one.running &&
-                   (docker.programs[one.release].dies_when_it_serves || one.starts_again);
+                   (docker.programs[one.release].dies_when_it_serves || one.starts_again ||
+                    one.died);
           });
       if (!excused) {
         Violate(absl::StrCat("requests for ", app.name, " on ", host.name(), " reach port ", port,
