@@ -109,7 +109,12 @@ void Walk::RunAll(const WalkFaults& faults) {
     }
     JudgeEnded();
     // As the engine does at the end of each, and the next controller at its start.
-    const absl::Status begun = controller_->admission().StartAllQueued();
+    absl::Status begun = controller_->admission().StartAllQueued();
+    if (!begun.ok() && faults_.disk_full_at != 0) {
+      // It filled up while the hosts were asked; the engine tries again.
+      FillDisk(false);
+      begun = controller_->admission().StartAllQueued();
+    }
     if (!begun.ok()) Violate(absl::StrCat("what waits does not start: ", begun.ToString()));
     if (came == Turn::kControllerDied) {
       runs = controller_->TakeUpAll();
