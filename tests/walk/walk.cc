@@ -143,6 +143,11 @@ Walk::Application& Walk::ByName(const std::string& app) {
                        [&](const Application& one) { return one.name == app; });
 }
 
+WalkedHost& Walk::HostNamed(const std::string& name) {
+  return **std::find_if(hosts_.begin(), hosts_.end(),
+                        [&](const auto& host) { return host->name() == name; });
+}
+
 void Walk::Crash(WalkedHost& host) {
   FillDisk(false);
   host.Restart();

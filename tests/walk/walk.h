@@ -142,6 +142,7 @@ class Walk {
   Application& AnyApplication();
   size_t AnyHost();
   Application& ByName(const std::string& app);
+  WalkedHost& HostNamed(const std::string& name);
 
   // Actions.
   void Act(Application& app);
@@ -206,6 +207,9 @@ class Walk {
   std::atomic<int> effects_{0};
   int sent_ = 0;
   int writes_ = 0;
+  // Where somebody rolled back meanwhile, by host and application: before its last look at that host
+  // or after it, which is known to nginx alone.
+  std::set<std::pair<std::string, std::string>> rolled_back_;
 
   std::vector<std::string> log_;
   std::vector<std::string> violations_;

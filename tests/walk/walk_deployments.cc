@@ -109,7 +109,12 @@ void Walk::RunAll(const WalkFaults& faults) {
     }
     JudgeEnded();
     // As the engine does at the end of each, and the next controller at its start.
-    const absl::Status begun = controller_->admission().StartAllQueued();
+    absl::Status begun = controller_->admission().StartAllQueued();
+    if (!begun.ok() && faults_.disk_full_at != 0) {
+      // It filled up while the hosts were asked; the engine tries again.
+      FillDisk(false);
+      begun = controller_->admission().StartAllQueued();
+    }
     if (!begun.ok()) Violate(absl::StrCat("what waits does not start: ", begun.ToString()));
     if (came == Turn::kControllerDied) {
       runs = controller_->TakeUpAll();
@@ -171,7 +176,8 @@ Walk::Turn Walk::TakeTurn(ActiveRun& run) {
     run.pending.push_back(std::move(dispatch));
   }
   if (turn == faults_.host_rollback_at && turn != 0) {
-    RollBackOnHost(ByName(run.app), AnyHost());
+    const size_t host = AnyHost();
+    if (RollBackOnHost(ByName(run.app), host)) rolled_back_.emplace(hosts_[host]->name(), run.app);
     // Not again, and still nothing of ours alone.
     faults_.host_rollback_at = -1;
   }
@@ -211,8 +217,7 @@ void Walk::Send(ActiveRun& run) {
 
 // As Engine::Run::Act() does.
 RolloutInput Walk::Execute(const std::string& name, const controller::Dispatch& dispatch) {
-  WalkedHost& host = **std::find_if(hosts_.begin(), hosts_.end(),
-                                    [&](const auto& one) { return one->name() == name; });
+  WalkedHost& host = HostNamed(name);
   RolloutInput input;
   input.host = dispatch.host;
   input.position = dispatch.position;
@@ -282,6 +287,11 @@ void Walk::Judge(Application& app, const DeploymentRecord& state) {
       unwritten_.insert(where);
     } else {
       unwritten_.erase(where);
+    }
+    if (rolled_back_.erase(where) > 0) {
+      const SimulatedContainer* now = HostNamed(rollout.host).Serving(app.name);
+      if (now != nullptr) app.serving[rollout.host] = now->release;
+      continue;
     }
     const bool nothing_before = !app.PromisedOn(rollout.host);
     if (serves && !controller::StaysBehind(rollout)) {
