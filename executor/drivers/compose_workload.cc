@@ -87,14 +87,18 @@ absl::Status ComposeWorkload::StopAll(const std::vector<DockerContainer>& contai
 }
 
 ObservedContainer ToObserved(const DockerContainer& container) {
-  return {container.id,
-          container.Label(kLabelService),
-          container.Label(kLabelRelease),
-          container.running(),
-          container.restart_count,
-          container.exit_code,
-          container.health,
-          container.started_at};
+  ObservedContainer observed;
+  observed.id = container.id;
+  observed.service = container.Label(kLabelService);
+  observed.release = container.Label(kLabelRelease);
+  observed.running = container.running();
+  observed.restart_count = container.restart_count;
+  // A list does not have it, and has no time of the start either.
+  if (!container.running() && !container.started_at.empty())
+    observed.exit_code = container.exit_code;
+  observed.health = container.health;
+  observed.started_at = container.started_at;
+  return observed;
 }
 
 absl::StatusOr<pb::StartEvidence> ComposeWorkload::StartSlot(const StagedRelease& release,

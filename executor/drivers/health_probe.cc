@@ -109,10 +109,14 @@ absl::Status SlotProbe::Compare(const ObservedContainer& before, const ObservedS
                    absl::StrCat("the container of service ", before.service, " ", how));
   };
   if (found == now.containers.end()) return died("is gone");
-  if (found->restart_count != before.restart_count || found->started_at != before.started_at) {
-    return died(absl::StrCat("ended and was restarted, exit code ", found->exit_code));
+  if (!found->running) {
+    return died(found->exit_code ? absl::StrCat("has ended with exit code ", *found->exit_code)
+                                 : "has ended");
   }
-  if (!found->running) return died(absl::StrCat("has ended with exit code ", found->exit_code));
+  // Its exit code is gone: Docker has reset it at the start.
+  if (found->restart_count != before.restart_count || found->started_at != before.started_at) {
+    return died("ended and was restarted");
+  }
   return absl::OkStatus();
 }
 

@@ -13,6 +13,7 @@
 #include <chrono>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -54,7 +55,8 @@ struct ObservedContainer {
   std::string release;
   bool running = false;
   int restart_count = 0;
-  int exit_code = 0;
+  // Of one that has ended, where Docker says it.
+  std::optional<int> exit_code;
   // starting, healthy, unhealthy; empty without a health check.
   std::string health;
   // When it last started, as Docker says it; another value means that it was restarted.

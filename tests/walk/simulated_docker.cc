@@ -65,7 +65,7 @@ ObservedContainer SimulatedDocker::ToObserved(const SimulatedContainer& containe
   observed.service = container.role == "slot" ? "web" : container.role;
   observed.release = container.release;
   observed.running = container.running;
-  observed.exit_code = container.running ? 0 : 1;
+  if (!container.running) observed.exit_code = 1;
   const auto program = programs.find(container.release);
   observed.health = program == programs.end() || program->second.healthy ? "healthy" : "unhealthy";
   observed.started_at = absl::StrCat(container.starts);

@@ -20,6 +20,7 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 ObservedContainer Api() {
   ObservedContainer container;
@@ -113,6 +114,19 @@ TEST_F(Health, FailsAtOnceWhenTheContainerDies) {
   EXPECT_THAT(std::string(outcome.status.message()), HasSubstr("exit code 137"));
   EXPECT_LT(clock_.Now() - start, milliseconds(200));
   EXPECT_THAT(outcome.evidence.container_tail(), ElementsAre("the last words"));
+}
+
+TEST_F(Health, ClaimsNoExitCodeThatDockerDidNotSay) {
+  script_ = [this](int) {
+    // As a list of containers has it: no exit code, no time of the start.
+    workload_.containers[0].running = false;
+    workload_.containers[0].started_at.clear();
+    return answer_;
+  };
+  const absl::Status status = gate_.Wait(request_).status;
+  EXPECT_EQ(ReasonOf(status), pb::FAILURE_REASON_CONTAINER_DIED);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("has ended"));
+  EXPECT_THAT(std::string(status.message()), Not(HasSubstr("exit code")));
 }
 
 TEST_F(Health, SeesARestartThoughTheContainerRunsAgain) {
