@@ -131,11 +131,8 @@ class Search {
 
   bool IsOfThisFile(const std::string& name, const Project& project) const {
     if (query_.named.contains(name)) return true;
-    if (project.containers.empty()) {
-      std::set<std::string> keys;
-      for (const auto& [key, volume] : project.volumes) keys.insert(key);
-      return keys == OwnVolumes();
-    }
+    // One volume alone says little: many applications have one named `data`.
+    if (project.containers.empty()) return OwnVolumes().size() > 1 && HasOurVolumes(project);
     const std::set<std::string> services = project.Services();
     const bool all_known =
         std::all_of(services.begin(), services.end(),
@@ -173,6 +170,10 @@ class Search {
       const json& service = services_[container->Label(kLabelService)];
       if (!service.contains("build") && Text(service, "image") != container->image) return false;
     }
+    return HasOurVolumes(project);
+  }
+
+  bool HasOurVolumes(const Project& project) const {
     std::set<std::string> keys;
     for (const auto& [key, volume] : project.volumes) keys.insert(key);
     return keys == OwnVolumes();

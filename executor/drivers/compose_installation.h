@@ -44,8 +44,8 @@ struct OtherInstallation {
   std::map<std::string, std::string> volumes;
 };
 
-// What tells the same file: the project's name, a published port that both have, or the same services
-// with the same images and volumes. Projects of other applications of Slipway's are none.
+// What tells the same file: the project's name, a published port that both have, the same services with
+// the same images and volumes, or, where no container is left, two or more volumes of the same names. Projects of other applications of Slipway's are none.
 std::vector<OtherInstallation> FindOtherInstallations(const InstallationQuery& query,
                                                       const DockerResources& host);
 
