@@ -304,6 +304,9 @@ void Walk::Judge(Application& app, const DeploymentRecord& state) {
       }
       app.attention.insert(rollout.host);
     }
+    // It died between the last look and the switch back to it.
+    if (faults_.candidate_dies_at != 0 && HostNamed(rollout.host).Serving(app.name) == nullptr)
+      app.attention.insert(rollout.host);
   }
 }
 
