@@ -111,11 +111,23 @@ pb::Finding Doctor::CheckReload() {
                    "/usr/sbin/nginx -t, /usr/sbin/nginx -T, /usr/sbin/nginx -s reload");
 }
 
-// Without it releases in which a container wrote as root are never removed.
+// Without it everything works but for one thing: releases in which a container wrote as root stay.
 pb::Finding Doctor::CheckRemoval() {
   if (remove_release_.empty())
     return Found(pb::FINDING_LEVEL_OK, "removal", "releases are removed as root");
-  return CheckSudo("removal", remove_release_, "");
+  pb::Finding finding = CheckSudo("removal", remove_release_, "");
+  if (finding.level() == pb::FINDING_LEVEL_OK) return finding;
+  finding.set_level(pb::FINDING_LEVEL_WARNING);
+  finding.set_text(
+      absl::StrCat(finding.text(), ": releases into which a container of root wrote stay"));
+  // Root runs no program that this user may write, as one in its home is.
+  const auto program =
+      std::find_if(remove_release_.begin() + 1, remove_release_.end(),
+                   [](const std::string& word) { return !word.empty() && word[0] == '/'; });
+  if (program == remove_release_.end() || access(program->c_str(), X_OK) != 0)
+    finding.set_cure(
+        "install the package of the executor, which brings the program that removes them");
+  return finding;
 }
 
 pb::Finding Doctor::CheckCertificate() {
