@@ -330,11 +330,12 @@ TEST_F(OperationsTest, CancelsTheNamedOperationOnly) {
   EXPECT_EQ(operations_->Running("gifty"), "");
 }
 
-TEST_F(OperationsTest, CancelsWhatRunsWhenItEnds) {
+TEST_F(OperationsTest, CutsShortWhatRunsWhenItEndsAndRecordsNoResultOfIt) {
   auto left = operations_->Execute(Build("gifty", "op", 1, "held"),
                                    [](absl::string_view) { return false; });
   operations_.reset();
-  EXPECT_FALSE(journal_->ResultOf("op")->succeeded());
+  EXPECT_FALSE(journal_->ResultOf("op").has_value());
+  EXPECT_TRUE(journal_->IntentOf("op").has_value());
 }
 
 TEST_F(OperationsTest, KeepsTheEnvFileOutOfTheJournal) {
