@@ -6,6 +6,8 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
+
 #include "common/durations.h"
 #include "common/grpc_status.h"
 #include "common/host_selector.h"
@@ -73,8 +75,13 @@ void ApplicationsService::PlaceUpstreams(const pb::ApplicationSpec& spec,
     placed.set_host(hosts[i]);
     placed.set_file(spec.nginx().file());
     placed.set_loaded(answers[i].ok() && answers[i]->loaded());
-    placed.set_problem(answers[i].ok() ? answers[i]->waits_for()
-                                       : MessageWithCure(answers[i].status()));
+    if (!answers[i].ok()) {
+      placed.set_problem(MessageWithCure(answers[i].status()));
+    } else if (!answers[i]->waits_for().empty()) {
+      placed.set_problem(
+          absl::StrCat(spec.nginx().file(),
+                       " is written, and nginx has not loaded it: ", answers[i]->waits_for()));
+    }
   }
 }
 

@@ -38,10 +38,6 @@ std::set<std::string> NetworksOf(const json& service) {
   return networks;
 }
 
-bool IsExternal(const json& resource) {
-  return resource.is_object() && resource.value("external", json(false)) != json(false);
-}
-
 // One container that nothing starts again.
 void RunOnce(json& service) {
   const auto deploy = service.find("deploy");

@@ -253,6 +253,10 @@ std::optional<std::chrono::seconds> StopGraceOf(const json& service) {
   return std::chrono::seconds(absl::ToInt64Seconds(absl::Ceil(duration, absl::Seconds(1))));
 }
 
+bool IsExternal(const json& resource) {
+  return resource.is_object() && resource.value("external", json(false)) != json(false);
+}
+
 std::string RealName(const json& document, const char* section, const std::string& key,
                      const std::string& project) {
   const auto found = document.find(section);
@@ -263,9 +267,8 @@ std::string RealName(const json& document, const char* section, const std::strin
       return name != object.end() && name->is_string() ? name->get<std::string>() : otherwise;
     };
     if (entry.is_object() && entry.contains("name")) return text(entry, key);
-    const auto external = entry.is_object() ? entry.find("external") : entry.end();
-    if (external != entry.end() && external->is_object()) return text(*external, key);
-    if (external != entry.end() && *external == true) return key;
+    if (IsExternal(entry))
+      return entry["external"].is_object() ? text(entry["external"], key) : key;
   }
   return absl::StrCat(project, "_", key);
 }

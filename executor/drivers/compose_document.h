@@ -48,6 +48,9 @@ void ExpandVolumesFrom(nlohmann::json& document);
 // `stop_grace_period` of a normalised service: `1m30s`, `45s`, or a number of seconds.
 std::optional<std::chrono::seconds> StopGraceOf(const nlohmann::json& service);
 
+// An entry of `networks` or `volumes` that was made by somebody else, in any of its spellings.
+bool IsExternal(const nlohmann::json& resource);
+
 // What Docker calls an entry of `networks` or `volumes`. Compose 2 says it; compose 1 leaves it to the rule, PROJECT_KEY.
 std::string RealName(const nlohmann::json& document, const char* section, const std::string& key,
                      const std::string& project);

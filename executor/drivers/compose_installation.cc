@@ -80,10 +80,8 @@ class Search {
     const auto volumes = query_.document.find("volumes");
     if (volumes == query_.document.end() || !volumes->is_object()) return keys;
     for (const auto& item : volumes->items()) {
-      const bool external =
-          item.value().is_object() && item.value().value("external", json(false)) != json(false);
-      if (!external && RealName(query_.document, "volumes", item.key(), project) ==
-                           absl::StrCat(project, "_", item.key()))
+      if (!IsExternal(item.value()) && RealName(query_.document, "volumes", item.key(), project) ==
+                                           absl::StrCat(project, "_", item.key()))
         keys.insert(item.key());
     }
     return keys;

@@ -33,8 +33,15 @@ bool UsesFrontNetwork(const CutResult& cut) {
 
 // Before they start, so that the first look-up of a database's name succeeds.
 absl::Status ComposeWorkload::JoinNetworks(const std::vector<DockerContainer>& containers,
-                                           const CutResult& cut) {
+                                           const StagedRelease& release, const CutResult& cut) {
   const auto& shared = cut.slot_networks;
+  // The shared step has made them, or that of an earlier deployment, and somebody's `docker network
+  // prune` may have removed them: Docker takes the name of a network that is not there, and says so when
+  // the container starts.
+  std::set<std::string> absent(shared.begin(), shared.end());
+  SLIPWAY_ASSIGN_OR_RETURN(const auto present, engine_.ListNetworks({}));
+  for (const DockerNetwork& network : present) absent.erase(network.name);
+  if (!absent.empty()) SLIPWAY_RETURN_IF_ERROR(EnsureResources(release, cut));
   for (const DockerContainer& container : containers) {
     for (const std::string& network : shared) {
       SLIPWAY_RETURN_IF_ERROR(engine_.Connect(network, container.id, {}));

@@ -121,7 +121,7 @@ absl::StatusOr<pb::StartEvidence> ComposeWorkload::StartSlot(const StagedRelease
       ProjectFor(release, project, absl::StrCat(SlotWord(slot), ".json"));
   SLIPWAY_RETURN_IF_ERROR(compose_.Create(target, {}, call));
   SLIPWAY_ASSIGN_OR_RETURN(containers, engine_.List(labels));
-  SLIPWAY_RETURN_IF_ERROR(JoinNetworks(containers, cut));
+  SLIPWAY_RETURN_IF_ERROR(JoinNetworks(containers, release, cut));
   if (cut.ordered_start) {
     SLIPWAY_RETURN_IF_ERROR(compose_.Up(target, {}, call));
   } else {

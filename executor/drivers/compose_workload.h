@@ -126,7 +126,8 @@ class ComposeWorkload final : public Workload {
   absl::Status LeaveFront(const std::string& app, pb::Slot slot);
 
   // compose_networks.cc
-  absl::Status JoinNetworks(const std::vector<DockerContainer>& containers, const CutResult& cut);
+  absl::Status JoinNetworks(const std::vector<DockerContainer>& containers,
+                            const StagedRelease& release, const CutResult& cut);
   // Of the slot, and the application's when none of its containers is left.
   absl::Status RemoveNetworks(const std::string& app, pb::Slot slot);
   // PREFLIGHT when the Engine has no addresses left for the networks that the release needs and that

@@ -262,6 +262,10 @@ StepOutcome Steps::Confirm(const std::string& app, const xpb::ConfirmCommand& co
   }
   if (facts.spec().has_site()) {
     outcome.status = parts_.site.Prove(app, facts.spec().site().front_door(), command.slot());
+  } else {
+    // Moved after the switch, unless Docker was away just then.
+    outcome.status = Annotate(MoveNames(facts, command.release(), command.slot()),
+                              "workers and shared services do not find what serves by its names");
   }
   if (outcome.status.ok()) outcome.status = NoteProven(app, command.release());
   // The deployment has just put right what differed before; what differs nevertheless is shown, and stops nothing.

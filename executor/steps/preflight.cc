@@ -102,7 +102,7 @@ absl::StatusOr<pb::Slot> Steps::LookAtNginx(const pb::ApplicationSpec& spec,
   const NginxSite loaded_site = serves ? SiteOf(facts.spec(), facts) : site;
   SLIPWAY_RETURN_IF_ERROR(ForgetPlaceholderElsewhere(facts, site));
   auto seen = parts_.nginx.Preflight(site);
-  if (ReasonOf(seen.status()) == pb::FAILURE_REASON_FOREIGN_NGINX_FILE) {
+  if (!serves && ReasonOf(seen.status()) == pb::FAILURE_REASON_FOREIGN_NGINX_FILE) {
     // The other file may wait for an upstream of an application that is new as well: this one's is
     // there from now on, so that the other one's deployment does not wait for it.
     const absl::Status written = WritePlaceholder(facts, site).status();

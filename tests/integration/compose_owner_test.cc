@@ -119,6 +119,18 @@ TEST_P(ComposeOwner, TheNetworkOfASlotGoesWithTheSlot) {
       "both\n");
 }
 
+TEST_P(ComposeOwner, ASlotStartsThoughSomebodyHasRemovedTheNetworks) {
+  Deploy(host_, {{"docker-compose.yml", Compose()}});
+  const std::string release = host_.release();
+  for (const std::string& id : Containers()) ComposeHost::Run({"docker", "rm", "-f", id});
+  for (const std::string& network : Networks())
+    ComposeHost::Run({"docker", "network", "rm", network});
+  ASSERT_THAT(Networks(), IsEmpty());
+  const xpb::StepResult started = host_.Start(release, pb::SLOT_GREEN);
+  EXPECT_TRUE(started.succeeded()) << started.summary();
+  EXPECT_THAT(host_.Container("web").networks, SizeIs(1));
+}
+
 TEST_P(ComposeOwner, AFailedFirstDeploymentLeavesNoNetwork) {
   host_.spec().mutable_compose()->add_slotted("cache");
   std::string release;

@@ -1,6 +1,7 @@
 // Histories in which production was once lost, told step by step.
 #include <barrier>
 #include <fstream>
+#include <functional>
 #include <set>
 #include <thread>
 
@@ -26,6 +27,18 @@ class History : public ::testing::Test {
   std::string Serving() const {
     const SimulatedContainer* container = walk_.Serving(app_);
     return container == nullptr ? "nobody" : container->release;
+  }
+  // Whatever these faults, at each effect in turn, do to a deployment: a good release is deployed after it.
+  void DeployAfterEach(const std::function<WalkFaults(int at)>& faults) {
+    Deploy();
+    for (int at = 1; at < 40; ++at) {
+      Deploy({}, faults(at));
+      const std::string good = Deploy();
+      ASSERT_EQ(walk_.Last().state, pb::DEPLOYMENT_STATE_SUCCEEDED) << at << walk_.Report();
+      ASSERT_EQ(Serving(), good) << at;
+      walk_.CheckQuiet();
+      ASSERT_TRUE(walk_.InOrder()) << at << walk_.Report();
+    }
   }
   void MoveSlots(uint32_t blue) {
     app_.spec.mutable_slots()->set_blue(blue);
@@ -151,6 +164,9 @@ TEST_F(History, ARestartOfDockerDuringTheBakeTakesNoReleaseBack) {
     EXPECT_NE(walk_.Last().state, pb::DEPLOYMENT_STATE_ROLLED_BACK)
         << at << ": " << walk_.Last().message;
     EXPECT_EQ(Serving(), serves ? release : before);
+    if (walk_.Last().state == pb::DEPLOYMENT_STATE_SUCCEEDED) {
+      EXPECT_EQ(walk_.docker().named[app_.name], walk_.Serving(app_)->slot) << at;
+    }
   }
 }
 
@@ -240,34 +256,22 @@ TEST_F(History, TheControllerDiesBetweenAnyTwoWritesAndTheNextOneGoesOn) {
 }
 
 TEST_F(History, AfterAFullDiskAtAnyMomentAGoodReleaseIsDeployed) {
-  Deploy();
-  for (int at = 1; at < 40; ++at) {
+  DeployAfterEach([](int at) {
     WalkFaults faults;
     faults.disk_full_at = at;
     faults.disk_free_at = at + 3;
-    Deploy({}, faults);
-    const std::string good = Deploy();
-    ASSERT_EQ(walk_.Last().state, pb::DEPLOYMENT_STATE_SUCCEEDED) << at << walk_.Report();
-    ASSERT_EQ(Serving(), good) << at;
-    walk_.CheckQuiet();
-    ASSERT_TRUE(walk_.InOrder()) << at << walk_.Report();
-  }
+    return faults;
+  });
 }
 
 TEST_F(History, AfterARestartOfDockerWithAllContainersAGoodReleaseIsDeployed) {
-  Deploy();
-  for (int at = 1; at < 40; ++at) {
+  DeployAfterEach([](int at) {
     WalkFaults faults;
     faults.docker_away_at = at;
     faults.docker_back_at = at + 2;
     faults.docker_stops_containers = true;
-    Deploy({}, faults);
-    const std::string good = Deploy();
-    ASSERT_EQ(walk_.Last().state, pb::DEPLOYMENT_STATE_SUCCEEDED) << at << walk_.Report();
-    ASSERT_EQ(Serving(), good) << at;
-    walk_.CheckQuiet();
-    ASSERT_TRUE(walk_.InOrder()) << at << walk_.Report();
-  }
+    return faults;
+  });
 }
 
 TEST(FleetHistory, AHostThatWasCordonedCatchesUp) {

@@ -130,7 +130,11 @@ absl::StatusOr<pb::StartEvidence> SimulatedDocker::StartSlot(const Release& rele
   return evidence;
 }
 
-absl::Status SimulatedDocker::AnswerToNames(const Release&, pb::Slot) { return Ask("names"); }
+absl::Status SimulatedDocker::AnswerToNames(const Release& release, pb::Slot slot) {
+  if (absl::Status asked = Ask("names"); !asked.ok()) return asked;
+  named[release.app] = slot;
+  return absl::OkStatus();
+}
 
 absl::StatusOr<std::vector<std::string>> SimulatedDocker::RemoveSlot(const std::string& app,
                                                                      pb::Slot slot, const Call&) {

@@ -48,6 +48,8 @@ class SimulatedDocker final : public executor::Workload {
 
   std::map<std::string, Program> programs;
   std::vector<SimulatedContainer> containers;
+  // The slot that each application's names lead to.
+  std::map<std::string, pb::Slot> named;
   // The daemon is down; containers go on.
   bool away = false;
 

@@ -135,6 +135,17 @@ class ServerTest : public ::testing::Test {
         *deployments_, &pb::DeploymentService::Stub::CreateDeployment, request);
   }
 
+  // To the release (its whole name), or without one to the previous.
+  absl::StatusOr<pb::RollbackApplicationResponse> RollBack(const std::string& release = "",
+                                                           bool validate_only = false) {
+    pb::RollbackApplicationRequest request;
+    request.set_name("applications/gifty");
+    request.set_release(release);
+    request.set_validate_only(validate_only);
+    return Call<pb::RollbackApplicationResponse>(
+        *deployments_, &pb::DeploymentService::Stub::RollbackApplication, request);
+  }
+
   std::vector<pb::Event> Watch(const std::string& name, uint64_t after = 0) {
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));

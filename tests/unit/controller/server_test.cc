@@ -99,34 +99,21 @@ TEST_F(ServerTest, RollsBackToThePreviousReleaseAndNotToTheBrokenOne) {
   for (const std::string& release : {first, second}) {
     EXPECT_EQ(Finish(Deploy(release)->deployment().name()), pb::DEPLOYMENT_STATE_SUCCEEDED);
   }
-  pb::RollbackApplicationRequest request;
-  request.set_name("applications/gifty");
-  const auto back = Call<pb::RollbackApplicationResponse>(
-      *deployments_, &pb::DeploymentService::Stub::RollbackApplication, request);
+  const auto back = RollBack();
   ASSERT_TRUE(back.ok()) << back.status();
   EXPECT_EQ(back->deployment().release(), first);
   EXPECT_EQ(Finish(back->deployment().name()), pb::DEPLOYMENT_STATE_SUCCEEDED);
-  const auto further = Call<pb::RollbackApplicationResponse>(
-      *deployments_, &pb::DeploymentService::Stub::RollbackApplication, request);
-  EXPECT_EQ(DetailOf(further.status()).reason(), "NO_PREVIOUS_RELEASE");
+  EXPECT_EQ(DetailOf(RollBack().status()).reason(), "NO_PREVIOUS_RELEASE");
 }
 
 TEST_F(ServerTest, RollsBackToTheVersionThatWasTakenOverWhileItIsWarm) {
   executor_->Host().Adopt();
   Apply();
   EXPECT_EQ(Finish(Deploy(MakeRelease("v1"))->deployment().name()), pb::DEPLOYMENT_STATE_SUCCEEDED);
-  pb::RollbackApplicationRequest request;
-  request.set_name("applications/gifty");
-  const auto roll_back = [&] {
-    return Call<pb::RollbackApplicationResponse>(
-        *deployments_, &pb::DeploymentService::Stub::RollbackApplication, request);
-  };
-  request.set_validate_only(true);
-  const auto plan = roll_back();
+  const auto plan = RollBack("", /*validate_only=*/true);
   ASSERT_TRUE(plan.ok()) << plan.status();
   EXPECT_EQ(plan->plan().files_size() + plan->plan().environment_removed_size(), 0);
-  request.set_validate_only(false);
-  const auto back = roll_back();
+  const auto back = RollBack();
   ASSERT_TRUE(back.ok()) << back.status();
   const std::string adopted = absl::StrCat("applications/gifty/releases/", kAdoptedRelease);
   EXPECT_EQ(back->deployment().release(), adopted);
@@ -141,11 +128,11 @@ TEST_F(ServerTest, RollsBackToTheVersionThatWasTakenOverWhileItIsWarm) {
   ASSERT_TRUE(ended.ok()) << ended.status();
   EXPECT_EQ(ended->deployment().message(), "The version that was taken over serves on every host");
   // Nothing was there before it, and it is no release to deploy.
-  EXPECT_EQ(DetailOf(roll_back().status()).reason(), "NO_PREVIOUS_RELEASE");
+  EXPECT_EQ(DetailOf(RollBack().status()).reason(), "NO_PREVIOUS_RELEASE");
   EXPECT_EQ(DetailOf(Deploy(adopted).status()).reason(), "NOT_DEPLOYABLE");
   // And from there on to the next one, from which it is the way back again.
   EXPECT_EQ(Finish(Deploy(MakeRelease("v2"))->deployment().name()), pb::DEPLOYMENT_STATE_SUCCEEDED);
-  const auto again = roll_back();
+  const auto again = RollBack();
   ASSERT_TRUE(again.ok()) << again.status();
   EXPECT_EQ(again->deployment().release(), adopted);
   EXPECT_EQ(Finish(again->deployment().name()), pb::DEPLOYMENT_STATE_SUCCEEDED);
@@ -158,16 +145,11 @@ TEST_F(ServerTest, TheVersionThatWasTakenOverIsNoWayBackOnceItsSlotHasAnotherRel
   for (const std::string& release : {first, MakeRelease("v2")}) {
     EXPECT_EQ(Finish(Deploy(release)->deployment().name()), pb::DEPLOYMENT_STATE_SUCCEEDED);
   }
-  pb::RollbackApplicationRequest request;
-  request.set_name("applications/gifty");
-  const auto back = Call<pb::RollbackApplicationResponse>(
-      *deployments_, &pb::DeploymentService::Stub::RollbackApplication, request);
+  const auto back = RollBack();
   ASSERT_TRUE(back.ok()) << back.status();
   EXPECT_EQ(back->deployment().release(), first);
   EXPECT_EQ(Finish(back->deployment().name()), pb::DEPLOYMENT_STATE_SUCCEEDED);
-  request.set_release(absl::StrCat("applications/gifty/releases/", kAdoptedRelease));
-  const auto gone = Call<pb::RollbackApplicationResponse>(
-      *deployments_, &pb::DeploymentService::Stub::RollbackApplication, request);
+  const auto gone = RollBack(absl::StrCat("applications/gifty/releases/", kAdoptedRelease));
   EXPECT_EQ(DetailOf(gone.status()).reason(), "NO_PREVIOUS_RELEASE");
 }
 
