@@ -77,15 +77,15 @@ class Cutter {
     return executor::RealName(input_.document, section, key, spec_.compose().project());
   }
 
-  // With options of its own, such as `internal`; compose 2 names the default network in any case.
-  bool DeclaresNetwork(const std::string& key) const {
-    const auto found = input_.document.find("networks");
-    if (found == input_.document.end() || !found->contains(key)) return false;
-    for (const auto& option : (*found)[key].items()) {
-      if (option.key() != "name" && !(option.value().is_object() && option.value().empty()))
-        return true;
-    }
-    return false;
+  // True when Docker publishes the ports of a container through this network, also after the container has
+  // joined the front network.
+  bool Publishes(const std::string& key) const {
+    const json network = input_.document.value("networks", json::object()).value(key, json());
+    if (IsExternal(network)) return false;
+    const bool plain =
+        !network.is_object() || (!network.value("internal", false) &&
+                                 network.value("driver", std::string("bridge")) == "bridge");
+    return plain && RealName("networks", key) < FrontNetwork(input_.release.app);
   }
 
   // A section that names what the shared project made, for the other projects.
@@ -352,10 +352,10 @@ class Cutter {
       if (IsExternal(input_.document.value("networks", json::object()).value(network, json())))
         result_.external_slot_networks.push_back(result_.slot_networks.back());
     }
-    result_.leaves_slot_network = kinds_.slotted.size() == 1 &&
-                                  networks == std::set<std::string>{"default"} &&
-                                  !DeclaresNetwork("default") &&
-                                  result_.slot_networks.front() < FrontNetwork(input_.release.app);
+    result_.leaves_slot_network =
+        kinds_.slotted.size() == 1 &&
+        std::any_of(networks.begin(), networks.end(),
+                    [this](const std::string& key) { return Publishes(key); });
     for (const pb::Slot slot : {pb::SLOT_BLUE, pb::SLOT_GREEN}) {
       const bool own = slot == pb::SLOT_GREEN && !input_.green_document.is_null();
       auto services = SlotServices(own ? input_.green_document : input_.document, slot, *slot_port);

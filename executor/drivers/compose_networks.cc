@@ -75,12 +75,14 @@ absl::Status ComposeWorkload::CheckAddresses(const StagedRelease& release, const
     if (!HasSubnetOfItsOwn(network)) needed.insert(network["name"].get<std::string>());
   }
   if (UsesFrontNetwork(cut)) needed.insert(FrontNetwork(release.app));
-  if (!cut.leaves_slot_network) {
-    for (const pb::Slot slot : {pb::SLOT_BLUE, pb::SLOT_GREEN})
-      needed.insert(absl::StrCat(SlotProject(release.app, slot), "_default"));
-  }
+  const auto of_slot = [&](pb::Slot slot) {
+    return absl::StrCat(SlotProject(release.app, slot), "_default");
+  };
+  if (!cut.leaves_slot_network) needed.insert({of_slot(pb::SLOT_BLUE), of_slot(pb::SLOT_GREEN)});
   SLIPWAY_ASSIGN_OR_RETURN(const auto present, engine_.ListNetworks({}));
   for (const DockerNetwork& network : present) needed.erase(network.name);
+  // One slot is filled at a time: where both are absent, one network is enough.
+  if (needed.contains(of_slot(pb::SLOT_BLUE))) needed.erase(of_slot(pb::SLOT_GREEN));
   if (needed.empty()) return absl::OkStatus();
   SLIPWAY_ASSIGN_OR_RETURN(const AddressPieces pieces, engine_.CountAddressPieces());
   if (pieces.free >= needed.size()) return absl::OkStatus();

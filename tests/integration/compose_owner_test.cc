@@ -107,6 +107,27 @@ TEST_P(ComposeOwner, AServiceAloneHasNoNetworkButTheSharedOne) {
   EXPECT_EQ(restarted.ports[0].host_port, web.ports[0].host_port);
 }
 
+TEST_P(ComposeOwner, AServiceAloneOnSeveralNetworksHasNoneOfItsSlotAndKeepsItsPort) {
+  const std::string compose = absl::StrCat(
+      "services:\n  web:\n    image: ", ComposeHost::Image(),
+      "\n    ports: [\"127.0.0.1:8000:8000\"]\n    command: [httpd, -f, -p, \"8000\"]\n"
+      "    networks: [default, inner]\n",
+      Service("db", "    networks: [inner]\n"), "networks:\n  inner:\n");
+  for (const char* version : {"1", "2"})
+    Deploy(host_, {{"docker-compose.yml", compose}, {"VERSION", version}});
+  EXPECT_THAT(Networks(), UnorderedElementsAre("owned_default", "owned_inner", "owned_front"));
+  const auto answer = [this] {
+    return ComposeHost::Run(
+        {"curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "http://127.0.0.1:21811/"});
+  };
+  EXPECT_EQ(answer(), "404");
+  const StagedRelease release{"owned", host_.release(), host_.spec()};
+  ASSERT_TRUE(host_.workload().AnswerToNames(release, pb::SLOT_GREEN).ok());
+  EXPECT_EQ(answer(), "404") << "it serves still, on the front network as well";
+  EXPECT_THAT(host_.Shell("db", "nslookup web >/dev/null && echo found"), "found\n");
+  EXPECT_THAT(host_.Shell("web", "nslookup db >/dev/null && echo found"), "found\n");
+}
+
 TEST_P(ComposeOwner, TheNetworkOfASlotGoesWithTheSlot) {
   host_.spec().mutable_compose()->add_slotted("cache");
   const std::string compose = Compose(Service("cache") + Service("db"));

@@ -147,6 +147,14 @@ TEST_P(ComposeCut, LeavesTheSlotsNetworkOnlyWhereNoPortWouldMove) {
   EXPECT_TRUE(Cut().leaves_slot_network);
   input_.document["networks"]["default"] = {{"name", "gifty_default"}, {"internal", true}};
   EXPECT_FALSE(Cut().leaves_slot_network) << "an internal network publishes nothing";
+  input_.document["networks"]["back"] = {{"name", "gifty_back"}};
+  input_.document["services"]["api"]["networks"] = {{"default", nullptr}, {"back", nullptr}};
+  EXPECT_TRUE(Cut().leaves_slot_network) << "the other one does";
+  EXPECT_THAT(Cut().slot_networks, ElementsAre("gifty_back", "gifty_default"));
+  for (const json& other : {json{{"external", true}, {"name", "a"}}, json{{"driver", "macvlan"}}}) {
+    input_.document["networks"]["back"] = other;
+    EXPECT_FALSE(Cut().leaves_slot_network) << other;
+  }
 }
 
 TEST_P(ComposeCut, DropsDependenciesOnSharedServicesAndAwaitsThemInstead) {
